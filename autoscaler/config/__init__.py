@@ -1,0 +1,1 @@
+"""The scaling policy as a strict model: read, checked, explained."""

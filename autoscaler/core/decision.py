@@ -1,0 +1,116 @@
+"""A decision is data: every rendering (table, log line, Event, metric, webhook, replay) is made from this record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from autoscaler.core.policy import Mode, Role
+from autoscaler.core.signals import Signals
+
+
+class StageName(StrEnum):
+    """The steps between a proposal and the final number, in the order in which they run."""
+
+    PROPOSAL = "proposal"
+    SIGNALS = "signals"
+    TOLERANCE = "tolerance"
+    WINDOW = "window"
+    RATE = "rate"
+    BOUNDS = "bounds"
+
+
+class Reason(StrEnum):
+    """Why a stage changed or kept a number. Closed: metrics export it one-hot and the documents list it."""
+
+    # proposals: which measurement spoke
+    PREFILL_BACKLOG = "prefill_backlog"
+    PREFILL_THROUGHPUT = "prefill_throughput"
+    TTFT_OVER_TARGET = "ttft_over_target"
+    KV_UTILIZATION = "kv_utilization"
+    DECODE_WAITING = "decode_waiting"
+    TPOT_OVER_TARGET = "tpot_over_target"
+    IDLE = "idle"
+    STEADY = "steady"
+    # signals
+    SIGNALS_HEALTHY = "signals_healthy"
+    SIGNALS_UNUSABLE = "signals_unusable"
+    SHRINK_NEEDS_ALL_SIGNALS = "shrink_needs_all_signals"
+    TRAFFIC_COLLAPSED = "traffic_collapsed"
+    OTHER_POOL_SHORT = "other_pool_short"
+    FALLBACK = "fallback"
+    REPLICAS_UNKNOWN = "replicas_unknown"
+    # guards
+    WITHIN_TOLERANCE = "within_tolerance"
+    OUTSIDE_TOLERANCE = "outside_tolerance"
+    STABILIZED = "stabilized"
+    WINDOW_PASSED = "window_passed"
+    RATE_LIMITED = "rate_limited"
+    RATE_ALLOWED = "rate_allowed"
+    AT_MIN = "at_min"
+    AT_MAX = "at_max"
+    WITHIN_BOUNDS = "within_bounds"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step: the number that went in, the number that came out, and why.
+
+    Attributes:
+        stage: Which step.
+        before: Replicas going in; for the proposal, the current number.
+        after: Replicas coming out.
+        reason: Why, from the closed list.
+        detail: The same in words with the numbers put in.
+        numbers: The numbers behind the reason, so that `after` can be recomputed.
+    """
+
+    stage: StageName
+    before: int
+    after: int
+    reason: Reason
+    detail: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleDecision:
+    """The number for one pool and how it came about.
+
+    Attributes:
+        current: Replicas asked for when the decision was made.
+        ready: Replicas that served then.
+        desired: Replicas to have; the last stage's `after`.
+        uncapped: What the role policy proposed before any guard.
+        reason: The binding reason: of the last stage that changed the number, else of the proposal.
+        stages: Every step in order; each starts where the one before ended.
+    """
+
+    current: int
+    ready: int
+    desired: int
+    uncapped: int
+    reason: Reason
+    stages: tuple[Stage, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether the pool should change."""
+        return self.desired != self.current
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The final replica counts of one service, with everything that led to them."""
+
+    service: str
+    at_s: float
+    mode: Mode
+    roles: Mapping[Role, RoleDecision]
+    signals: Signals
+
+    @property
+    def changed(self) -> bool:
+        """Whether any pool should change."""
+        return any(role.changed for role in self.roles.values())

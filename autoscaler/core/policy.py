@@ -1,0 +1,140 @@
+"""What the user wants, as plain data: the part of a scaling policy that deciding needs.
+
+`config` reads and checks the document that a user writes and builds these; connections and credentials stay there.
+Names follow HPA `behavior` where the semantics are HPA's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """A phase of serving that has a pool of its own."""
+
+    PREFILL = "prefill"
+    DECODE = "decode"
+    AGGREGATED = "aggregated"
+
+
+class Mode(StrEnum):
+    """How far a decision may go."""
+
+    RECOMMEND = "recommend"
+    SERVER_DRY_RUN = "server-dry-run"
+    ENFORCE = "enforce"
+
+
+class RuleKind(StrEnum):
+    """Unit of a rate rule."""
+
+    PODS = "Pods"
+    PERCENT = "Percent"
+
+
+class SelectPolicy(StrEnum):
+    """Which of several rate rules binds: the one with the largest change, the smallest, or no change at all."""
+
+    MAX = "Max"
+    MIN = "Min"
+    DISABLED = "Disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyObjective:
+    """A latency target: `percentile_ratio` (0.95 for p95) of requests stay below `target_s`."""
+
+    percentile_ratio: float
+    target_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Objectives:
+    """What the service promises. `attainment_ratio` of requests meet both latency targets."""
+
+    ttft: LatencyObjective
+    tpot: LatencyObjective
+    attainment_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateRule:
+    """At most `value` pods, or per cent of the pool, changed within `period_s`."""
+
+    kind: RuleKind
+    value: int
+    period_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DirectionBehavior:
+    """How fast a pool may move in one direction (HPA `behavior.scaleUp` or `scaleDown`).
+
+    Attributes:
+        window_s: Stabilisation: growth takes the smallest, shrink the largest number proposed within it. None for a
+            shrink window that follows the startup time, because an idle replica is worth keeping for about that long.
+        rules: Rate rules; empty means no rate limit.
+        select: Which rule binds.
+        tolerance_ratio: Relative change of load that is not worth an action.
+    """
+
+    window_s: float | None
+    rules: tuple[RateRule, ...]
+    select: SelectPolicy = SelectPolicy.MAX
+    tolerance_ratio: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Behavior:
+    """Both directions of a pool's movement."""
+
+    up: DirectionBehavior
+    down: DirectionBehavior
+
+
+@dataclass(frozen=True, slots=True)
+class RolePolicy:
+    """One pool: its bounds, its cost, its speed.
+
+    Attributes:
+        min_replicas: Never fewer; at least 1 for decode.
+        max_replicas: Never more.
+        gpus_per_replica: Accelerators that one replica holds; the unit of budgets and savings.
+        startup_time_s: From a replica's creation to its first served request, until measured ones replace it.
+        behavior: Tolerance, windows and rates.
+        fallback_replicas: Where to go when signals have been unusable for `ServicePolicy.fallback_after_s`; None holds.
+        proposal: Name of the role policy that proposes; "auto" is ours.
+        settings: That role policy's settings, already validated by its model.
+    """
+
+    min_replicas: int
+    max_replicas: int
+    gpus_per_replica: float
+    startup_time_s: float
+    behavior: Behavior
+    fallback_replicas: int | None = None
+    proposal: str = "auto"
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePolicy:
+    """Everything that `decide` needs to know of one service.
+
+    Attributes:
+        service: Name of the service, unique in the daemon.
+        roles: One entry per pool.
+        interval_s: Seconds between ticks.
+        stale_after_s: A signal whose newest sample is older may not be used.
+        fallback_after_s: How long signals may be unusable before `fallback_replicas` applies.
+    """
+
+    service: str
+    mode: Mode
+    objectives: Objectives
+    roles: Mapping[Role, RolePolicy]
+    interval_s: float = 15.0
+    stale_after_s: float = 60.0
+    fallback_after_s: float = 600.0

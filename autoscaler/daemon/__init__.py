@@ -1,0 +1,1 @@
+"""The loop: schedule, observe, decide, act, record."""

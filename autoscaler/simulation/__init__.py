@@ -1,0 +1,1 @@
+"""A discrete-event model of a prefill/decode service, and traces to drive it."""

@@ -1,0 +1,1 @@
+"""One data file per serving stack, and the loader."""
