@@ -39,6 +39,7 @@ class Reason(StrEnum):
     SHRINK_NEEDS_ALL_SIGNALS = "shrink_needs_all_signals"
     TRAFFIC_COLLAPSED = "traffic_collapsed"
     OTHER_POOL_SHORT = "other_pool_short"
+    ROLLOUT_IN_PROGRESS = "rollout_in_progress"
     FALLBACK = "fallback"
     REPLICAS_UNKNOWN = "replicas_unknown"
     # guards
@@ -102,13 +103,23 @@ class RoleDecision:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The final replica counts of one service, with everything that led to them."""
+    """The final replica counts of one service, with everything that led to them.
+
+    Attributes:
+        service: Name of the service.
+        at_s: Unix time of the snapshot that was decided on.
+        mode: How far the decision may go.
+        roles: One entry per pool that could be decided.
+        signals: The signals that were decided on.
+        undecided: Roles whose replica state is unknown, with the reason; nothing is written for them.
+    """
 
     service: str
     at_s: float
     mode: Mode
     roles: Mapping[Role, RoleDecision]
     signals: Signals
+    undecided: Mapping[Role, str] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:

@@ -1,0 +1,147 @@
+"""The one door: `decide(policy, snapshot, state, now) -> (decision, state)`.
+
+Pure: same inputs, same decision. The daemon, recommend, replay, the simulator and every test come through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from autoscaler.core import stages
+from autoscaler.core.decision import Decision, Reason, RoleDecision, Stage, StageName
+from autoscaler.core.policy import Role, ServicePolicy
+from autoscaler.core.proposal import Proposal, RoleContext
+from autoscaler.core.roles import decode, prefill
+from autoscaler.core.snapshot import Snapshot
+from autoscaler.core.state import RoleState, State, Timed
+
+_POLICIES: Mapping[Role, Callable[[RoleContext], Proposal]] = {
+    Role.PREFILL: prefill.propose,
+    Role.DECODE: decode.propose,
+}
+
+
+def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) -> tuple[Decision, State]:
+    """Decide the replica counts of one service.
+
+    Args:
+        policy: What the user wants.
+        snapshot: What is known of the service now.
+        state: What the last decision remembered.
+        now: Unix time in seconds, steady.
+
+    Returns:
+        The decision and the state to pass to the next one.
+    """
+    state = state if state.started_at_s is not None else replace(state, started_at_s=now)
+    contexts = {
+        role: RoleContext(role, role_policy, policy.objectives, snapshot.pools[role], snapshot)
+        for role, role_policy in policy.roles.items()
+        if role in snapshot.pools
+    }
+    proposals = {role: _POLICIES[role](context) for role, context in contexts.items()}
+    blind = not any(proposal.terms for proposal in proposals.values())
+    unusable_since_s = (state.unusable_since_s if state.unusable_since_s is not None else now) if blind else None
+    state = replace(state, unusable_since_s=unusable_since_s)
+    short = {role for role, proposal in proposals.items() if proposal.replicas > contexts[role].pool.current}
+
+    decisions: dict[Role, RoleDecision] = {}
+    memories: dict[Role, RoleState] = dict(state.roles)
+    for role, context in contexts.items():
+        memory = state.roles.get(role, RoleState())
+        decided = _decide_role(policy, context, proposals[role], short - {role}, state, memory, now)
+        decisions[role] = decided
+        memories[role] = _remember(policy, context, memory, decided, now)
+    undecided = {
+        role: snapshot.pool_errors.get(role, "its replica count is unknown")
+        for role in policy.roles
+        if role not in contexts
+    }
+    decision = Decision(policy.service, snapshot.at_s, policy.mode, decisions, snapshot.signals, undecided)
+    return decision, replace(state, roles=memories)
+
+
+def _decide_role(
+    policy: ServicePolicy,
+    ctx: RoleContext,
+    proposal: Proposal,
+    others_short: set[Role],
+    state: State,
+    memory: RoleState,
+    now: float,
+) -> RoleDecision:
+    current = ctx.pool.current
+    steps: list[Stage] = []
+    binding = proposal.binding
+    if binding is None:
+        why = "; ".join(f"{name} is {problem}" for name, problem in proposal.missing.items())
+        steps.append(Stage(StageName.PROPOSAL, current, current, Reason.SIGNALS_UNUSABLE, why))
+        steps.append(_fallback(policy, ctx, state, now))
+        need = float(steps[-1].after)
+    else:
+        need = binding.need
+        steps.append(
+            Stage(StageName.PROPOSAL, current, proposal.replicas, binding.reason, binding.detail, binding.numbers)
+        )
+        steps.append(_signals(ctx, proposal, others_short))
+    startup_time_s = ctx.policy.startup_time_s
+    since_s = state.started_at_s if state.started_at_s is not None else now
+    steps.append(stages.tolerance(ctx.policy, current, need, steps[-1].after))
+    steps.append(stages.stabilize(ctx.policy, memory, since_s, current, steps[-1].after, now, startup_time_s))
+    steps.append(stages.limit_rate(ctx.policy, memory, current, steps[-1].after, now))
+    steps.append(stages.bound(ctx.policy, steps[-1].after))
+    changed = [step for step in steps if step.after != step.before]
+    return RoleDecision(
+        current=current,
+        ready=ctx.pool.ready,
+        desired=steps[-1].after,
+        uncapped=steps[0].after,
+        reason=(changed[-1] if changed else steps[0]).reason,
+        stages=tuple(steps),
+    )
+
+
+def _signals(ctx: RoleContext, proposal: Proposal, others_short: set[Role]) -> Stage:
+    """Any signal may grow a pool; a shrink needs all of them, and a calm neighbour."""
+    current, before = ctx.pool.current, proposal.replicas
+    if before >= current:
+        return Stage(StageName.SIGNALS, before, before, Reason.SIGNALS_HEALTHY)
+    if proposal.missing:
+        why = "; ".join(f"{name} is {problem}" for name, problem in proposal.missing.items())
+        return Stage(StageName.SIGNALS, before, current, Reason.SHRINK_NEEDS_ALL_SIGNALS, why)
+    if ctx.pool.updating:
+        return Stage(StageName.SIGNALS, before, current, Reason.ROLLOUT_IN_PROGRESS, "a rollout is under way")
+    if others_short:
+        names = ", ".join(sorted(others_short))
+        return Stage(StageName.SIGNALS, before, current, Reason.OTHER_POOL_SHORT, f"{names} is short of replicas")
+    return Stage(StageName.SIGNALS, before, before, Reason.SIGNALS_HEALTHY)
+
+
+def _fallback(policy: ServicePolicy, ctx: RoleContext, state: State, now: float) -> Stage:
+    """Hold without signals; after a deadline go to the policy's fallback, which may only grow."""
+    current, fallback = ctx.pool.current, ctx.policy.fallback_replicas
+    blind_s = now - state.unusable_since_s if state.unusable_since_s is not None else 0.0
+    numbers = {"unusable_for_s": blind_s, "fallback_after_s": policy.fallback_after_s}
+    if fallback is None or blind_s < policy.fallback_after_s or fallback <= current:
+        return Stage(StageName.SIGNALS, current, current, Reason.SIGNALS_UNUSABLE, "held until signals return", numbers)
+    detail = f"no usable signal for {blind_s:.0f} s: the policy's fallback"
+    return Stage(StageName.SIGNALS, current, fallback, Reason.FALLBACK, detail, numbers)
+
+
+def _remember(
+    policy: ServicePolicy, ctx: RoleContext, memory: RoleState, decided: RoleDecision, now: float
+) -> RoleState:
+    behavior, startup_time_s = ctx.policy.behavior, ctx.policy.startup_time_s
+    longest_window_s = max(stages.window_s(side, startup_time_s) for side in (behavior.up, behavior.down))
+    longest_period_s = max((rule.period_s for side in (behavior.up, behavior.down) for rule in side.rules), default=0.0)
+    # What the signals stage let through, not the raw proposal: a held shrink must not age in the window.
+    asked = next(step.after for step in decided.stages if step.stage is StageName.TOLERANCE)
+    proposals = (*memory.proposals, Timed(now, float(asked)))
+    changes = memory.changes
+    if decided.changed:
+        changes = (*changes, Timed(now, float(decided.desired - decided.current)))
+    return RoleState(
+        proposals=tuple(item for item in proposals if item.at_s > now - longest_window_s - policy.interval_s),
+        changes=tuple(item for item in changes if item.at_s > now - longest_period_s),
+    )

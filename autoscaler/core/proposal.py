@@ -1,0 +1,80 @@
+"""What a role policy hands to the guards: a need in fractional replicas, made of terms that can be recomputed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from autoscaler.core.decision import Reason
+from autoscaler.core.policy import Objectives, Role, RolePolicy
+from autoscaler.core.signals import Scope
+from autoscaler.core.snapshot import PoolState, Snapshot
+
+# A need of 3.0000000001 replicas is three; float noise must not buy a GPU.
+_NOISE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One line of reasoning: what it asks for, and the numbers behind it."""
+
+    need: float
+    reason: Reason
+    detail: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a role policy wants before guards.
+
+    Attributes:
+        terms: Every line of reasoning; the largest need binds. Empty when nothing could be judged.
+        missing: Signals that would have been needed to shrink safely, with what is wrong with them.
+    """
+
+    terms: tuple[Term, ...]
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def binding(self) -> Term | None:
+        """The term that asks for the most; the first of equals."""
+        return max(self.terms, key=lambda term: term.need, default=None)
+
+    @property
+    def replicas(self) -> int:
+        """The binding need in whole replicas; 0 without any term."""
+        binding = self.binding
+        return whole(binding.need) if binding is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoleContext:
+    """Everything a role policy may look at."""
+
+    role: Role
+    policy: RolePolicy
+    objectives: Objectives
+    pool: PoolState
+    snapshot: Snapshot
+
+    def usable(self, name: str, scope: Scope | None = None) -> float | None:
+        """Value of a signal of this role (or of `scope`) if it may be used."""
+        return self.snapshot.usable(scope or Scope(self.role.value), name)
+
+    def missing(self, *names: str) -> Mapping[str, str]:
+        """Which of these signals of this role may not be used, and why."""
+        problems = {}
+        for name in names:
+            signal = self.snapshot.signal(Scope(self.role.value), name)
+            if signal is None:
+                problems[name] = "the stack does not export it"
+            elif signal.usable is None:
+                problems[name] = f"{signal.state.value}: {signal.detail}" if signal.detail else signal.state.value
+        return problems
+
+
+def whole(need: float) -> int:
+    """Whole replicas that cover a fractional need."""
+    return max(math.ceil(need - _NOISE), 0)

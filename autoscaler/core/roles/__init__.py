@@ -1,0 +1,1 @@
+"""Role policies: from signals to a proposal."""

@@ -1,0 +1,109 @@
+"""The guards that both roles share: tolerance, stabilisation window, rates, bounds.
+
+Semantics of windows and rates are those of HPA `behavior`, so that people know them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from autoscaler.core.decision import Reason, Stage, StageName
+from autoscaler.core.policy import DirectionBehavior, RateRule, RolePolicy, RuleKind, SelectPolicy
+from autoscaler.core.proposal import whole
+from autoscaler.core.state import RoleState, Timed
+
+
+def tolerance(policy: RolePolicy, current: int, need: float, before: int) -> Stage:
+    """Keep the current number when the need is within tolerance of it."""
+    grows = before > current
+    band = policy.behavior.up.tolerance_ratio if grows else policy.behavior.down.tolerance_ratio
+    numbers = {"need": need, "current": float(current), "tolerance_ratio": band}
+    if current in (before, 0) or whole(need) != before or abs(need / current - 1.0) > band:
+        return Stage(StageName.TOLERANCE, before, before, Reason.OUTSIDE_TOLERANCE, "", numbers)
+    detail = f"a need of {need:.2f} is within {band:.0%} of {current}"
+    return Stage(StageName.TOLERANCE, before, current, Reason.WITHIN_TOLERANCE, detail, numbers)
+
+
+def window_s(behavior: DirectionBehavior, startup_time_s: float) -> float:
+    """Length of a stabilisation window; one that is not set follows the startup time.
+
+    Keeping an idle replica for about one startup time is the break-even rule of dynamic right-sizing (Lin et al. 2011).
+    """
+    return behavior.window_s if behavior.window_s is not None else startup_time_s
+
+
+def stabilize(
+    policy: RolePolicy, memory: RoleState, since_s: float, current: int, before: int, now: float, startup_time_s: float
+) -> Stage:
+    """Grow to the least, shrink to the most that was proposed within the window; no shrink before a window has passed.
+
+    Args:
+        policy: The pool's policy.
+        memory: Earlier proposals; the present one is `before`.
+        since_s: When the memory began.
+        current: Replicas asked for now.
+        before: The number that comes in.
+        now: Unix time.
+        startup_time_s: Startup time in force.
+    """
+    up_s = window_s(policy.behavior.up, startup_time_s)
+    down_s = window_s(policy.behavior.down, startup_time_s)
+    least = min([before, *_within(memory.proposals, now - up_s)])
+    most = max([before, *_within(memory.proposals, now - down_s)])
+    if before < current and now - since_s < down_s:
+        most = max(most, current)
+    after = min(max(current, least), most)
+    numbers = {"least": float(least), "most": float(most), "up_window_s": up_s, "down_window_s": down_s}
+    if after == before:
+        return Stage(StageName.WINDOW, before, after, Reason.WINDOW_PASSED, "", numbers)
+    span = up_s if before > current else down_s
+    if before < current and now - since_s < down_s:
+        detail = f"remembers only {now - since_s:.0f} s; shrinks after {span:.0f} s"
+    else:
+        detail = f"{after} was proposed within the last {span:.0f} s"
+    return Stage(StageName.WINDOW, before, after, Reason.STABILIZED, detail, numbers)
+
+
+def limit_rate(policy: RolePolicy, memory: RoleState, current: int, before: int, now: float) -> Stage:
+    """Limit the change within each rule's period; HPA semantics, both directions counted."""
+    behavior = policy.behavior.up if before > current else policy.behavior.down
+    if before == current or (not behavior.rules and behavior.select is not SelectPolicy.DISABLED):
+        return Stage(StageName.RATE, before, before, Reason.RATE_ALLOWED)
+    if behavior.select is SelectPolicy.DISABLED:
+        return Stage(StageName.RATE, before, current, Reason.RATE_LIMITED, "selectPolicy is Disabled in this direction")
+    sign = 1 if before > current else -1
+    limits = [(_limit(rule, memory, current, now, sign), rule) for rule in behavior.rules]
+    furthest = (sign > 0) == (behavior.select is SelectPolicy.MAX)
+    limit, rule = (max if furthest else min)(limits, key=lambda pair: pair[0])
+    limit = max(limit, current) if sign > 0 else min(limit, current)
+    after = min(before, limit) if sign > 0 else max(before, limit)
+    numbers = {"limit": float(limit), "value": float(rule.value), "period_s": rule.period_s}
+    if after == before:
+        return Stage(StageName.RATE, before, after, Reason.RATE_ALLOWED, "", numbers)
+    unit = "pods" if rule.kind is RuleKind.PODS else "%"
+    detail = f"at most {rule.value} {unit} within {rule.period_s:.0f} s"
+    return Stage(StageName.RATE, before, after, Reason.RATE_LIMITED, detail, numbers)
+
+
+def _limit(rule: RateRule, memory: RoleState, current: int, now: float, sign: int) -> int:
+    start = current - sum(_within(memory.changes, now - rule.period_s))
+    if rule.kind is RuleKind.PODS:
+        return int(start) + sign * rule.value
+    factor = start * (1 + sign * rule.value / 100)
+    return math.ceil(factor) if sign > 0 else math.trunc(factor)
+
+
+def bound(policy: RolePolicy, before: int) -> Stage:
+    """Keep the number inside the policy's bounds."""
+    low, high = policy.min_replicas, policy.max_replicas
+    numbers = {"min": float(low), "max": float(high)}
+    if before > high:
+        return Stage(StageName.BOUNDS, before, high, Reason.AT_MAX, f"the policy allows at most {high}", numbers)
+    if before < low:
+        return Stage(StageName.BOUNDS, before, low, Reason.AT_MIN, f"the policy wants at least {low}", numbers)
+    return Stage(StageName.BOUNDS, before, before, Reason.WITHIN_BOUNDS, "", numbers)
+
+
+def _within(history: Iterable[Timed], after_s: float) -> list[int]:
+    return [int(item.value) for item in history if item.at_s > after_s]
