@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoscaler.simulation.traces import TraceError, bundled_trace, read_trace
+
+
+def write(path: Path, text: str) -> Path:
+    data = text.encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["load.csv", "load.csv.gz"])
+def test_a_plain_csv_is_read_packed_or_not(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, "arrival_s,input_tokens,output_tokens\n1.5,100,10\n2.0,200,20\n")
+
+    trace = read_trace(path)
+
+    assert trace.name == "load"
+    assert trace.arrival_s.tolist() == [1.5, 2.0]
+    assert trace.input_tokens.tolist() == [100, 200]
+    assert trace.output_tokens.tolist() == [10, 20]
+    assert trace.cached_tokens.tolist() == [0, 0]
+    assert trace.duration_s == 2.0
+
+
+def test_optional_columns_may_come_in_any_order(tmp_path: Path) -> None:
+    header = "session_id,cached_tokens,output_tokens,input_tokens,arrival_s"
+    trace = read_trace(write(tmp_path / "t.csv", f"{header}\nabc,64,10,100,3\n"))
+
+    assert (trace.input_tokens[0], trace.output_tokens[0], trace.cached_tokens[0]) == (100, 10, 64)
+
+
+def test_requests_are_put_in_order_of_arrival(tmp_path: Path) -> None:
+    trace = read_trace(write(tmp_path / "t.csv", "arrival_s,input_tokens,output_tokens\n9,1,1\n3,2,2\n"))
+
+    assert trace.arrival_s.tolist() == [3.0, 9.0]
+    assert trace.input_tokens.tolist() == [2, 1]
+
+
+def test_azure_timestamps_become_seconds_from_the_first_request(tmp_path: Path) -> None:
+    rows = "2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.9951690,396,109\n"
+    trace = read_trace(write(tmp_path / "a.csv", f"TIMESTAMP,ContextTokens,GeneratedTokens\n{rows}"))
+
+    assert trace.arrival_s == pytest.approx([0.0, 4.314579])
+    assert trace.input_tokens.tolist() == [374, 396]
+
+
+def test_azure_timestamps_with_a_utc_offset_are_read_too(tmp_path: Path) -> None:
+    rows = "2024-05-10 23:59:59.500000+00:00,1,2\n2024-05-11 00:00:01+00:00,3,4\n"
+    trace = read_trace(write(tmp_path / "a.csv", f"TIMESTAMP,ContextTokens,GeneratedTokens\n{rows}"))
+
+    assert trace.arrival_s.tolist() == [0.0, 1.5]
+
+
+def test_failed_burstgpt_requests_are_left_out(tmp_path: Path) -> None:
+    header = "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type"
+    rows = (
+        "5,,1.2,ChatGPT,472,18,490,Conversation log\n7,,0.1,ChatGPT,0,0,0,API log\n45,,2,GPT-4,1087,230,1317,API log\n"
+    )
+    trace = read_trace(write(tmp_path / "b.csv", f"{header}\n{rows}"))
+
+    assert trace.arrival_s.tolist() == [0.0, 40.0]
+    assert trace.output_tokens.tolist() == [18, 230]
+
+
+def test_mooncake_prefixes_seen_before_are_cached_in_blocks_of_512_tokens(tmp_path: Path) -> None:
+    lines = (
+        '{"timestamp": 1000, "input_length": 1100, "output_length": 5, "hash_ids": [1, 2, 3]}',
+        '{"timestamp": 4000, "input_length": 1500, "output_length": 6, "hash_ids": [1, 2, 9]}',
+        '{"timestamp": 4500, "input_length": 1100, "output_length": 7, "hash_ids": [1, 2, 3]}',
+        '{"timestamp": 5000, "input_length": 600, "output_length": 8, "hash_ids": [7, 2]}',
+        '{"timestamp": 6000, "input_length": 300, "output_length": 9}',
+    )
+    trace = read_trace(write(tmp_path / "m.jsonl", "\n".join(lines)))
+
+    assert trace.arrival_s.tolist() == [0.0, 3.0, 3.5, 4.0, 5.0]
+    assert trace.cached_tokens.tolist() == [0, 1024, 1100, 0, 0]
+
+
+def test_an_unknown_header_is_answered_with_what_was_found_and_what_is_supported(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.csv", "t_s,rps_mid\n433,22\n")
+
+    with pytest.raises(TraceError, match=r"p\.csv.*'t_s,rps_mid'.*arrival_s.*ContextTokens.*BurstGPT.*Mooncake"):
+        read_trace(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("arrival_s,input_tokens,output_tokens\n1,2\n", "line 2: 2 values for 3 columns"),
+        ("arrival_s,input_tokens,output_tokens\n1,many,3\n", "many"),
+        ("arrival_s,input_tokens,output_tokens\nnan,2,3\n", "finite"),
+        ("arrival_s,input_tokens,output_tokens\n", "no request"),
+        ("arrival_s,input_tokens,output_tokens\n1,0,0\n", "no request"),
+        ("arrival_s,input_tokens,output_tokens,cached_tokens\n1,5,5,6\n", "cached tokens must lie"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,1\n", "yesterday"),
+        ('{"timestamp": 0, "input_length": 3}\n', "line 1.*output_length"),
+        ('{"timestamp": 0, "input_length": 3, "output_length": 1}\n[]\n', "line 2"),
+        ("", "no known trace format"),
+    ],
+)
+def test_a_bad_file_is_refused_with_its_reason(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(TraceError, match=complaint) as caught:
+        read_trace(write(tmp_path / "bad.csv", text))
+
+    assert "bad.csv" in str(caught.value)
+
+
+def test_a_file_that_is_no_gzip_in_spite_of_its_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.csv.gz"
+    path.write_text("arrival_s,input_tokens,output_tokens\n1,2,3\n")
+
+    with pytest.raises(TraceError, match="cannot unpack"):
+        read_trace(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"cannot read trace .*gone\.csv: No such file"):
+        read_trace(tmp_path / "gone.csv")
+
+
+def test_the_bundled_trace_is_the_published_azure_hour() -> None:
+    trace = bundled_trace()
+
+    assert trace.name == "azure2023_conv"
+    assert len(trace) == 19366
+    assert np.mean(trace.input_tokens) == pytest.approx(1155, abs=1)
+    assert np.mean(trace.output_tokens) == pytest.approx(211, abs=1)
+    assert trace.rate_per_s == pytest.approx(5.53, abs=0.01)
