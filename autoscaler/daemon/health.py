@@ -1,0 +1,115 @@
+"""The daemon's HTTP endpoint: /healthz, /readyz and /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Self
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from autoscaler.daemon.clock import Clock
+from autoscaler.daemon.ledger import Account, Ledger
+
+_STUCK_INTERVALS = 5.0
+# Short intervals must not make a slow dependency look like a dead loop.
+_STUCK_AT_LEAST_S = 120.0
+_CLIENT_TIMEOUT_S = 10.0
+_TEXT = "text/plain; charset=utf-8"
+
+
+def stuck(accounts: Mapping[str, Account], now_s: float) -> list[str]:
+    """Services whose ticks do not finish, in words; empty when the loop is alive."""
+    silent = []
+    for service, account in accounts.items():
+        last_s = account.finished_s if account.finished_s is not None else account.since_s
+        allowed_s = max(_STUCK_INTERVALS * account.interval_s, _STUCK_AT_LEAST_S)
+        if now_s - last_s > allowed_s:
+            silent.append(f"{service}: no tick finished for {now_s - last_s:.0f} s, allowed are {allowed_s:.0f} s")
+    return silent
+
+
+def not_ready(accounts: Mapping[str, Account]) -> list[str]:
+    """What is missing before the daemon does its work, in words."""
+    if not accounts:
+        return ["no policy is loaded"]
+    return [f"{service}: first tick under way" for service, account in accounts.items() if account.latest is None]
+
+
+class HealthServer:
+    """Serves health and metrics until closed.
+
+    Args:
+        host: Address to listen on.
+        port: Port to listen on; 0 takes any free one, see `address`.
+        ledger: What to judge by.
+        metrics: What to serve under /metrics.
+        clock: Where the time comes from.
+
+    Raises:
+        OSError: The address cannot be bound.
+    """
+
+    def __init__(self, host: str, port: int, ledger: Ledger, metrics: CollectorRegistry, clock: Clock) -> None:
+        self._server = _Server((host, port), _Handler)
+        self._server.checks = {
+            "/healthz": lambda: stuck(ledger.accounts(), clock.now_s()),
+            "/readyz": lambda: not_ready(ledger.accounts()),
+        }
+        self._server.metrics = metrics
+        self._thread = Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as host:port."""
+        host, port = self._server.server_address[:2]
+        return f"{host!s}:{port}"
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    checks: Mapping[str, Callable[[], list[str]]]
+    metrics: CollectorRegistry
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = _CLIENT_TIMEOUT_S
+
+    def do_GET(self) -> None:
+        path, checks = self.path.partition("?")[0], self.server.checks
+        if path == "/metrics":
+            encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+            self._answer(HTTPStatus.OK, content_type, encode(self.server.metrics))
+        elif path in checks:
+            problems = checks[path]()
+            status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+            self._answer(status, _TEXT, ("\n".join(problems or ["ok"]) + "\n").encode())
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, _TEXT, b"/healthz /readyz /metrics\n")
+
+    def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args: object) -> None:
+        """Probes each few seconds are no news."""

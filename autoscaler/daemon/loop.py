@@ -1,0 +1,124 @@
+"""The loop: keeps one slot per scaling policy ticking, follows changes of the policies, and leaves in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Event
+
+from autoscaler.core.policy import ServicePolicy
+from autoscaler.daemon.clock import SteadyClock
+from autoscaler.daemon.ledger import Ledger
+from autoscaler.daemon.logs import Log
+from autoscaler.daemon.schedule import Schedule
+from autoscaler.daemon.service import ServiceRunner
+from autoscaler.daemon.slot import Slot
+
+_WATCH_S = 1.0
+# A correction by NTP is below this; what is above was done by someone, or by a virtual machine that moved.
+_CLOCK_SET_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A service to run.
+
+    Attributes:
+        policy: What the user wants.
+        document: What the policy was made from, with connections; the runner is exchanged when it differs.
+        build: Makes the runner.
+    """
+
+    policy: ServicePolicy
+    document: object
+    build: Callable[[], ServiceRunner]
+
+
+class Loop:
+    """Runs services until told to stop.
+
+    Args:
+        clock: Where the time comes from.
+        ledger: Where ticks are booked.
+        log: Where to say what changes.
+    """
+
+    def __init__(self, clock: SteadyClock, ledger: Ledger, log: Log) -> None:
+        self._clock = clock
+        self._ledger = ledger
+        self._log = log
+        self._schedule = Schedule()
+        self._slots: dict[str, Slot] = {}
+        self._documents: dict[str, object] = {}
+        self._wall_ahead_s = clock.wall_ahead_s()
+
+    def apply(self, workloads: Mapping[str, Workload]) -> None:
+        """Make the running services those given: new ones start at once, changed ones with their next tick."""
+        for service in [service for service in self._slots if service not in workloads]:
+            self._remove(service)
+        for service, workload in workloads.items():
+            if service not in self._slots:
+                self._add(service, workload)
+            elif self._documents[service] != workload.document:
+                self._exchange(service, workload)
+
+    def run(self, stop: Event, reload: Callable[[], None], reload_s: float) -> None:
+        """Watch until `stop` is set: reload the policies each `reload_s`, notice when the wall clock is set."""
+        due_s = self._clock.now_s() + reload_s
+        while not stop.wait(_WATCH_S):
+            self._follow_wall_clock()
+            if self._clock.now_s() >= due_s:
+                reload()
+                due_s = self._clock.now_s() + reload_s
+
+    def close(self, patience_s: float) -> list[str]:
+        """Stop ticking and let go of everything.
+
+        Args:
+            patience_s: How long ticks under way may take to end, all together.
+
+        Returns:
+            Services whose tick did not end in time.
+        """
+        self._schedule.stop()
+        until_s = self._clock.now_s() + patience_s
+        return [
+            service for service, slot in self._slots.items() if not slot.close(max(until_s - self._clock.now_s(), 0.0))
+        ]
+
+    def _add(self, service: str, workload: Workload) -> None:
+        log = self._log.bind(service=service)
+        slot = Slot(workload.build(), self._clock, self._ledger, log)
+        self._ledger.open(workload.policy, self._clock.now_s())
+        self._slots[service] = slot
+        self._documents[service] = workload.document
+        self._schedule.set(service, workload.policy.interval_s, slot.tick)
+        log.info("service added", mode=workload.policy.mode.value, interval_s=workload.policy.interval_s)
+
+    def _exchange(self, service: str, workload: Workload) -> None:
+        slot = self._slots[service]
+        slot.hand_over(workload.build())
+        self._ledger.open(workload.policy, self._clock.now_s())
+        self._documents[service] = workload.document
+        self._schedule.set(service, workload.policy.interval_s, slot.tick)
+        mode, interval_s = workload.policy.mode.value, workload.policy.interval_s
+        self._log.info("service changed", service=service, mode=mode, interval_s=interval_s)
+
+    def _remove(self, service: str) -> None:
+        self._schedule.remove(service)
+        self._slots.pop(service).close(0.0)
+        del self._documents[service]
+        self._ledger.forget(service)
+        self._log.info("service removed", service=service)
+
+    def _follow_wall_clock(self) -> None:
+        ahead_s = self._clock.wall_ahead_s()
+        if abs(ahead_s - self._wall_ahead_s) < _CLOCK_SET_S:
+            return
+        self._log.warning(
+            "wall clock was set",
+            by_s=round(ahead_s - self._wall_ahead_s, 1),
+            message="windows and rates go on unmoved; restart to follow the new time in queries and records",
+        )
+        self._wall_ahead_s = ahead_s
+        self._schedule.realign()

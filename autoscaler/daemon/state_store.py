@@ -1,0 +1,114 @@
+"""Where the memory of each service lives between ticks, and between one process and the next."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+from autoscaler.core.state import State, StateError, from_json, to_json
+
+
+class StateStoreError(Exception):
+    """Memory could not be read or written; the message says what follows from it."""
+
+
+class StateStore(Protocol):
+    """Keeps one state per service."""
+
+    def load(self, service: str, now_s: float) -> State:
+        """The state last saved; an empty one when there is none.
+
+        Raises:
+            StateStoreError: There is one that cannot be used.
+        """
+        ...
+
+    def save(self, service: str, state: State) -> None:
+        """Keep a state.
+
+        Raises:
+            StateStoreError: It could not be kept.
+        """
+        ...
+
+
+class MemoryStateStore:
+    """Keeps states as long as the process lives, over every reload of the policies."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, State] = {}
+
+    def load(self, service: str, now_s: float) -> State:  # noqa: ARG002 - what never left the process needs no repair
+        """The state last saved; an empty one when there is none."""
+        return self._states.get(service, State())
+
+    def save(self, service: str, state: State) -> None:
+        """Keep a state."""
+        self._states[service] = state
+
+
+class FileStateStore:
+    """Keeps one JSON file per service, replaced atomically: a crash leaves the old state or the new one, never half.
+
+    Args:
+        directory: Where the files go; made when missing.
+
+    Raises:
+        OSError: The directory cannot be made.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+
+    def path(self, service: str) -> Path:
+        """The file of a service."""
+        return self._directory / f"{quote(service, safe='')}.json"
+
+    def load(self, service: str, now_s: float) -> State:
+        """The state last saved; an empty one when there is none.
+
+        Raises:
+            StateStoreError: The file cannot be read, or not be understood; then it is kept aside under `.corrupt`.
+        """
+        path = self.path(service)
+        try:
+            return from_json(json.loads(path.read_text(encoding="utf-8")), now_s)
+        except FileNotFoundError:
+            return State()
+        except OSError as error:
+            raise StateStoreError(f"cannot read {path}: {error.strerror}; starting without memory") from error
+        except (StateError, ValueError) as error:
+            aside = _set_aside(path)
+            raise StateStoreError(f"{path}: {error}; kept as {aside}, starting without memory") from error
+
+    def save(self, service: str, state: State) -> None:
+        """Keep a state.
+
+        Raises:
+            StateStoreError: The file cannot be written.
+        """
+        path = self.path(service)
+        draft = path.with_suffix(".json.new")
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                json.dump(to_json(state), file, allow_nan=False)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except OSError as error:
+            raise StateStoreError(
+                f"cannot write {path}: {error.strerror}; a restart would forget the last changes"
+            ) from error
+
+
+def _set_aside(path: Path) -> str:
+    aside = path.with_suffix(".json.corrupt")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        return f"{path.name} where it is ({error.strerror})"
+    return aside.name

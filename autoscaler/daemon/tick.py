@@ -1,0 +1,62 @@
+"""What one tick of one service came to: the decision, what became of the writes, and what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from autoscaler.core.decision import Decision
+from autoscaler.core.policy import Role
+from autoscaler.targets.base import WriteResult
+
+
+class Dependency(StrEnum):
+    """What a tick depends on; exported as the label of the error counter."""
+
+    SIGNALS = "signals"
+    REPLICAS = "replicas"
+    WRITE = "write"
+    STATE = "state"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that is wrong during a tick.
+
+    Attributes:
+        dependency: What failed.
+        subject: The role it concerns, or "service".
+        message: What, why, and what to do next.
+        error: The exception, where it was one that nobody foresaw.
+    """
+
+    dependency: Dependency
+    subject: str
+    message: str
+    error: Exception | None = None
+
+    @property
+    def key(self) -> tuple[Dependency, str]:
+        """What makes two troubles the same one, whatever numbers their messages carry."""
+        return self.dependency, self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The record of one tick.
+
+    Attributes:
+        service: Name of the service.
+        at_s: Unix time of the tick.
+        decision: What was decided; None when the tick failed before that.
+        writes: Outcome per role that was written.
+        troubles: Everything that is wrong.
+    """
+
+    service: str
+    at_s: float
+    decision: Decision | None
+    writes: Mapping[Role, WriteResult] = field(default_factory=dict)
+    troubles: tuple[Trouble, ...] = ()

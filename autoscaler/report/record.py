@@ -1,0 +1,64 @@
+"""The decision record as plain data: the stable JSON interface.
+
+One object per service with `service`, `at` (RFC 3339, UTC), `mode`, `roles`, `undecided` and `signals`; below that,
+the field names of the core dataclasses. What core adds appears by itself; no number is ever NaN or infinite.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+import yaml
+
+from autoscaler.core.decision import Decision
+
+Record = dict[str, Any]
+
+
+def record(decision: Decision) -> Record:
+    """Render one decision as plain data: dicts, lists, strings, finite numbers, booleans and None."""
+    rendered: Record = {}
+    for item in fields(decision):
+        if item.name == "at_s":
+            rendered["at"] = rfc3339(decision.at_s)
+        else:
+            rendered[item.name] = _plain(getattr(decision, item.name))
+    return rendered
+
+
+def to_json(decisions: Iterable[Decision]) -> str:
+    """Render decisions as a JSON list, two spaces a level, with a final newline."""
+    return (
+        json.dumps([record(decision) for decision in decisions], indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    )
+
+
+def to_yaml(decisions: Iterable[Decision]) -> str:
+    """Render decisions as a YAML list in the order of the JSON form."""
+    return yaml.safe_dump([record(decision) for decision in decisions], sort_keys=False, allow_unicode=True)
+
+
+def rfc3339(at_s: float) -> str:
+    """Format Unix seconds as RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, Iterable):
+        return [_plain(item) for item in value]
+    number = float(value)
+    return number if math.isfinite(number) else None

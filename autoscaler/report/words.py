@@ -1,0 +1,39 @@
+"""Numbers, signals and reasons in words, short enough for a table cell or a log line."""
+
+from __future__ import annotations
+
+from autoscaler.core.decision import RoleDecision, Stage
+from autoscaler.core.signals import Signal
+
+_THOUSAND = 1000.0
+_MANY = 10 * _THOUSAND
+
+
+def quantity(value: float, unit: str) -> str:
+    """Format a number in its canonical unit: `62 %`, `430 ms`, `12.3k tokens/s`."""
+    if unit == "ratio":
+        return f"{value * 100:.3g} %"
+    if unit == "s":
+        return f"{value * _THOUSAND:.3g} ms" if 0 < abs(value) < 1 else f"{value:.3g} s"
+    number = f"{value / _THOUSAND:.1f}k" if abs(value) >= _MANY else f"{value:.4g}"
+    return f"{number} {unit}"
+
+
+def signal_text(signal: Signal | None) -> str:
+    """Format a signal's value, or say in one word why there is none."""
+    if signal is None:
+        return "not exported"
+    return signal.state.value if signal.usable is None else quantity(signal.usable, signal.unit)
+
+
+def binding_stage(decided: RoleDecision) -> Stage:
+    """The stage that made the number: the last one that changed it, else the proposal."""
+    changed = [stage for stage in decided.stages if stage.after != stage.before]
+    return changed[-1] if changed else decided.stages[0]
+
+
+def reason_text(decided: RoleDecision) -> str:
+    """The binding reason, with the numbers behind it where the stage gave them."""
+    words = decided.reason.value.replace("_", " ")
+    detail = binding_stage(decided).detail
+    return f"{words}: {detail}" if detail else words

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from autoscaler.core.decision import Decision
+from autoscaler.core.policy import Role
+from autoscaler.report.table import print_table
+from tests.report.builders import OBJECTIVES, decision, growing
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def plain(*decisions: Decision) -> str:
+    out = io.StringIO()
+    print_table(decisions, {"chat": OBJECTIVES}, out)
+    return out.getvalue()
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "160")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    out = Terminal()
+    print_table([decision()], {"chat": OBJECTIVES}, out)
+    return out.getvalue()
+
+
+def test_a_row_says_what_is_what_should_be_and_what_was_proposed() -> None:
+    assert "1/2 -> 5 (uncapped 8)" in plain(decision())
+
+
+def test_a_number_that_no_guard_changed_is_shown_once() -> None:
+    assert "3/3 -> 3 " in plain(decision())
+    assert "3/3 -> 3 (uncapped" not in plain(decision())
+
+
+def test_the_reason_is_that_of_the_binding_stage_in_words() -> None:
+    assert "at max: the policy allows at most 5" in plain(decision())
+
+
+def test_signals_carry_units_and_an_absent_one_says_so() -> None:
+    text = plain(decision())
+
+    assert "queue 40 requests, offered 12.3k tokens/s" in text
+    assert "KV 70 %, running absent" in text
+
+
+def test_objectives_stand_against_what_users_see() -> None:
+    text = plain(decision())
+
+    assert "TTFT p95 of 500 ms: missed (620 ms)" in text
+    assert "TPOT p90 of 50 ms: unknown (not exported)" in text
+
+
+def test_a_role_without_known_replicas_shows_why() -> None:
+    unknown = replace(decision(prefill=growing()), undecided={Role.DECODE: "no such deployment"})
+
+    assert "no such deployment" in plain(unknown)
+
+
+def test_what_is_piped_is_plain_and_one_line_a_row() -> None:
+    text = plain(decision())
+
+    assert "\x1b" not in text
+    assert text.isascii()
+    assert len(text.splitlines()) == 4
+
+
+def test_a_terminal_gets_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b[1;32m" in on_terminal(monkeypatch)
+
+
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "[32m" not in on_terminal(monkeypatch, NO_COLOR="1")
+    assert "\x1b[1;32m" not in on_terminal(monkeypatch, NO_COLOR="1")
