@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from autoscaler.core import stages
+from autoscaler.core.attribution import attribute
 from autoscaler.core.decision import Decision, Reason, RoleDecision, Stage, StageName
+from autoscaler.core.learn import learn
 from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.core.proposal import Proposal, RoleContext
 from autoscaler.core.roles import decode, prefill
@@ -34,61 +36,67 @@ def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) 
     Returns:
         The decision and the state to pass to the next one.
     """
-    state = state if state.started_at_s is not None else replace(state, started_at_s=now)
-    contexts = {
-        role: RoleContext(role, role_policy, policy.objectives, snapshot.pools[role], snapshot)
-        for role, role_policy in policy.roles.items()
-        if role in snapshot.pools
-    }
+    started_at_s = state.started_at_s if state.started_at_s is not None else now
+    state = replace(state, started_at_s=started_at_s)
+    ready = snapshot.pools[Role.DECODE].ready if Role.DECODE in snapshot.pools else 0
+    attribution = attribute(snapshot, policy.objectives, ready)
+    memories = dict(state.roles)
+    contexts: dict[Role, RoleContext] = {}
+    for role, role_policy in policy.roles.items():
+        if role in snapshot.pools:
+            memories[role], insight = learn(policy, role, snapshot, attribution, state, now)
+            contexts[role] = RoleContext(
+                role, role_policy, policy.objectives, snapshot.pools[role], snapshot, insight, attribution
+            )
     proposals = {role: _POLICIES[role](context) for role, context in contexts.items()}
-    blind = not any(proposal.terms for proposal in proposals.values())
-    unusable_since_s = (state.unusable_since_s if state.unusable_since_s is not None else now) if blind else None
-    state = replace(state, unusable_since_s=unusable_since_s)
+    state = replace(state, roles=memories, unusable_since_s=_unusable_since(state, proposals, now))
     short = {role for role, proposal in proposals.items() if proposal.replicas > contexts[role].pool.current}
 
-    decisions: dict[Role, RoleDecision] = {}
-    memories: dict[Role, RoleState] = dict(state.roles)
-    for role, context in contexts.items():
-        memory = state.roles.get(role, RoleState())
-        decided = _decide_role(policy, context, proposals[role], short - {role}, state, memory, now)
-        decisions[role] = decided
-        memories[role] = _remember(policy, context, memory, decided, now)
+    decisions = {
+        role: _decide_role(policy, context, proposals[role], short - {role}, state, now)
+        for role, context in contexts.items()
+    }
+    state = replace(
+        state,
+        decided_at_s=now,
+        roles={
+            **memories,
+            **{role: _remember(policy, contexts[role], state, decisions[role], now) for role in contexts},
+        },
+    )
     undecided = {
         role: snapshot.pool_errors.get(role, "its replica count is unknown")
         for role in policy.roles
         if role not in contexts
     }
-    decision = Decision(policy.service, snapshot.at_s, policy.mode, decisions, snapshot.signals, undecided)
-    return decision, replace(state, roles=memories)
+    return Decision(policy.service, snapshot.at_s, policy.mode, decisions, snapshot.signals, undecided), state
+
+
+def _unusable_since(state: State, proposals: Mapping[Role, Proposal], now: float) -> float | None:
+    if any(proposal.terms for proposal in proposals.values()):
+        return None
+    return state.unusable_since_s if state.unusable_since_s is not None else now
 
 
 def _decide_role(
-    policy: ServicePolicy,
-    ctx: RoleContext,
-    proposal: Proposal,
-    others_short: set[Role],
-    state: State,
-    memory: RoleState,
-    now: float,
+    policy: ServicePolicy, ctx: RoleContext, proposal: Proposal, others_short: set[Role], state: State, now: float
 ) -> RoleDecision:
-    current = ctx.pool.current
+    current, memory = ctx.pool.current, state.roles[ctx.role]
     steps: list[Stage] = []
     binding = proposal.binding
     if binding is None:
-        why = "; ".join(f"{name} is {problem}" for name, problem in proposal.missing.items())
-        steps.append(Stage(StageName.PROPOSAL, current, current, Reason.SIGNALS_UNUSABLE, why))
+        steps.append(Stage(StageName.PROPOSAL, current, current, Reason.SIGNALS_UNUSABLE, _why(proposal)))
         steps.append(_fallback(policy, ctx, state, now))
-        need = float(steps[-1].after)
     else:
-        need = binding.need
         steps.append(
             Stage(StageName.PROPOSAL, current, proposal.replicas, binding.reason, binding.detail, binding.numbers)
         )
         steps.append(_signals(ctx, proposal, others_short))
-    startup_time_s = ctx.policy.startup_time_s
+    need = binding.need if binding is not None else float(steps[-1].after)
     since_s = state.started_at_s if state.started_at_s is not None else now
+    lead_s = ctx.insight.startup_time_s
     steps.append(stages.tolerance(ctx.policy, current, need, steps[-1].after))
-    steps.append(stages.stabilize(ctx.policy, memory, since_s, current, steps[-1].after, now, startup_time_s))
+    steps.append(stages.stabilize(ctx.policy, memory, since_s, current, steps[-1].after, now, lead_s))
     steps.append(stages.limit_rate(ctx.policy, memory, current, steps[-1].after, now))
     steps.append(stages.bound(ctx.policy, steps[-1].after))
     changed = [step for step in steps if step.after != step.before]
@@ -102,14 +110,17 @@ def _decide_role(
     )
 
 
+def _why(proposal: Proposal) -> str:
+    return "; ".join(f"{name} is {problem}" for name, problem in proposal.missing.items())
+
+
 def _signals(ctx: RoleContext, proposal: Proposal, others_short: set[Role]) -> Stage:
-    """Any signal may grow a pool; a shrink needs all of them, and a calm neighbour."""
+    """Any signal may grow a pool; a shrink needs all of them, no rollout, and a neighbour that is not short."""
     current, before = ctx.pool.current, proposal.replicas
     if before >= current:
         return Stage(StageName.SIGNALS, before, before, Reason.SIGNALS_HEALTHY)
     if proposal.missing:
-        why = "; ".join(f"{name} is {problem}" for name, problem in proposal.missing.items())
-        return Stage(StageName.SIGNALS, before, current, Reason.SHRINK_NEEDS_ALL_SIGNALS, why)
+        return Stage(StageName.SIGNALS, before, current, Reason.SHRINK_NEEDS_ALL_SIGNALS, _why(proposal))
     if ctx.pool.updating:
         return Stage(StageName.SIGNALS, before, current, Reason.ROLLOUT_IN_PROGRESS, "a rollout is under way")
     if others_short:
@@ -129,19 +140,15 @@ def _fallback(policy: ServicePolicy, ctx: RoleContext, state: State, now: float)
     return Stage(StageName.SIGNALS, current, fallback, Reason.FALLBACK, detail, numbers)
 
 
-def _remember(
-    policy: ServicePolicy, ctx: RoleContext, memory: RoleState, decided: RoleDecision, now: float
-) -> RoleState:
-    behavior, startup_time_s = ctx.policy.behavior, ctx.policy.startup_time_s
-    longest_window_s = max(stages.window_s(side, startup_time_s) for side in (behavior.up, behavior.down))
+def _remember(policy: ServicePolicy, ctx: RoleContext, state: State, decided: RoleDecision, now: float) -> RoleState:
+    memory, behavior, lead_s = state.roles[ctx.role], ctx.policy.behavior, ctx.insight.startup_time_s
+    longest_window_s = max(stages.window_s(side, lead_s) for side in (behavior.up, behavior.down))
     longest_period_s = max((rule.period_s for side in (behavior.up, behavior.down) for rule in side.rules), default=0.0)
-    # What the signals stage let through, not the raw proposal: a held shrink must not age in the window.
+    # What the earlier stages let through, not the raw proposal: a held shrink must not age in the window.
     asked = next(step.after for step in decided.stages if step.stage is StageName.TOLERANCE)
     proposals = (*memory.proposals, Timed(now, float(asked)))
-    changes = memory.changes
-    if decided.changed:
-        changes = (*changes, Timed(now, float(decided.desired - decided.current)))
-    return RoleState(
+    return replace(
+        memory,
         proposals=tuple(item for item in proposals if item.at_s > now - longest_window_s - policy.interval_s),
-        changes=tuple(item for item in changes if item.at_s > now - longest_period_s),
+        changes=tuple(item for item in memory.changes if item.at_s > now - longest_period_s),
     )

@@ -25,6 +25,10 @@ class Reason(StrEnum):
     """Why a stage changed or kept a number. Closed: metrics export it one-hot and the documents list it."""
 
     # proposals: which measurement spoke
+    PREFILL_DEMAND = "prefill_demand"
+    PREFILL_FORECAST = "prefill_forecast"
+    DECODE_DEMAND = "decode_demand"
+    DECODE_FORECAST = "decode_forecast"
     PREFILL_BACKLOG = "prefill_backlog"
     PREFILL_THROUGHPUT = "prefill_throughput"
     TTFT_OVER_TARGET = "ttft_over_target"

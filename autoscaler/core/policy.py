@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from autoscaler.core.capacity import EngineModel
+
 
 class Role(StrEnum):
     """A phase of serving that has a pool of its own."""
@@ -105,6 +107,7 @@ class RolePolicy:
         startup_time_s: From a replica's creation to its first served request, until measured ones replace it.
         behavior: Tolerance, windows and rates.
         fallback_replicas: Where to go when signals have been unusable for `ServicePolicy.fallback_after_s`; None holds.
+        engine: Timing that one replica is believed to have; None learns it from the live signals alone.
         proposal: Name of the role policy that proposes; "auto" is ours.
         settings: That role policy's settings, already validated by its model.
     """
@@ -115,6 +118,7 @@ class RolePolicy:
     startup_time_s: float
     behavior: Behavior
     fallback_replicas: int | None = None
+    engine: EngineModel | None = None
     proposal: str = "auto"
     settings: Mapping[str, object] = field(default_factory=dict)
 

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from autoscaler.core.attribution import Attribution
 from autoscaler.core.decision import Reason
+from autoscaler.core.learn import Insight
 from autoscaler.core.policy import Objectives, Role, RolePolicy
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import PoolState, Snapshot
@@ -51,13 +53,25 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class RoleContext:
-    """Everything a role policy may look at."""
+    """Everything a role policy may look at.
+
+    Attributes:
+        role: The pool's role.
+        policy: Its bounds, cost and speed.
+        objectives: What the service promises.
+        pool: The pool's replicas.
+        snapshot: All signals of the service.
+        insight: Demand, outlook and engine model, as far as they can be told.
+        attribution: Where TTFT goes and what holds requests up.
+    """
 
     role: Role
     policy: RolePolicy
     objectives: Objectives
     pool: PoolState
     snapshot: Snapshot
+    insight: Insight
+    attribution: Attribution
 
     def usable(self, name: str, scope: Scope | None = None) -> float | None:
         """Value of a signal of this role (or of `scope`) if it may be used."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from autoscaler.core import codec
+from autoscaler.core.calibration import Fit
+from autoscaler.core.forecast import Forecast
+from autoscaler.core.headroom import Headroom
 from autoscaler.core.policy import Role
 
 STATE_VERSION = 1
@@ -25,16 +29,47 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True)
+class Gauges:
+    """Momentary load of a pool, kept to average it over the window of the latency signals.
+
+    Attributes:
+        at_s: Unix time.
+        sequences: Requests in the batch, per ready replica.
+        kv_tokens: Resident tokens, per ready replica.
+    """
+
+    at_s: float
+    sequences: float
+    kv_tokens: float
+
+
+@dataclass(frozen=True, slots=True)
 class RoleState:
     """Memory of one pool.
 
     Attributes:
         proposals: Numbers proposed within the longest window, oldest first.
-        changes: Signed changes decided within the longest rate period, oldest first.
+        changes: Signed changes of the replica count seen within the longest rate period, oldest first.
+        current: Replicas asked for at the last tick.
+        ready: Replicas that served at the last tick.
+        grown_at_s: When replicas last became ready; their first samples do not count.
+        startup_times_s: Startup times seen, newest last.
+        gauges: Load within the window of the latency signals.
+        fit: What has been learned of the engine's timing.
+        forecast: Memory of the demand.
+        headroom: Margin on demand.
     """
 
     proposals: tuple[Timed, ...] = ()
     changes: tuple[Timed, ...] = ()
+    current: int | None = None
+    ready: int | None = None
+    grown_at_s: float | None = None
+    startup_times_s: tuple[float, ...] = ()
+    gauges: tuple[Gauges, ...] = ()
+    fit: Fit | None = None
+    forecast: Forecast = field(default_factory=Forecast)
+    headroom: Headroom = field(default_factory=Headroom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +78,20 @@ class State:
 
     Attributes:
         started_at_s: When this memory began; nothing shrinks for one window after.
+        decided_at_s: When the last decision was made; the same instant again changes nothing.
         roles: Memory per pool.
         unusable_since_s: Since when the signals have been unusable; None while they are fine.
     """
 
     started_at_s: float | None = None
+    decided_at_s: float | None = None
     roles: Mapping[Role, RoleState] = field(default_factory=dict)
     unusable_since_s: float | None = None
 
 
 def to_json(state: State) -> dict[str, Any]:
     """Plain data of a state, ready for `json.dumps`."""
-    return {
-        "version": STATE_VERSION,
-        "started_at_s": state.started_at_s,
-        "unusable_since_s": state.unusable_since_s,
-        "roles": {
-            role.value: {
-                "proposals": [[item.at_s, item.value] for item in memory.proposals],
-                "changes": [[item.at_s, item.value] for item in memory.changes],
-            }
-            for role, memory in state.roles.items()
-        },
-    }
+    return {"version": STATE_VERSION, **codec.encode(state)}
 
 
 def from_json(data: object, now: float) -> State:
@@ -86,28 +112,37 @@ def from_json(data: object, now: float) -> State:
     if data["version"] != STATE_VERSION:
         raise StateError(f"stored state has version {data['version']}, this build knows {STATE_VERSION}")
     try:
-        return State(
-            started_at_s=_instant(data["started_at_s"], now),
-            unusable_since_s=_instant(data["unusable_since_s"], now),
-            roles={
-                Role(name): RoleState(_history(memory["proposals"], now), _history(memory["changes"], now))
-                for name, memory in data["roles"].items()
-            },
-        )
+        state = codec.decode(State, {name: value for name, value in data.items() if name != "version"})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StateError(f"stored state is corrupt: {error!r}") from error
+        raise StateError(f"stored state is corrupt: {error}") from error
+    return _not_after(state, now)
 
 
-def _instant(value: float | None, now: float) -> float | None:
-    return None if value is None else min(_finite(value), now)
+def _not_after(state: State, now: float) -> State:
+    """Move every instant that lies in the future to now; what waits for its time in the future is dropped."""
+    roles = {
+        role: dataclasses.replace(
+            memory,
+            proposals=_clip(memory.proposals, now),
+            changes=_clip(memory.changes, now),
+            grown_at_s=_earlier(memory.grown_at_s, now),
+            gauges=tuple(item for item in memory.gauges if item.at_s <= now),
+            forecast=dataclasses.replace(memory.forecast, at_s=_earlier(memory.forecast.at_s, now)),
+            headroom=dataclasses.replace(memory.headroom, at_s=_earlier(memory.headroom.at_s, now)),
+        )
+        for role, memory in state.roles.items()
+    }
+    return State(
+        _earlier(state.started_at_s, now),
+        _earlier(state.decided_at_s, now),
+        roles,
+        _earlier(state.unusable_since_s, now),
+    )
 
 
-def _history(items: list[list[float]], now: float) -> tuple[Timed, ...]:
-    return tuple(Timed(min(_finite(at_s), now), _finite(value)) for at_s, value in items)
+def _earlier(at_s: float | None, now: float) -> float | None:
+    return None if at_s is None else min(at_s, now)
 
 
-def _finite(value: float) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{value} is no number")
-    return number
+def _clip(history: tuple[Timed, ...], now: float) -> tuple[Timed, ...]:
+    return tuple(Timed(min(item.at_s, now), item.value) for item in history)

@@ -1,58 +1,45 @@
-"""Decode by rules: KV utilisation to its set-point, room for those who wait, step on TPOT."""
+"""Decode by capacity: enough replicas that each stays at the batch which the TPOT objective allows."""
 
 from __future__ import annotations
 
 from autoscaler.core.decision import Reason
+from autoscaler.core.demand import DecodeDemand
 from autoscaler.core.proposal import Proposal, RoleContext, Term
-from autoscaler.core.roles.rules import idle, latency_step
-from autoscaler.core.signals import Scope
-
-# Set-point of KV utilisation without a capacity model: room for the fluctuation of a batch before blocks run out.
-KV_TARGET_RATIO = 0.8
-# Sequences per replica assumed for waiting requests when nothing runs that could tell.
-_UNKNOWN_BATCH = 8.0
+from autoscaler.core.roles import decode_rules
+from autoscaler.core.roles.common import idle
 
 _NEEDED_TO_SHRINK = ("kv_utilization_mean", "running", "waiting")
 
 
 def propose(ctx: RoleContext) -> Proposal:
-    """Propose a decode pool from KV utilisation, waiting requests and TPOT."""
+    """Propose a decode pool; by rules while no capacity model can be trusted."""
+    demand = ctx.insight.demand
+    if not isinstance(demand, DecodeDemand):
+        return decode_rules.propose(ctx)
     calm = idle(ctx, "running", "waiting")
     if calm is not None:
         return Proposal((calm,))
-    terms = [term for term in (_kv(ctx), _waiting(ctx), _tpot(ctx)) if term is not None]
+    terms = [_staff(ctx, demand, demand.work, Reason.DECODE_DEMAND, "is asked for now")]
+    if ctx.insight.outlook is not None:
+        outlook = ctx.insight.outlook
+        when = f"may be asked for in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
+        terms.append(_staff(ctx, demand, outlook.upper, Reason.DECODE_FORECAST, when))
     return Proposal(tuple(terms), ctx.missing(*_NEEDED_TO_SHRINK))
 
 
-def _kv(ctx: RoleContext) -> Term | None:
-    mean = ctx.usable("kv_utilization_mean")
-    if mean is None:
-        return None
-    ready = ctx.pool.ready
+def _staff(ctx: RoleContext, demand: DecodeDemand, work: float, reason: Reason, when: str) -> Term:
+    point = demand.point
     return Term(
-        ready * mean / KV_TARGET_RATIO,
-        Reason.KV_UTILIZATION,
-        f"{ready} replicas at {mean:.0%} of their KV, to be at {KV_TARGET_RATIO:.0%}",
-        {"kv_utilization_mean": mean, "ready": float(ready), "target_ratio": KV_TARGET_RATIO},
+        work * ctx.insight.margin,
+        reason,
+        f"work for {work:.2f} replicas {when}; with {ctx.insight.margin - 1:.0%} headroom, each at "
+        f"{point.sequences:.0f} sequences and {point.kv_utilization_ratio:.0%} KV ({point.limit} binds)",
+        {
+            "work": work,
+            "margin": ctx.insight.margin,
+            "sequences": point.sequences,
+            "step_s": point.step_s,
+            "by_rate": demand.by_rate,
+            "by_residency": demand.by_residency,
+        },
     )
-
-
-def _waiting(ctx: RoleContext) -> Term | None:
-    """Room for requests that wait for decode, at the batch that replicas carry now."""
-    waiting, running, ready = ctx.usable("waiting"), ctx.usable("running"), ctx.pool.ready
-    if waiting is None or ready == 0 or waiting <= ready:
-        return None
-    batch = max((running or 0.0) / ready, 1.0) if running else _UNKNOWN_BATCH
-    return Term(
-        ready + waiting / batch,
-        Reason.DECODE_WAITING,
-        f"{waiting:.0f} wait beside {ready} replicas that carry {batch:.3g} each",
-        {"waiting": waiting, "batch": batch, "ready": float(ready)},
-    )
-
-
-def _tpot(ctx: RoleContext) -> Term | None:
-    observed = ctx.usable("tpot_s", Scope.SERVICE)
-    if observed is None:
-        return None
-    return latency_step(ctx, observed, ctx.objectives.tpot.target_s, Reason.TPOT_OVER_TARGET)

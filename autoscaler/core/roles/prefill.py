@@ -1,84 +1,76 @@
-"""Prefill by rules: drain the queue inside the TTFT budget, keep replicas busy but not full, step on TTFT."""
+"""Prefill by capacity: enough replicas that the wait for prefill fits into what the TTFT target leaves for it."""
 
 from __future__ import annotations
 
+from autoscaler.core.attribution import Bottleneck
 from autoscaler.core.decision import Reason
-from autoscaler.core.policy import Objectives
+from autoscaler.core.demand import PrefillDemand
 from autoscaler.core.proposal import Proposal, RoleContext, Term
-from autoscaler.core.roles.rules import idle, latency_step
-from autoscaler.core.signals import Scope
+from autoscaler.core.queueing import servers_for
+from autoscaler.core.roles import prefill_rules
+from autoscaler.core.roles.common import idle
+from autoscaler.core.roles.prefill_rules import wait_budget_s
 
-# Busy share of a replica at which queueing stays short of a typical TTFT budget (M/D/1: mean wait = service time).
-BUSY_TARGET_RATIO = 0.7
-# Share of the TTFT target that must remain for waiting even where prefill and transfer eat most of it.
-_LEAST_WAIT_SHARE = 0.1
+# (ca^2 + cs^2) / 2 of real traffic: arrivals a little burstier than Poisson, prompt lengths with a long tail.
+_VARIABILITY = 1.5
+# A backlog that outlives the capacity already ordered must drain within this time.
+_DRAIN_S = 60.0
 
-_NEEDED_TO_SHRINK = ("queue_depth", "in_flight", "offered_tokens_per_s")
-
-
-def wait_budget_s(ctx: RoleContext, objectives: Objectives) -> float:
-    """Part of the TTFT target that a request may spend waiting for prefill, in seconds.
-
-    What prefill itself, the KV transfer and the decode pool's first token take is spent already.
-    """
-    spent = (
-        (ctx.usable("prefill_time_s") or 0.0)
-        + (ctx.snapshot.usable(Scope.SERVICE, "kv_transfer_time_s") or 0.0)
-        + (ctx.snapshot.usable(Scope.DECODE, "step_time_s") or 0.0)
-    )
-    return max(objectives.ttft.target_s - spent, _LEAST_WAIT_SHARE * objectives.ttft.target_s)
+_NEEDED_TO_SHRINK = ("queue_depth", "offered_tokens_per_s")
 
 
 def propose(ctx: RoleContext) -> Proposal:
-    """Propose a prefill pool from queue, busy share and TTFT."""
+    """Propose a prefill pool; by rules while no capacity model can be trusted."""
+    demand = ctx.insight.demand
+    if not isinstance(demand, PrefillDemand):
+        return prefill_rules.propose(ctx)
     calm = idle(ctx, "queue_depth", "in_flight")
     if calm is not None:
         return Proposal((calm,))
-    terms = [term for term in (_backlog(ctx), _busy(ctx), _ttft(ctx)) if term is not None]
+    terms = [_staff(ctx, demand, demand.work, Reason.PREFILL_DEMAND, "arrives now")]
+    if ctx.insight.outlook is not None:
+        outlook = ctx.insight.outlook
+        when = f"may arrive in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
+        terms.append(_staff(ctx, demand, outlook.upper, Reason.PREFILL_FORECAST, when))
+    backlog = _backlog(ctx, demand)
+    if backlog is not None:
+        terms.append(backlog)
     return Proposal(tuple(terms), ctx.missing(*_NEEDED_TO_SHRINK))
 
 
-def _backlog(ctx: RoleContext) -> Term | None:
-    """Replicas that serve what arrives and drain what waits inside the wait budget."""
-    queue, rate, ready = ctx.usable("queue_depth"), ctx.usable("request_rate"), ctx.pool.ready
-    if queue is None or rate is None or ready == 0 or queue <= ready:
-        return None
-    service_s = ctx.usable("prefill_time_s") or (ready / rate if rate > 0 else None)
-    if service_s is None:
-        return Term(ctx.pool.current + 1.0, Reason.PREFILL_BACKLOG, f"{queue:.0f} requests wait and none is served")
+def _staff(ctx: RoleContext, demand: PrefillDemand, work: float, reason: Reason, when: str) -> Term:
+    """Replicas for an amount of work so that the wait fits the budget at the objective's share of requests."""
     budget_s = wait_budget_s(ctx, ctx.objectives)
-    need = (rate + queue / budget_s) * service_s
+    share = max(ctx.objectives.ttft.percentile_ratio, ctx.objectives.attainment_ratio)
+    wanted = work * ctx.insight.margin
+    need, utilization = servers_for(wanted, demand.service_s, budget_s, share, _VARIABILITY)
     return Term(
         need,
-        Reason.PREFILL_BACKLOG,
-        f"{queue:.0f} waiting must drain in {budget_s:.2g} s while {rate:.3g} requests/s arrive; "
-        f"one replica takes {service_s:.3g} s for a request",
-        {"queue_depth": queue, "request_rate": rate, "service_s": service_s, "wait_budget_s": budget_s},
+        reason,
+        f"work for {work:.2f} replicas {when}; with {ctx.insight.margin - 1:.0%} headroom at {utilization:.0%} busy, "
+        f"so that {share:.1%} wait less than {budget_s:.2g} s",
+        {
+            "work": work,
+            "margin": ctx.insight.margin,
+            "utilization_ratio": utilization,
+            "service_s": demand.service_s,
+            "wait_budget_s": budget_s,
+        },
     )
 
 
-def _busy(ctx: RoleContext) -> Term | None:
-    """Replicas at which the observed work keeps each one busy for the target share."""
-    in_flight, ready = ctx.usable("in_flight"), ctx.pool.ready
-    rate, service_s = ctx.usable("request_rate"), ctx.usable("prefill_time_s")
-    if rate is not None and service_s is not None:
-        work, how = rate * service_s, f"{rate:.3g} requests/s x {service_s:.3g} s"
-    elif in_flight is not None:
-        work, how = min(in_flight, float(ready)), f"{in_flight:.3g} requests in prefill"
-    else:
+def _backlog(ctx: RoleContext, demand: PrefillDemand) -> Term | None:
+    """What the capacity in place will not have drained when newly ordered replicas serve."""
+    if ctx.attribution.bottleneck in {Bottleneck.DECODE, Bottleneck.TRANSFER}:
+        return None
+    lead_s, supply = ctx.insight.startup_time_s, float(ctx.pool.current)
+    left_s = demand.backlog_s - (supply - demand.work) * lead_s
+    if demand.backlog_s <= supply * wait_budget_s(ctx, ctx.objectives) or left_s <= 0:
         return None
     return Term(
-        work / BUSY_TARGET_RATIO,
-        Reason.PREFILL_THROUGHPUT,
-        f"{how} is {work:.3g} busy replicas, each to be busy {BUSY_TARGET_RATIO:.0%}",
-        {"busy_replicas": work, "target_ratio": BUSY_TARGET_RATIO},
+        demand.work + left_s / _DRAIN_S,
+        Reason.PREFILL_BACKLOG,
+        f"{demand.backlog_s:.0f} replica-seconds wait; {left_s:.0f} will be left in {lead_s:.0f} s and are to drain in "
+        f"{_DRAIN_S:.0f} s",
+        {"work": demand.work, "backlog_s": demand.backlog_s, "left_s": left_s, "drain_s": _DRAIN_S},
     )
-
-
-def _ttft(ctx: RoleContext) -> Term | None:
-    """A step while TTFT is over target and prefill, not decode or the fabric, holds requests up."""
-    observed = ctx.usable("ttft_s", Scope.SERVICE)
-    queue = ctx.usable("queue_depth")
-    if observed is None or queue is None or queue < 1:
-        return None
-    return latency_step(ctx, observed, ctx.objectives.ttft.target_s, Reason.TTFT_OVER_TARGET)

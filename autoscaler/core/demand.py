@@ -1,0 +1,111 @@
+"""Demand is offered and backlogged work, in replicas; never served work, which collapses when a pool starves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from autoscaler.core.capacity import DecodePoint, EngineModel, decode_point
+from autoscaler.core.signals import Scope
+from autoscaler.core.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillDemand:
+    """Work for the prefill pool.
+
+    Attributes:
+        work: Replicas kept busy by what arrives.
+        backlog_s: Replica-seconds that wait.
+        request_rate: Requests arriving per second.
+        service_s: Prefill time of the mean request.
+        uncached_tokens_per_s: Prompt tokens to compute per second.
+    """
+
+    work: float
+    backlog_s: float
+    request_rate: float
+    service_s: float
+    uncached_tokens_per_s: float
+
+    @property
+    def supply_tokens_per_s(self) -> float:
+        """Uncached prompt tokens per second that one busy replica computes."""
+        return self.uncached_tokens_per_s / self.work if self.work > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeDemand:
+    """Work for the decode pool.
+
+    Attributes:
+        work: Replicas needed at the set-point; the larger of the two below.
+        by_rate: From the output tokens that are asked for per second.
+        by_residency: From the sequences that run, wait, or are about to be handed over.
+        sequences: Those sequences.
+        offered_tokens_per_s: Output tokens asked for per second.
+        point: Set-point of one replica.
+        resident_tokens: Mean tokens that a sequence holds.
+    """
+
+    work: float
+    by_rate: float
+    by_residency: float
+    sequences: float
+    offered_tokens_per_s: float
+    point: DecodePoint
+    resident_tokens: float
+
+
+def prefill_demand(snapshot: Snapshot, model: EngineModel) -> PrefillDemand | None:
+    """Prefill demand, or None where the signals cannot tell.
+
+    `work = rate * s`, `s = a + b*u + c*(L^2 - cached^2)` at the mean prompt; the backlog is `s` for each that waits.
+    """
+    tokens_per_s = snapshot.usable(Scope.PREFILL, "offered_tokens_per_s")
+    prompt = snapshot.usable(Scope.SERVICE, "input_tokens_mean")
+    if tokens_per_s is None:
+        return None
+    if prompt is None or prompt <= 0:
+        return PrefillDemand(0.0, 0.0, 0.0, 0.0, 0.0) if tokens_per_s == 0 else None
+    uncached_ratio = snapshot.usable(Scope.PREFILL, "uncached_ratio")
+    uncached_ratio = 1.0 if uncached_ratio is None else min(max(uncached_ratio, 0.0), 1.0)
+    rate = tokens_per_s / prompt
+    service_s = model.prefill.request_ms(prompt, prompt * (1.0 - uncached_ratio)) / 1e3
+    waiting = snapshot.usable(Scope.PREFILL, "queue_depth") or 0.0
+    return PrefillDemand(rate * service_s, waiting * service_s, rate, service_s, tokens_per_s * uncached_ratio)
+
+
+def decode_demand(snapshot: Snapshot, model: EngineModel, tpot_s: float, ready: int) -> DecodeDemand | None:
+    """Decode demand, or None where the signals cannot tell.
+
+    By rate: output tokens asked for per second over those of one replica at its set-point. By residency: sequences
+    that run, wait or sit in prefill, over the batch at the set-point. At a slack pool steps are short and residency
+    reads low; at a starved pool the rate served reads low: the larger of the two is right on both sides.
+    """
+    running = snapshot.usable(Scope.DECODE, "running")
+    waiting = snapshot.usable(Scope.DECODE, "waiting")
+    if running is None or waiting is None:
+        return None
+    capacity = snapshot.usable(Scope.DECODE, "kv_capacity_tokens")
+    if capacity:
+        model = replace(model, kv_capacity_tokens=capacity)
+    prompt = snapshot.usable(Scope.SERVICE, "input_tokens_mean") or 0.0
+    output = snapshot.usable(Scope.SERVICE, "output_tokens_mean") or 0.0
+    utilization = snapshot.usable(Scope.DECODE, "kv_utilization_mean")
+    if utilization is not None and running >= 1 and ready > 0:
+        resident = utilization * model.kv_capacity_tokens * ready / running
+    else:
+        resident = prompt + output / 2
+    if resident <= 0 and running + waiting > 0:
+        return None
+    coming = sum(snapshot.usable(Scope.PREFILL, name) or 0.0 for name in ("queue_depth", "in_flight"))
+    prompt_tokens_per_s = snapshot.usable(Scope.PREFILL, "offered_tokens_per_s") or 0.0
+    offered = prompt_tokens_per_s / prompt * output if prompt > 0 else 0.0
+    served = snapshot.usable(Scope.DECODE, "generation_tokens_per_s") or 0.0
+    point = decode_point(model, tpot_s, resident)
+    by_rate = max(offered, served) / point.tokens_per_s
+    sequences = running + waiting + coming
+    by_residency = sequences / point.sequences
+    return DecodeDemand(
+        max(by_rate, by_residency), by_rate, by_residency, sequences, max(offered, served), point, resident
+    )

@@ -1,0 +1,225 @@
+"""Demand one lead time ahead, with the margin that its own past errors ask for.
+
+Several simple forecasters run side by side (level, trend, daily and weekly season). Each is scored against what came:
+a decayed histogram of log(actual / predicted) gives, per forecaster, the upper bound that demand stayed under for all
+but a small share of the load. The forecaster whose bounds cost least speaks; one that errs needs wide bounds and so
+loses its vote. This makes headroom a result of measured burstiness and forecast error, not a constant.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+# Time constants of the moving averages, in seconds.
+_FAST_S, _MIDDLE_S, _SLOW_S = 60.0, 300.0, 900.0
+# Added to both sides of a ratio, in replicas: below a fraction of a replica errors buy nothing.
+_FLOOR = 0.25
+# Histogram of log ratios.
+_LOW, _STEP, _BINS = -1.2, 0.05, 60
+# Before anything is scored: a log-normal error of this width, worth this many samples.
+_PRIOR_SD, _PRIOR_WEIGHT = 0.25, 200.0
+_HALF_LIFE_S = 6 * 3600.0
+_COST_S = 3600.0
+_DAY_S, _WEEK_S = 86_400.0, 604_800.0
+_SEASON_BIN_S = 900.0
+
+FORECASTERS = ("level", "trend", "slow_level", "damped_trend", "daily", "weekly")
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Record of one forecaster: decayed error histogram, and the running mean of its upper bound."""
+
+    errors: tuple[float, ...]
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Memory of one demand series (in replicas of work).
+
+    Attributes:
+        at_s: Time of the last observation.
+        fast: Moving averages of the observed demand over 60, 300 and 900 s.
+        middle: See `fast`.
+        slow: See `fast`.
+        tracks: One record per forecaster.
+        pending: Predictions whose time has not come: (due, one value per forecaster; NaN-free, -1 where it was silent).
+        season: Mean demand per quarter of an hour of the week; -1 where none was seen.
+    """
+
+    at_s: float | None = None
+    fast: float = 0.0
+    middle: float = 0.0
+    slow: float = 0.0
+    tracks: tuple[Track, ...] = ()
+    pending: tuple[tuple[float, tuple[float, ...]], ...] = ()
+    season: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a forecast says.
+
+    Attributes:
+        demand: Demand expected at the horizon, in replicas of work.
+        upper: Demand that should not be exceeded, given past errors.
+        forecaster: Which forecaster spoke.
+        horizon_s: How far ahead.
+    """
+
+    demand: float
+    upper: float
+    forecaster: str
+    horizon_s: float
+
+
+_SILENT = -1.0
+_SEASON_BINS = int(_WEEK_S / _SEASON_BIN_S)
+
+
+def observe(
+    memory: Forecast, demand: float, now: float, horizon_s: float, excess_ratio: float
+) -> tuple[Forecast, Outlook]:
+    """Take one observation in and look ahead.
+
+    Args:
+        memory: What was known.
+        demand: Observed demand, in replicas of work.
+        now: Unix time.
+        horizon_s: Lead time: how long until capacity ordered now serves.
+        excess_ratio: Share of the load that may exceed the upper bound.
+    """
+    memory = _smooth(memory, demand, now)
+    memory = _score(memory, demand, now)
+    predictions = _predict(memory, now, horizon_s)
+    uppers = [
+        (value + _FLOOR) * math.exp(_quantile(track.errors, 1.0 - excess_ratio)) - _FLOOR if value >= 0 else _SILENT
+        for value, track in zip(predictions, memory.tracks, strict=True)
+    ]
+    tracks = tuple(_charge(track, upper) for track, upper in zip(memory.tracks, uppers, strict=True))
+    spoken = [
+        (track.cost, index) for index, track in enumerate(tracks) if uppers[index] >= 0 and track.cost is not None
+    ]
+    chosen = min(spoken)[1]
+    memory = replace(memory, tracks=tracks, pending=(*memory.pending, (now + horizon_s, predictions)))
+    return memory, Outlook(predictions[chosen], max(uppers[chosen], 0.0), FORECASTERS[chosen], horizon_s)
+
+
+def seed_season(memory: Forecast, history: Sequence[tuple[float, float]]) -> Forecast:
+    """Fill the season from recorded (time, demand) pairs, oldest first, so that a restart does not forget it."""
+    season = list(memory.season or [_SILENT] * _SEASON_BINS)
+    for at_s, demand in history:
+        _learn_season(season, at_s, demand)
+    return replace(memory, season=tuple(season))
+
+
+def _smooth(memory: Forecast, demand: float, now: float) -> Forecast:
+    if memory.at_s is None:
+        track = Track(_prior_errors())
+        return replace(
+            memory,
+            at_s=now,
+            fast=demand,
+            middle=demand,
+            slow=demand,
+            tracks=(track,) * len(FORECASTERS),
+            season=memory.season or (_SILENT,) * _SEASON_BINS,
+        )
+    elapsed = max(now - memory.at_s, 0.0)
+    season = list(memory.season)
+    _learn_season(season, now, demand)
+    return replace(
+        memory,
+        at_s=max(now, memory.at_s),
+        fast=_average(memory.fast, demand, elapsed / _FAST_S),
+        middle=_average(memory.middle, demand, elapsed / _MIDDLE_S),
+        slow=_average(memory.slow, demand, elapsed / _SLOW_S),
+        season=tuple(season),
+    )
+
+
+def _average(old: float, new: float, elapsed_ratio: float) -> float:
+    return new + (old - new) * math.exp(-elapsed_ratio)
+
+
+def _learn_season(season: list[float], at_s: float, demand: float) -> None:
+    index = int(at_s % _WEEK_S / _SEASON_BIN_S)
+    season[index] = demand if season[index] < 0 else season[index] + 0.05 * (demand - season[index])
+
+
+def _score(memory: Forecast, demand: float, now: float) -> Forecast:
+    due = [values for at_s, values in memory.pending if at_s <= now]
+    if not due:
+        return memory
+    values = due[-1]
+    weight = (demand + _FLOOR) / (memory.slow + _FLOOR)
+    tracks = tuple(
+        _learn_error(track, value, demand, weight) if value >= 0 else track
+        for track, value in zip(memory.tracks, values, strict=True)
+    )
+    return replace(memory, tracks=tracks, pending=tuple(item for item in memory.pending if item[0] > now))
+
+
+def _learn_error(track: Track, predicted: float, actual: float, weight: float) -> Track:
+    error = math.log((actual + _FLOOR) / (predicted + _FLOOR))
+    index = min(max(int((error - _LOW) / _STEP), 0), _BINS - 1)
+    keep = 0.5 ** (15.0 / _HALF_LIFE_S)
+    errors = [value * keep for value in track.errors]
+    errors[index] += weight
+    return replace(track, errors=tuple(errors))
+
+
+def _charge(track: Track, upper: float) -> Track:
+    if upper < 0:
+        return track
+    if track.cost is None:
+        return replace(track, cost=upper)
+    return replace(track, cost=_average(track.cost, upper, 15.0 / _COST_S))
+
+
+def _predict(memory: Forecast, now: float, horizon_s: float) -> tuple[float, ...]:
+    # A ramp lags in each average by its time constant, so the difference of two averages is the slope times that of
+    # their constants.
+    slope = (memory.fast - memory.slow) / (_SLOW_S - _FAST_S)
+    trend = max(memory.fast + slope * (_FAST_S + horizon_s), 0.0)
+    damped = max(memory.middle + 0.5 * slope * (_MIDDLE_S + horizon_s), 0.0)
+    return (
+        memory.fast,
+        trend,
+        memory.slow,
+        damped,
+        _seasonal(memory, now, horizon_s, _DAY_S),
+        _seasonal(memory, now, horizon_s, _WEEK_S),
+    )
+
+
+def _seasonal(memory: Forecast, now: float, horizon_s: float, period_s: float) -> float:
+    """Present level times how demand moved over the same stretch one period ago."""
+    then, ahead = now - period_s, now + horizon_s - period_s
+    base = memory.season[int(then % _WEEK_S / _SEASON_BIN_S)]
+    later = memory.season[int(ahead % _WEEK_S / _SEASON_BIN_S)]
+    if base < 0 or later < 0:
+        return _SILENT
+    return memory.middle * (later + _FLOOR) / (base + _FLOOR)
+
+
+def _prior_errors() -> tuple[float, ...]:
+    middles = [_LOW + (index + 0.5) * _STEP for index in range(_BINS)]
+    weights = [math.exp(-0.5 * (middle / _PRIOR_SD) ** 2) for middle in middles]
+    total = sum(weights)
+    return tuple(_PRIOR_WEIGHT * weight / total for weight in weights)
+
+
+def _quantile(errors: tuple[float, ...], share: float) -> float:
+    """Log ratio that a share of the weighted errors stays below, interpolated inside its bin."""
+    wanted = share * sum(errors)
+    seen = 0.0
+    for index, weight in enumerate(errors):
+        if seen + weight >= wanted:
+            inside = (wanted - seen) / weight if weight > 0 else 1.0
+            return _LOW + (index + inside) * _STEP
+        seen += weight
+    return _LOW + _BINS * _STEP

@@ -1,0 +1,61 @@
+"""Headroom steered by the error budget: up fast after a burn, down slowly while the budget is whole.
+
+No constant serves: in a fluid study on five day-long traces the one that the burstiest needs wastes 30 % on the
+calmest.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+LEAST, MOST = 1.0, 2.0
+# Largest growth of the margin per second while the budget burns at ten times its rate or more.
+_UP_PER_S = 0.002
+# Time constant of giving margin back while nothing burns.
+_DOWN_S = 4 * 3600.0
+# Window over which a burn counts against the budget.
+_BUDGET_S = 3 * 3600.0
+_MOST_BURN = 10.0
+# Average burn below which a single burst is left to the budget: that is what a budget is for.
+_BUDGET_WHOLE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """Margin on demand of one role.
+
+    Attributes:
+        margin: Multiplier on demand, 1 is none.
+        burn: Budget burn rate averaged over the budget window: 1 uses it up exactly.
+        at_s: Time of the last update.
+    """
+
+    margin: float = 1.05
+    burn: float = 0.0
+    at_s: float | None = None
+
+
+def steer(
+    headroom: Headroom, attained_ratio: float | None, objective_ratio: float, now: float, *, coming: bool
+) -> Headroom:
+    """Update the margin from the attained share.
+
+    Args:
+        headroom: The margin so far.
+        attained_ratio: Share of requests inside the objective over the signal's window; None leaves the margin alone.
+        objective_ratio: The share promised.
+        now: Unix time.
+        coming: Replicas are starting: the burn is being answered already, so the margin does not wind up.
+    """
+    elapsed_s = min(max(now - headroom.at_s, 0.0), 60.0) if headroom.at_s is not None else 0.0
+    if attained_ratio is None:
+        return Headroom(headroom.margin, headroom.burn, now)
+    burn = min(max(1.0 - attained_ratio, 0.0) / max(1.0 - objective_ratio, 1e-4), 1e4)
+    average = burn + (headroom.burn - burn) * math.exp(-elapsed_s / _BUDGET_S)
+    margin = headroom.margin
+    if burn > 1.0 and average > _BUDGET_WHOLE and not coming:
+        margin *= math.exp(_UP_PER_S * elapsed_s * min(burn, _MOST_BURN) / _MOST_BURN)
+    elif burn <= 1.0:
+        margin *= math.exp(-elapsed_s / _DOWN_S * max(1.0 - average, 0.0))
+    return Headroom(min(max(margin, LEAST), MOST), average, now)

@@ -1,0 +1,215 @@
+"""From one snapshot to what a role policy may rest on: startup time, engine timing, demand, outlook, headroom.
+
+Learning runs each tick, also while nothing may be changed, so that a standby or an adviser is warm when it takes over.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, replace
+
+from autoscaler.core import calibration, forecast, headroom
+from autoscaler.core.attribution import Attribution, Bottleneck
+from autoscaler.core.capacity import (
+    DecodeStep,
+    EngineModel,
+    PrefillTime,
+    scaled_decode,
+    scaled_prefill,
+)
+from autoscaler.core.demand import DecodeDemand, PrefillDemand, decode_demand, prefill_demand
+from autoscaler.core.forecast import Outlook
+from autoscaler.core.policy import Role, RolePolicy, ServicePolicy
+from autoscaler.core.signals import Scope
+from autoscaler.core.snapshot import PoolState, Snapshot
+from autoscaler.core.state import Gauges, RoleState, State, Timed
+
+# Latency signals are means over two minutes; gauges are averaged over the same stretch.
+SIGNAL_WINDOW_S = 120.0
+# Samples in which a replica takes its first requests say nothing about the engine's steady state.
+_WARM_UP_S = SIGNAL_WINDOW_S
+_STARTUPS_KEPT = 8
+# Share of the load that may exceed the forecast's upper bound before the error budget has its say.
+EXCESS_RATIO = 0.05
+# Below this load per replica, a pool is idle and its averages are noise.
+_LEAST_SEQUENCES = 1.0
+# Requests waiting per replica at which every prefill replica is surely busy.
+_SATURATED_QUEUE = 4.0
+# Most requests in a prefill pass, on average, for its time to be that of one request.
+_LONE_IN_FLIGHT = 0.6
+
+# A guess for engines without a prior: the middle of the built-in table on a log scale.
+_GUESS = EngineModel(PrefillTime(10.0, 0.05, 0.6e-6), DecodeStep(12.0, 0.035, 25e-6), kv_capacity_tokens=500_000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """What is known about one pool now.
+
+    Attributes:
+        startup_time_s: From order to service, measured where pods have been seen starting, else configured.
+        model: The engine's timing with what has been learned; None while it cannot be trusted.
+        model_source: Where the model comes from, in words.
+        confidence_ratio: How sure the model is.
+        demand: Offered work now; None where the signals or the model cannot tell.
+        outlook: Demand one lead time ahead; None without demand.
+        margin: Multiplier on demand that the error budget asks for.
+    """
+
+    startup_time_s: float
+    model: EngineModel | None
+    model_source: str
+    confidence_ratio: float
+    demand: PrefillDemand | DecodeDemand | None
+    outlook: Outlook | None
+    margin: float
+
+
+def startup_time_s(policy: RolePolicy, memory: RoleState) -> float:
+    """Startup time in force: the median of those seen, else the configured one."""
+    return statistics.median(memory.startup_times_s) if memory.startup_times_s else policy.startup_time_s
+
+
+def learn(
+    policy: ServicePolicy, role: Role, snapshot: Snapshot, attribution: Attribution, state: State, now: float
+) -> tuple[RoleState, Insight]:
+    """Take one snapshot in for one role."""
+    role_policy, pool = policy.roles[role], snapshot.pools[role]
+    memory = _track(state.roles.get(role, RoleState()), pool, now)
+    lead_s = startup_time_s(role_policy, memory)
+    prior = role_policy.engine
+    if memory.fit is None or memory.fit.from_prior != (prior is not None):
+        memory = replace(memory, fit=calibration.start(from_prior=prior is not None))
+    base = prior or _GUESS
+    memory = _calibrate(memory, role, base, snapshot, pool, now)
+    fit = memory.fit or calibration.start(from_prior=prior is not None)
+    model = _learned(base, role, fit.factors) if fit.trusted else None
+    demand = _demand(policy, role, snapshot, model, pool) if model is not None else None
+    outlook = None
+    if demand is not None:
+        horizon_s = lead_s + policy.interval_s + SIGNAL_WINDOW_S / 2
+        memory_forecast, outlook = forecast.observe(memory.forecast, demand.work, now, horizon_s, EXCESS_RATIO)
+        memory = replace(memory, forecast=memory_forecast)
+    memory = replace(memory, headroom=_steer(policy, role, snapshot, attribution, memory, pool, now))
+    insight = Insight(
+        lead_s, model, _source(prior is not None, fit), fit.confidence_ratio, demand, outlook, memory.headroom.margin
+    )
+    return memory, insight
+
+
+def _track(memory: RoleState, pool: PoolState, now: float) -> RoleState:
+    """Note what the cluster did since the last tick: counts, newly ready replicas, startup times."""
+    changes = memory.changes
+    if memory.current is not None and pool.current != memory.current:
+        changes = (*changes, Timed(now, float(pool.current - memory.current)))
+    grown = memory.ready is not None and pool.ready > memory.ready
+    return replace(
+        memory,
+        changes=changes,
+        current=pool.current,
+        ready=pool.ready,
+        grown_at_s=now if grown else memory.grown_at_s,
+        startup_times_s=(*memory.startup_times_s, *pool.startup_times_s)[-_STARTUPS_KEPT:],
+    )
+
+
+def _calibrate(
+    memory: RoleState, role: Role, base: EngineModel, snapshot: Snapshot, pool: PoolState, now: float
+) -> RoleState:
+    if pool.ready == 0:
+        return memory
+    warming = memory.grown_at_s is not None and now - memory.grown_at_s < _WARM_UP_S
+    if role is Role.PREFILL:
+        sample = None if warming else _prefill_sample(base, snapshot, pool)
+    else:
+        memory, sample = _decode_sample(memory, base, snapshot, pool, now)
+        sample = None if warming else sample
+    if sample is None or memory.fit is None:
+        return memory
+    return replace(memory, fit=calibration.update(memory.fit, *sample))
+
+
+Sample = tuple[tuple[float, float, float], float]
+
+
+def _prefill_sample(base: EngineModel, snapshot: Snapshot, pool: PoolState) -> Sample | None:
+    """Time of one prefill: from throughput while every replica is busy, from the mean while requests run alone."""
+    prompt = snapshot.usable(Scope.SERVICE, "input_tokens_mean")
+    rate = snapshot.usable(Scope.PREFILL, "request_rate")
+    queue = snapshot.usable(Scope.PREFILL, "queue_depth")
+    if not prompt or not rate or queue is None:
+        return None
+    uncached = snapshot.usable(Scope.PREFILL, "uncached_ratio")
+    cached = prompt * (1.0 - uncached) if uncached is not None else 0.0
+    terms = base.prefill.terms_ms(prompt, cached)
+    if queue > _SATURATED_QUEUE * pool.ready:
+        return terms, pool.ready / rate * 1e3
+    alone_s = snapshot.usable(Scope.PREFILL, "prefill_time_s")
+    in_flight = snapshot.usable(Scope.PREFILL, "in_flight")
+    if alone_s is None or in_flight is None or in_flight > _LONE_IN_FLIGHT * pool.ready:
+        return None
+    return terms, alone_s * 1e3
+
+
+def _decode_sample(
+    memory: RoleState, base: EngineModel, snapshot: Snapshot, pool: PoolState, now: float
+) -> tuple[RoleState, Sample | None]:
+    """Mean step time against the batch and resident tokens averaged over the same window."""
+    running = snapshot.usable(Scope.DECODE, "running")
+    utilization = snapshot.usable(Scope.DECODE, "kv_utilization_mean")
+    step_s = snapshot.usable(Scope.DECODE, "step_time_s")
+    if running is None or utilization is None:
+        return memory, None
+    capacity = snapshot.usable(Scope.DECODE, "kv_capacity_tokens") or base.kv_capacity_tokens
+    present = Gauges(now, running / pool.ready, utilization * capacity)
+    gauges = (*(item for item in memory.gauges if item.at_s > now - SIGNAL_WINDOW_S), present)
+    memory = replace(memory, gauges=gauges)
+    sequences = statistics.fmean(item.sequences for item in gauges)
+    if step_s is None or sequences < _LEAST_SEQUENCES or now - gauges[0].at_s < SIGNAL_WINDOW_S / 2:
+        return memory, None
+    kv_tokens = statistics.fmean(item.kv_tokens for item in gauges)
+    return memory, (base.decode.terms_ms(sequences, kv_tokens), step_s * 1e3)
+
+
+def _learned(base: EngineModel, role: Role, factors: tuple[float, float, float]) -> EngineModel:
+    if role is Role.PREFILL:
+        return replace(base, prefill=scaled_prefill(base.prefill, factors))
+    return replace(base, decode=scaled_decode(base.decode, factors))
+
+
+def _demand(
+    policy: ServicePolicy, role: Role, snapshot: Snapshot, model: EngineModel, pool: PoolState
+) -> PrefillDemand | DecodeDemand | None:
+    if role is Role.PREFILL:
+        return prefill_demand(snapshot, model)
+    return decode_demand(snapshot, model, policy.objectives.tpot.target_s, pool.ready)
+
+
+def _steer(
+    policy: ServicePolicy,
+    role: Role,
+    snapshot: Snapshot,
+    attribution: Attribution,
+    memory: RoleState,
+    pool: PoolState,
+    now: float,
+) -> headroom.Headroom:
+    """Prefill answers for TTFT unless decode or the fabric holds requests up; decode for TPOT, and for TTFT then."""
+    ttft = snapshot.usable(Scope.SERVICE, "ttft_attainment_ratio")
+    tpot = snapshot.usable(Scope.SERVICE, "tpot_attainment_ratio")
+    decode_is_short = attribution.bottleneck is Bottleneck.DECODE
+    if role is Role.PREFILL:
+        attained = None if attribution.bottleneck in (Bottleneck.DECODE, Bottleneck.TRANSFER) else ttft
+    elif decode_is_short:
+        attained = min((value for value in (ttft, tpot) if value is not None), default=None)
+    else:
+        attained = tpot
+    objective = policy.objectives.attainment_ratio
+    return headroom.steer(memory.headroom, attained, objective, now, coming=pool.starting > 0)
+
+
+def _source(prior: bool, fit: calibration.Fit) -> str:
+    start = "prior" if prior else "no prior"
+    if not fit.trusted:
+        return f"{start}; {fit.samples} samples are not enough to trust a model, rules decide"
+    return f"{start}, corrected by {fit.samples} samples" if fit.samples else start
