@@ -1,1 +1,1 @@
-"""One data file per serving stack, and the loader."""
+"""One data file per serving stack: where each signal comes from, and the loader."""

@@ -1,0 +1,83 @@
+"""What a source evaluates: the expressions behind each signal of one service, ready to send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from autoscaler.core.policy import Role
+from autoscaler.core.signals import Scope
+from autoscaler.stacks.model import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """One PromQL expression that gives an instant vector.
+
+    Attributes:
+        text: The expression, placeholders expanded.
+        selectors: The vector selectors in it, without range, offset and `@`; the age of the expression is theirs.
+    """
+
+    text: str
+    selectors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to obtain a signal.
+
+    Attributes:
+        kind: How the vectors become a number.
+        expressions: One for `value` and `label_product`; one or two legs for `attainment`.
+        labels: Labels whose product is the value (`label_product`).
+        per: Label that names one replica (`label_product`).
+        target_s: The latency objective that the share is taken at (`attainment`).
+        versions: Versions of the stack that have these metrics.
+        note: How far to trust the value; empty when there is nothing to say.
+    """
+
+    kind: Kind
+    expressions: tuple[Expression, ...]
+    labels: tuple[str, ...] = ()
+    per: str = ""
+    target_s: float | None = None
+    versions: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalQuery:
+    """A canonical signal and the ways to obtain it, best first."""
+
+    scope: Scope
+    name: str
+    candidates: tuple[Candidate, ...]
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaQuery:
+    """The ways to count the replicas of one pool where no Kubernetes API is at hand, best first."""
+
+    asked_for: tuple[Candidate, ...]
+    ready: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceQueries:
+    """Everything to ask about one service.
+
+    Attributes:
+        service: Name of the service.
+        stack: Name of the stack whose file the expressions come from.
+        signals: One entry per canonical signal that the stack knows.
+        replicas: One entry per role.
+        stale_after_s: A signal whose newest sample is older may not be used.
+    """
+
+    service: str
+    stack: str
+    signals: tuple[SignalQuery, ...]
+    replicas: Mapping[Role, ReplicaQuery]
+    stale_after_s: float
