@@ -9,7 +9,7 @@ from autoscaler.core.decide import decide
 from autoscaler.core.decision import Decision, Reason, RoleDecision
 from autoscaler.core.policy import Mode, Role, ServicePolicy
 from autoscaler.core.snapshot import Snapshot
-from autoscaler.core.state import RoleState, State
+from autoscaler.core.state import State
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.state_store import StateStore, StateStoreError
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
@@ -19,8 +19,6 @@ from autoscaler.sources.base import Source
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
 
 _SIGNAL_TROUBLES = frozenset({Reason.SIGNALS_UNUSABLE, Reason.FALLBACK, Reason.SHRINK_NEEDS_ALL_SIGNALS})
-# The change is, or may be, in the cluster: it counts against the rate limits.
-_MAY_HAVE_CHANGED = frozenset({Outcome.APPLIED, Outcome.UNAVAILABLE})
 _FINE = frozenset({Outcome.APPLIED, Outcome.DRY_RUN})
 # A memory with a hole of this many intervals says nothing about what was needed meanwhile.
 _HOLE_INTERVALS = 4.0
@@ -67,16 +65,12 @@ class ServiceRunner:
         troubles: list[Trouble] = []
         if self._state is None:
             self._state = self._recall(now_s, troubles)
-        before = self._state
         reading = self._target.read()
         signals = self._source.read(now_s)
         snapshot = Snapshot(self.policy.service, now_s, reading.pools, signals, reading.errors)
-        decision, intent = decide(self.policy, snapshot, before, now_s)
-        self._remember(intent, troubles)
+        decision, state = decide(self.policy, snapshot, self._state, now_s)
+        self._remember(state, troubles)  # before the act: whoever takes over after a crash sees the change as made
         writes = self._act(decision, reading)
-        settled = _without_unmade_changes(intent, before, decision, writes)
-        if settled != intent:
-            self._remember(settled, troubles)
         self._tell(decision, writes)
         troubles += _decision_troubles(decision)
         troubles += _write_troubles(writes)
@@ -100,8 +94,8 @@ class ServiceRunner:
         except StateStoreError as error:
             troubles.append(Trouble(Dependency.STATE, "service", str(error)))
             return State()
-        newest_s = max((item.at_s for memory in state.roles.values() for item in memory.proposals), default=now_s)
-        if now_s - newest_s > _HOLE_INTERVALS * self.policy.interval_s:
+        decided_at_s = state.decided_at_s if state.decided_at_s is not None else now_s
+        if now_s - decided_at_s > _HOLE_INTERVALS * self.policy.interval_s:
             return replace(state, started_at_s=now_s)
         return state
 
@@ -134,19 +128,6 @@ def _in_words(decided: RoleDecision, written: WriteResult | None) -> dict[str, o
         "detail": binding_stage(decided).detail,
     }
     return words if written is None else {**words, "outcome": written.outcome.value, "message": written.message}
-
-
-def _without_unmade_changes(
-    intent: State, before: State, decision: Decision, writes: Mapping[Role, WriteResult]
-) -> State:
-    """Take back from memory the changes that certainly did not happen, so that they use up no rate limit."""
-    roles = dict(intent.roles)
-    for role, decided in decision.roles.items():
-        written = writes.get(role)
-        if decided.changed and (written is None or written.outcome not in _MAY_HAVE_CHANGED):
-            earlier = before.roles.get(role, RoleState())
-            roles[role] = replace(roles[role], changes=earlier.changes)
-    return replace(intent, roles=roles)
 
 
 def _decision_troubles(decision: Decision) -> list[Trouble]:

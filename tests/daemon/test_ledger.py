@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from autoscaler.core.policy import Mode
+from autoscaler.daemon.ledger import BUCKETS_S, Ledger
+from autoscaler.daemon.tick import Dependency, Tick, Trouble
+from tests.daemon.builders import policy
+
+
+def ledger() -> Ledger:
+    fresh = Ledger()
+    fresh.open(policy(), 100.0)
+    return fresh
+
+
+def tick(service: str = "chat") -> Tick:
+    return Tick(service, 100.0, None, troubles=(Trouble(Dependency.SIGNALS, "prefill", "absent"),))
+
+
+def test_ticks_add_up() -> None:
+    books = ledger()
+
+    books.book(tick(), 100.0, 100.2)
+    books.book(tick(), 115.0, 116.0)
+
+    account = books.accounts()["chat"]
+    assert account.errors == {"signals": 2}
+    assert sum(account.durations) == 2
+    assert account.finished_s == 116.0
+    assert abs(account.duration_sum_s - 1.2) < 1e-9
+
+
+def test_a_tick_longer_than_any_bucket_is_counted_beyond() -> None:
+    books = ledger()
+
+    books.book(tick(), 0.0, BUCKETS_S[-1] + 1)
+
+    assert books.accounts()["chat"].durations[-1] == 1
+
+
+def test_a_changed_policy_keeps_its_counts() -> None:
+    books = ledger()
+    books.book(tick(), 100.0, 100.1)
+
+    books.open(policy(Mode.RECOMMEND, interval_s=5.0), 200.0)
+
+    assert books.accounts()["chat"].errors == {"signals": 1}
+    assert books.accounts()["chat"].interval_s == 5.0
+
+
+def test_a_tick_of_a_service_that_is_gone_brings_it_not_back() -> None:
+    books = ledger()
+    books.forget("chat")
+
+    books.book(tick(), 100.0, 100.1)
+
+    assert books.accounts() == {}
+
+
+def test_a_reader_sees_no_later_change() -> None:
+    books = ledger()
+    before = books.accounts()["chat"]
+
+    books.book(tick(), 100.0, 100.1)
+
+    assert before.latest is None
+    assert before.errors == {}
