@@ -1,0 +1,132 @@
+"""Decisions as they are made: a table that redraws itself on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from autoscaler.core.decision import Decision
+from autoscaler.core.policy import Objectives
+from autoscaler.report.table import decision_table, key_signals, objectives_text
+from autoscaler.report.words import reason_text
+
+_CHANGES_SHOWN = 8
+_MINUTE_S = 60
+_HOUR_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One tick to show.
+
+    Attributes:
+        elapsed_s: Seconds since the start.
+        decision: What was decided.
+        facts: One line about the whole, such as load and cost so far.
+    """
+
+    elapsed_s: float
+    decision: Decision
+    facts: str
+
+
+class LiveView(Protocol):
+    """Shows one moment after the other."""
+
+    def show(self, moment: Moment) -> None:
+        """Show a moment, in place of or after the one before."""
+        ...
+
+    def close(self) -> None:
+        """Leave the last moment standing and give the terminal back."""
+        ...
+
+
+def live_view(objectives: Mapping[str, Objectives], file: TextIO, *, quiet_s: float) -> LiveView:
+    """Make the view that fits `file`.
+
+    Args:
+        objectives: What each service promises, by service name.
+        file: Where to show.
+        quiet_s: Without a terminal, longest time without a line.
+    """
+    return LiveTable(objectives, file) if file.isatty() else ChangeLines(objectives, file, quiet_s)
+
+
+class LiveTable:
+    """Redraws the decision table and the latest changes in place."""
+
+    def __init__(self, objectives: Mapping[str, Objectives], file: TextIO) -> None:
+        self._objectives = objectives
+        self._changes: deque[str] = deque(maxlen=_CHANGES_SHOWN)
+        self._live = Live(console=Console(file=file, highlight=False), auto_refresh=False)
+        self._live.start()
+
+    def show(self, moment: Moment) -> None:
+        """Redraw."""
+        self._changes.extend(_changes(moment))
+        self._live.update(
+            Group(
+                Text(f"{clock(moment.elapsed_s)}  {moment.facts}", style="bold"),
+                Text(),
+                decision_table([moment.decision], self._objectives, boxed=True),
+                Text("LATEST CHANGES" if self._changes else ""),
+                *(Text(change, no_wrap=True, overflow="ellipsis") for change in self._changes),
+            ),
+            refresh=True,
+        )
+
+    def close(self) -> None:
+        """Leave the last moment standing and give the terminal back."""
+        self._live.stop()
+
+
+class ChangeLines:
+    """Prints a line per change, and one on the state of things if nothing changes for a while."""
+
+    def __init__(self, objectives: Mapping[str, Objectives], file: TextIO, quiet_s: float) -> None:
+        self._objectives = objectives
+        self._file = file
+        self._quiet_s = quiet_s
+        self._spoke_s: float | None = None
+
+    def show(self, moment: Moment) -> None:
+        """Print what is new, if anything is."""
+        lines = list(_changes(moment))
+        if not lines and (self._spoke_s is None or moment.elapsed_s - self._spoke_s >= self._quiet_s):
+            lines = [self._state(moment)]
+        for line in lines:
+            print(line, file=self._file)
+            self._spoke_s = moment.elapsed_s
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _state(self, moment: Moment) -> str:
+        decision = moment.decision
+        pools = [
+            f"{role.value} {decided.ready}/{decided.current} ({key_signals(role, decision.signals)})"
+            for role, decided in decision.roles.items()
+        ]
+        promised = self._objectives.get(decision.service)
+        promises = [objectives_text(promised, decision.signals)] if promised is not None else []
+        return "  ".join([clock(moment.elapsed_s), moment.facts, *pools, *promises])
+
+
+def clock(elapsed_s: float) -> str:
+    """Format elapsed time as `01:02:03`."""
+    seconds = int(elapsed_s)
+    return f"{seconds // _HOUR_S:02}:{seconds // _MINUTE_S % _MINUTE_S:02}:{seconds % _MINUTE_S:02}"
+
+
+def _changes(moment: Moment) -> Iterator[str]:
+    for role, decided in moment.decision.roles.items():
+        if decided.changed:
+            change = f"{role.value} {decided.current} -> {decided.desired}"
+            yield f"{clock(moment.elapsed_s)}  {change}  {reason_text(decided)}"
