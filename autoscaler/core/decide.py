@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from autoscaler.core import stages
+from autoscaler.core import coupling, stages
 from autoscaler.core.attribution import attribute
-from autoscaler.core.decision import Decision, Reason, RoleDecision, Stage, StageName
+from autoscaler.core.decision import Decision, Evidence, Reason, RoleDecision, Stage, StageName
 from autoscaler.core.learn import learn
 from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.core.proposal import Proposal, RoleContext
 from autoscaler.core.roles import decode, prefill
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import RoleState, State, Timed
+from autoscaler.core.supply import Shortage, held_bounds, limit_to_deliverable, obey
 
 _POLICIES: Mapping[Role, Callable[[RoleContext], Proposal]] = {
     Role.PREFILL: prefill.propose,
@@ -52,24 +53,23 @@ def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) 
     state = replace(state, roles=memories, unusable_since_s=_unusable_since(state, proposals, now))
     short = {role for role, proposal in proposals.items() if proposal.replicas > contexts[role].pool.current}
 
-    decisions = {
-        role: _decide_role(policy, context, proposals[role], short - {role}, state, now)
-        for role, context in contexts.items()
+    steps = {
+        role: _own_steps(policy, ctx, proposals[role], short - {role}, state, now) for role, ctx in contexts.items()
     }
-    state = replace(
-        state,
-        decided_at_s=now,
-        roles={
-            **memories,
-            **{role: _remember(policy, contexts[role], state, decisions[role], now) for role in contexts},
-        },
-    )
+    shortages = _joint_steps(policy, contexts, state, steps, now)
+    decisions = {role: _conclude(contexts[role], tuple(taken)) for role, taken in steps.items()}
+    remembered = {
+        role: replace(_remember(policy, ctx, state, decisions[role], now), shortage=shortages[role])
+        for role, ctx in contexts.items()
+    }
+    state = replace(state, decided_at_s=now, roles={**memories, **remembered})
     undecided = {
         role: snapshot.pool_errors.get(role, "its replica count is unknown")
         for role in policy.roles
         if role not in contexts
     }
-    return Decision(policy.service, snapshot.at_s, policy.mode, decisions, snapshot.signals, undecided), state
+    decision = Decision(policy.service, snapshot.at_s, policy.mode, decisions, snapshot.signals, undecided, attribution)
+    return decision, state
 
 
 def _unusable_since(state: State, proposals: Mapping[Role, Proposal], now: float) -> float | None:
@@ -78,9 +78,10 @@ def _unusable_since(state: State, proposals: Mapping[Role, Proposal], now: float
     return state.unusable_since_s if state.unusable_since_s is not None else now
 
 
-def _decide_role(
+def _own_steps(
     policy: ServicePolicy, ctx: RoleContext, proposal: Proposal, others_short: set[Role], state: State, now: float
-) -> RoleDecision:
+) -> list[Stage]:
+    """The steps of one pool on its own: proposal, signals, tolerance, window, rate, bounds."""
     current, memory = ctx.pool.current, state.roles[ctx.role]
     steps: list[Stage] = []
     binding = proposal.binding
@@ -99,14 +100,61 @@ def _decide_role(
     steps.append(stages.stabilize(ctx.policy, memory, since_s, current, steps[-1].after, now, lead_s))
     steps.append(stages.limit_rate(ctx.policy, memory, current, steps[-1].after, now))
     steps.append(stages.bound(ctx.policy, steps[-1].after))
+    return steps
+
+
+def _joint_steps(
+    policy: ServicePolicy,
+    contexts: Mapping[Role, RoleContext],
+    state: State,
+    steps: Mapping[Role, list[Stage]],
+    now: float,
+) -> Mapping[Role, Shortage]:
+    """The steps that need the cluster or both pools: deliverable, operator, ratio band, budget.
+
+    The operator's word and what the cluster can deliver narrow the bounds in which band and budget are then met.
+    """
+    pools = {role: ctx.pool for role, ctx in contexts.items()}
+    held = {role: held_bounds(ctx.policy, ctx.pool.current, now) for role, ctx in contexts.items()}
+    shortages: dict[Role, Shortage] = {}
+    for role, ctx in contexts.items():
+        memory = state.roles[role].shortage
+        stage, shortages[role] = limit_to_deliverable(ctx.policy, ctx.pool, memory, steps[role][-1].after, now)
+        steps[role].append(stage)
+        steps[role].append(obey(ctx.policy, held[role], stage.after, now))
+    for role, stage in coupling.ratio_stages(policy.ratio, held, pools, _numbers(steps)).items():
+        steps[role].append(stage)
+    for role, stage in coupling.budget_stages(policy.ratio, policy.budget_gpus, held, pools, _numbers(steps)).items():
+        steps[role].append(stage)
+    return shortages
+
+
+def _numbers(steps: Mapping[Role, list[Stage]]) -> dict[Role, int]:
+    return {role: taken[-1].after for role, taken in steps.items()}
+
+
+def _conclude(ctx: RoleContext, steps: tuple[Stage, ...]) -> RoleDecision:
     changed = [step for step in steps if step.after != step.before]
+    insight, outlook = ctx.insight, ctx.insight.outlook
     return RoleDecision(
-        current=current,
+        current=ctx.pool.current,
         ready=ctx.pool.ready,
         desired=steps[-1].after,
         uncapped=steps[0].after,
         reason=(changed[-1] if changed else steps[0]).reason,
-        stages=tuple(steps),
+        stages=steps,
+        evidence=Evidence(
+            startup_time_s=insight.startup_time_s,
+            model_source=insight.model_source,
+            confidence_ratio=insight.confidence_ratio,
+            demand=insight.demand.work if insight.demand is not None else None,
+            supply_tokens_per_s=insight.demand.supply_tokens_per_s if insight.demand is not None else None,
+            forecast=outlook.demand if outlook is not None else None,
+            forecast_upper=outlook.upper if outlook is not None else None,
+            forecaster=outlook.forecaster if outlook is not None else None,
+            horizon_s=outlook.horizon_s if outlook is not None else None,
+            margin=insight.margin,
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from autoscaler.core.attribution import Attribution
 from autoscaler.core.policy import Mode, Role
 from autoscaler.core.signals import Signals
 
@@ -19,6 +20,10 @@ class StageName(StrEnum):
     WINDOW = "window"
     RATE = "rate"
     BOUNDS = "bounds"
+    RATIO = "ratio"
+    BUDGET = "budget"
+    CAPACITY = "capacity"
+    OPERATOR = "operator"
 
 
 class Reason(StrEnum):
@@ -56,6 +61,18 @@ class Reason(StrEnum):
     AT_MIN = "at_min"
     AT_MAX = "at_max"
     WITHIN_BOUNDS = "within_bounds"
+    RATIO_HOLDS = "ratio_holds"
+    RATIO_REPAIRED = "ratio_repaired"
+    BUDGET_HOLDS = "budget_holds"
+    BUDGET_LIMITED = "budget_limited"
+    DELIVERABLE = "deliverable"
+    UNSCHEDULABLE = "unschedulable"
+    REPLICAS_FAILING = "replicas_failing"
+    BACKING_OFF = "backing_off"
+    NO_HOLD = "no_hold"
+    PAUSED = "paused"
+    GROW_ONLY = "grow_only"
+    PINNED = "pinned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +97,35 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a proposal rests on, beside the signals.
+
+    Attributes:
+        startup_time_s: From order to service, measured where pods have been seen starting, else configured.
+        model_source: Where the engine's timing comes from, or why none is trusted.
+        confidence_ratio: How sure that timing is.
+        demand: Offered work now, in replicas; None where it cannot be told.
+        supply_tokens_per_s: Tokens per second that one busy replica does inside the objectives.
+        forecast: Demand expected one lead time ahead, in replicas.
+        forecast_upper: Demand that should not be exceeded then.
+        forecaster: Which forecaster spoke.
+        horizon_s: The lead time.
+        margin: Multiplier on demand that the error budget asks for.
+    """
+
+    startup_time_s: float
+    model_source: str
+    confidence_ratio: float
+    demand: float | None = None
+    supply_tokens_per_s: float | None = None
+    forecast: float | None = None
+    forecast_upper: float | None = None
+    forecaster: str | None = None
+    horizon_s: float | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RoleDecision:
     """The number for one pool and how it came about.
 
@@ -90,6 +136,7 @@ class RoleDecision:
         uncapped: What the role policy proposed before any guard.
         reason: The binding reason: of the last stage that changed the number, else of the proposal.
         stages: Every step in order; each starts where the one before ended.
+        evidence: Demand, supply and outlook behind the proposal.
     """
 
     current: int
@@ -98,6 +145,7 @@ class RoleDecision:
     uncapped: int
     reason: Reason
     stages: tuple[Stage, ...]
+    evidence: Evidence | None = None
 
     @property
     def changed(self) -> bool:
@@ -115,6 +163,7 @@ class Decision:
         mode: How far the decision may go.
         roles: One entry per pool that could be decided.
         signals: The signals that were decided on.
+        attribution: Where TTFT goes and what holds requests up.
         undecided: Roles whose replica state is unknown, with the reason; nothing is written for them.
     """
 
@@ -124,6 +173,7 @@ class Decision:
     roles: Mapping[Role, RoleDecision]
     signals: Signals
     undecided: Mapping[Role, str] = field(default_factory=dict)
+    attribution: Attribution | None = None
 
     @property
     def changed(self) -> bool:

@@ -55,6 +55,11 @@ class DecodeDemand:
     point: DecodePoint
     resident_tokens: float
 
+    @property
+    def supply_tokens_per_s(self) -> float:
+        """Output tokens per second of one replica at its set-point."""
+        return self.point.tokens_per_s
+
 
 def prefill_demand(snapshot: Snapshot, model: EngineModel) -> PrefillDemand | None:
     """Prefill demand, or None where the signals cannot tell.

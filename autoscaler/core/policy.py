@@ -96,6 +96,37 @@ class Behavior:
     down: DirectionBehavior
 
 
+class HoldKind(StrEnum):
+    """What an operator asks of a pool for a while."""
+
+    PAUSE = "pause"
+    GROW_ONLY = "grow-only"
+    PIN = "pin"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An operator's word over the autoscaler's: `until_s` is Unix time, None is until it is taken back."""
+
+    kind: HoldKind
+    until_s: float | None = None
+    replicas: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RatioBand:
+    """Limits of prefill replicas per decode replica."""
+
+    min_ratio: float
+    max_ratio: float
+
+    def holds(self, prefill: int, decode: int) -> bool:
+        """Whether a pair of counts lies inside the band; nothing at all does."""
+        if decode == 0:
+            return prefill == 0
+        return self.min_ratio - 1e-9 <= prefill / decode <= self.max_ratio + 1e-9
+
+
 @dataclass(frozen=True, slots=True)
 class RolePolicy:
     """One pool: its bounds, its cost, its speed.
@@ -108,6 +139,8 @@ class RolePolicy:
         behavior: Tolerance, windows and rates.
         fallback_replicas: Where to go when signals have been unusable for `ServicePolicy.fallback_after_s`; None holds.
         engine: Timing that one replica is believed to have; None learns it from the live signals alone.
+        capacity_deadline_s: How long replicas may be unschedulable or failing before the number steps back.
+        hold: What the operator asks for, if anything.
         proposal: Name of the role policy that proposes; "auto" is ours.
         settings: That role policy's settings, already validated by its model.
     """
@@ -119,6 +152,8 @@ class RolePolicy:
     behavior: Behavior
     fallback_replicas: int | None = None
     engine: EngineModel | None = None
+    capacity_deadline_s: float = 900.0
+    hold: Hold | None = None
     proposal: str = "auto"
     settings: Mapping[str, object] = field(default_factory=dict)
 
@@ -133,6 +168,9 @@ class ServicePolicy:
         interval_s: Seconds between ticks.
         stale_after_s: A signal whose newest sample is older may not be used.
         fallback_after_s: How long signals may be unusable before `fallback_replicas` applies.
+        ratio: Limits of prefill : decode; None leaves them free.
+        budget_gpus: Most GPUs that all pools of the service may hold; None is unlimited.
+        priority: Who is served first where services share a budget; higher first.
     """
 
     service: str
@@ -142,3 +180,6 @@ class ServicePolicy:
     interval_s: float = 15.0
     stale_after_s: float = 60.0
     fallback_after_s: float = 600.0
+    ratio: RatioBand | None = None
+    budget_gpus: float | None = None
+    priority: int = 0

@@ -12,6 +12,7 @@ from autoscaler.core.calibration import Fit
 from autoscaler.core.forecast import Forecast
 from autoscaler.core.headroom import Headroom
 from autoscaler.core.policy import Role
+from autoscaler.core.supply import Shortage
 
 STATE_VERSION = 1
 
@@ -58,6 +59,7 @@ class RoleState:
         fit: What has been learned of the engine's timing.
         forecast: Memory of the demand.
         headroom: Margin on demand.
+        shortage: Replicas that could not come.
     """
 
     proposals: tuple[Timed, ...] = ()
@@ -70,6 +72,7 @@ class RoleState:
     fit: Fit | None = None
     forecast: Forecast = field(default_factory=Forecast)
     headroom: Headroom = field(default_factory=Headroom)
+    shortage: Shortage = field(default_factory=Shortage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,93 @@
+"""What the cluster can really deliver: replicas that find no node or cannot start, and the operator's word.
+
+A replica that cannot come must not freeze the loop (Dynamo #14251): after a deadline the number steps back to what can
+serve, and growth is retried with exponential back-off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from autoscaler.core.decision import Reason, Stage, StageName
+from autoscaler.core.policy import HoldKind, RolePolicy
+from autoscaler.core.snapshot import PoolState
+
+_FIRST_BACK_OFF_S = 300.0
+_LONGEST_BACK_OFF_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """Memory of replicas that could not come.
+
+    Attributes:
+        since_s: Since when some replica cannot come; None while all can.
+        until_s: No growth beyond what serves before this instant; None without back-off.
+        failures: Times in a row that the deadline passed; lengthens the back-off.
+    """
+
+    since_s: float | None = None
+    until_s: float | None = None
+    failures: int = 0
+
+
+def limit_to_deliverable(
+    policy: RolePolicy, pool: PoolState, memory: Shortage, before: int, now: float
+) -> tuple[Stage, Shortage]:
+    """Hold growth while replicas cannot come; after the deadline step back and wait longer each time."""
+    stuck = pool.unschedulable + pool.failing
+    reason = Reason.UNSCHEDULABLE if pool.unschedulable >= pool.failing else Reason.REPLICAS_FAILING
+    deliverable = max(pool.current - stuck, policy.min_replicas, 0)
+    if memory.until_s is not None and now < memory.until_s:
+        after = min(before, max(deliverable, min(pool.current, pool.ready)))
+        detail = f"growth is retried in {memory.until_s - now:.0f} s, after {memory.failures} failed attempts"
+        return _stage(before, after, Reason.BACKING_OFF, detail, stuck), memory
+    if stuck == 0:
+        fresh = Shortage() if pool.ready >= pool.current else replace(memory, since_s=None, until_s=None)
+        return _stage(before, before, Reason.DELIVERABLE, "", 0), fresh
+    since_s = memory.since_s if memory.since_s is not None else now
+    waited_s = now - since_s
+    what = "find no node" if reason is Reason.UNSCHEDULABLE else "crash or cannot pull their image"
+    if waited_s < policy.capacity_deadline_s:
+        deadline_s = policy.capacity_deadline_s
+        detail = (
+            f"{stuck} replicas {what} for {waited_s:.0f} s; no growth until they serve, back after {deadline_s:.0f} s"
+        )
+        return _stage(before, min(before, pool.current), reason, detail, stuck), replace(memory, since_s=since_s)
+    back_off_s = min(_FIRST_BACK_OFF_S * 2**memory.failures, _LONGEST_BACK_OFF_S)
+    detail = f"{stuck} replicas {what} for {waited_s:.0f} s: {deliverable} can serve; next try in {back_off_s:.0f} s"
+    stage = _stage(before, min(before, deliverable), reason, detail, stuck)
+    return stage, Shortage(None, now + back_off_s, memory.failures + 1)
+
+
+def _stage(before: int, after: int, reason: Reason, detail: str, stuck: int) -> Stage:
+    reason = reason if after != before or stuck or reason is Reason.BACKING_OFF else Reason.DELIVERABLE
+    return Stage(StageName.CAPACITY, before, after, reason, detail, {"stuck": float(stuck)})
+
+
+def held_bounds(policy: RolePolicy, current: int, now: float) -> RolePolicy:
+    """The policy with its bounds narrowed by the operator's word while that holds: pause, grow only, or pin."""
+    hold = policy.hold
+    if hold is None or (hold.until_s is not None and now >= hold.until_s):
+        return policy
+    if hold.kind is HoldKind.PAUSE:
+        return replace(policy, min_replicas=current, max_replicas=current)
+    if hold.kind is HoldKind.GROW_ONLY:
+        return replace(policy, min_replicas=max(policy.min_replicas, min(current, policy.max_replicas)))
+    pinned = min(max(hold.replicas, policy.min_replicas), policy.max_replicas)
+    return replace(policy, min_replicas=pinned, max_replicas=pinned)
+
+
+def obey(policy: RolePolicy, held: RolePolicy, before: int, now: float) -> Stage:
+    """The record of what the operator's word did: the number inside the narrowed bounds."""
+    hold = policy.hold
+    if hold is None or held is policy:
+        return Stage(StageName.OPERATOR, before, before, Reason.NO_HOLD)
+    after = min(max(before, held.min_replicas), held.max_replicas)
+    until = "until taken back" if hold.until_s is None else f"for another {hold.until_s - now:.0f} s"
+    reason, what = {
+        HoldKind.PAUSE: (Reason.PAUSED, "paused"),
+        HoldKind.GROW_ONLY: (Reason.GROW_ONLY, "may only grow"),
+        HoldKind.PIN: (Reason.PINNED, f"pinned to {hold.replicas}"),
+    }[hold.kind]
+    return Stage(StageName.OPERATOR, before, after, reason, f"{what} {until}")
