@@ -40,7 +40,8 @@ def parse_expression(text: str) -> Expression:
             selectors[_selector(node)] = None
 
     promql_parser.walk(tree, visit)
-    return Expression(f"vector({text})" if kind == "scalar" else text, tuple(selectors))
+    # The line break ends a comment that the expression may end with.
+    return Expression(f"vector({text}\n)" if kind == "scalar" else text, tuple(selectors))
 
 
 def _value_type(node: Any) -> str:

@@ -112,12 +112,13 @@ class ReplicasModel(_Strict):
 
 
 class StackModel(_Strict):
-    """One stack file."""
+    """One stack file; `dispatch` is that of the stack's usual proxy."""
 
     name: Text
     title: Text
     versions: Text
     labels: LabelsModel
+    dispatch: Dispatch
     windows: WindowsModel
     signals: Mapping[Scope, Mapping[str, SignalModel]]
     replicas: ReplicasModel

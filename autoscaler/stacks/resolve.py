@@ -13,7 +13,15 @@ from autoscaler.stacks.model import CandidateModel, Dispatch, Kind, StackModel, 
 from autoscaler.stacks.placeholders import Matcher, expand, join_matchers, quote
 from autoscaler.stacks.queries import Candidate, Expression, ReplicaQuery, ServiceQueries, SignalQuery
 
-Overrides = Mapping[Scope, Mapping[str, tuple[str, ...]]]
+Overrides = Mapping[Scope, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The Deployment or StatefulSet behind a pool."""
+
+    name: str
+    namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +32,15 @@ class ServiceLabels:
         model: The model's name as the engine exports it; None where the selector suffices.
         selector: Matchers that hold for every series of the service, such as its namespace.
         roles: Matchers per role that replace the stack's role label.
-        namespace: Namespace of the deployments; None where it is not known.
-        deployments: Name of the deployment, or stateful set, per role where it is known.
-        dispatch: Whether the proxy calls decode after prefill or at the same time.
+        workloads: The workload per role where it is known.
+        dispatch: Whether the proxy calls decode after prefill or at the same time; None for the stack's usual way.
     """
 
     model: str | None = None
     selector: tuple[Matcher, ...] = ()
     roles: Mapping[Role, tuple[Matcher, ...]] = field(default_factory=dict)
-    namespace: str | None = None
-    deployments: Mapping[Role, str] = field(default_factory=dict)
-    dispatch: Dispatch = "sequential"
+    workloads: Mapping[Role, Workload] = field(default_factory=dict)
+    dispatch: Dispatch | None = None
 
 
 def resolve(
@@ -53,15 +59,15 @@ def resolve(
         service: Name of the service.
         labels: What tells its series from others.
         objectives: Percentiles and targets that latencies are taken at.
-        overrides: Expressions that replace all candidates of a signal, best first; in its canonical unit, and one
-            series each. They may use the placeholders of the stack file.
+        overrides: Expressions that replace all candidates of a signal; in its canonical unit, and one series each.
+            They may use the placeholders of the stack file.
         stale_after_s: A signal whose newest sample is older may not be used.
 
     Raises:
         StackError: A label, a placeholder or an expression is wrong; the message names the signal.
     """
     values = _values(stack, labels, objectives)
-    chosen = _Chooser(stack.labels.pod, labels.dispatch, objectives)
+    chosen = _Chooser(stack.labels.pod, labels.dispatch or stack.dispatch, objectives)
     models: dict[tuple[Scope, str], tuple[tuple[CandidateModel, ...], str]] = {
         (scope, name): (signal.candidates, signal.explanation)
         for scope, signals in stack.signals.items()
@@ -72,8 +78,8 @@ def resolve(
             require_canonical(scope, replaced)
         except ValueError as error:
             raise StackError(str(error)) from None
-        for name, texts in replaced.items():
-            models[scope, name] = (tuple(CandidateModel(expr=text) for text in texts), "expression of the policy")
+        for name, text in replaced.items():
+            models[scope, name] = ((CandidateModel(expr=text),), "Expression of the policy.")
     signals = tuple(
         SignalQuery(scope, name, chosen.candidates(candidates, values, f"signals.{scope}.{name}"), explanation)
         for (scope, name), (candidates, explanation) in models.items()
@@ -83,7 +89,8 @@ def resolve(
 
 
 def _replicas(stack: StackModel, role: Role, values: Mapping[str, str | None], chosen: _Chooser) -> ReplicaQuery:
-    of_role = {**values, "pool": values[role.value], "pool_target": values[f"{role}_target"]}
+    of_pool = {"pool": role.value, "pool_target": f"{role}_target", "pool_namespace": f"{role}_namespace"}
+    of_role = {**values, **{name: values[of_this_role] for name, of_this_role in of_pool.items()}}
     return ReplicaQuery(
         asked_for=chosen.candidates(stack.replicas.asked_for, of_role, "replicas.asked_for"),
         ready=chosen.candidates(stack.replicas.ready, of_role, "replicas.ready"),
@@ -134,11 +141,9 @@ class _Chooser:
 def _values(stack: StackModel, labels: ServiceLabels, objectives: Objectives) -> dict[str, str | None]:
     """The text behind every placeholder; None where the service does not have it."""
     of_model = (Matcher(stack.labels.model, labels.model),) if labels.model is not None else ()
-    namespace = (Matcher("namespace", labels.namespace),) if labels.namespace is not None else ()
     values: dict[str, str | None] = {
         "service": join_matchers((*labels.selector, *of_model)),
         "service_any": join_matchers(labels.selector),
-        "namespace": join_matchers(namespace),
         "pod": stack.labels.pod,
         "window": stack.windows.control,
         "shape_window": stack.windows.shape,
@@ -147,8 +152,10 @@ def _values(stack: StackModel, labels: ServiceLabels, objectives: Objectives) ->
     }
     for role in stack.labels.role.values:
         of_role = labels.roles.get(role, (Matcher(stack.labels.role.name, stack.labels.role.values[role]),))
-        deployment = labels.deployments.get(role)
+        workload = labels.workloads.get(role)
+        namespace = workload.namespace if workload is not None else None
         values[role.value] = join_matchers((*labels.selector, *of_role, *of_model))
         values[f"{role}_any"] = join_matchers((*labels.selector, *of_role))
-        values[f"{role}_target"] = quote(deployment) if deployment is not None else None
+        values[f"{role}_target"] = quote(workload.name) if workload is not None else None
+        values[f"{role}_namespace"] = str(Matcher("namespace", namespace)) if namespace is not None else ""
     return values

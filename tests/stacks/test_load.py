@@ -11,6 +11,7 @@ name: tiny
 title: Tiny
 versions: all
 labels: {pod: pod, model: model_name, role: {name: role, values: {prefill: p, decode: d}}}
+dispatch: sequential
 windows: {control: 2m, shape: 5m}
 replicas: {asked_for: [{expr: a}], ready: [{expr: b}]}
 """
