@@ -18,6 +18,7 @@ _STUCK_INTERVALS = 5.0
 # Short intervals must not make a slow dependency look like a dead loop.
 _STUCK_AT_LEAST_S = 120.0
 _CLIENT_TIMEOUT_S = 10.0
+_POLL_S = 0.1  # how soon closing is noticed
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -60,7 +61,7 @@ class HealthServer:
             "/readyz": lambda: not_ready(ledger.accounts()),
         }
         self._server.metrics = metrics
-        self._thread = Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(_POLL_S,), name="health", daemon=True)
         self._thread.start()
 
     @property

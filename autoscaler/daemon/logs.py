@@ -17,7 +17,7 @@ Log = FilteringBoundLogger
 
 _SECRETS = (
     (re.compile(r"://[^/\s@]+@"), "://***@"),
-    (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE), r"\1 ***"),
+    (re.compile(r"(\bbearer\s+|\bauthorization\b\W+\w+\s+)[^\s'\"]+", re.IGNORECASE), r"\1***"),
 )
 
 # What these libraries say, we say ourselves, once and with the remedy: a retry, a tick that was skipped.

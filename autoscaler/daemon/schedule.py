@@ -71,4 +71,5 @@ class Schedule:
 
     def stop(self) -> None:
         """Start no more ticks; those under way end by themselves."""
-        self._scheduler.shutdown(wait=False)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)

@@ -131,6 +131,16 @@ class ScriptedTarget:
         self.closed = True
 
 
+class HandClock:
+    """A clock that only the test moves."""
+
+    def __init__(self) -> None:
+        self.at_s = START_S
+
+    def now_s(self) -> float:
+        return self.at_s
+
+
 def capturing() -> tuple[Log, list[Mapping[str, object]]]:
     capture = LogCapture()
     log: Log = structlog.wrap_logger(None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0))

@@ -1,0 +1,45 @@
+"""The command group: each command lives in a module of its name, imported when it is called and not before.
+
+`--help` and `check` would otherwise wait for the Kubernetes client and numpy, which they do not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "run": "Run the daemon: observe, decide, and act as far as each policy's mode allows.",
+        "recommend": "Read the signals once and say how many replicas each pool should have; writes nothing.",
+        "check": "Check scaling policies without touching anything.",
+        "schema": "Print the JSON Schema of a scaling policy.",
+        "demo": "Watch the autoscaler at work on a simulated service; needs no cluster.",
+    }
+)
+
+
+class CommandGroup(TyperGroup):
+    """Knows of each command what help says, and loads the one that is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name, help=summary) for name, summary in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that is called, loaded."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name is not None else command, rest
+
+
+def load(name: str) -> Any:
+    """Import the module of a command and make a command of the function that bears its name."""
+    function = getattr(import_module(f"autoscaler.cli.{name}"), name)
+    alone = typer.Typer(add_completion=False)
+    alone.command(name, help=COMMANDS[name])(function)
+    return typer.main.get_command(alone)

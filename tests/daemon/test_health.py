@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+
+import pytest
+
+from autoscaler.daemon.exposition import registry
+from autoscaler.daemon.health import HealthServer, not_ready, stuck
+from autoscaler.daemon.ledger import Ledger
+from autoscaler.daemon.tick import Tick
+from tests.daemon.builders import START_S, HandClock, policy
+
+
+class Stand:
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.clock = HandClock()
+        self.ledger.open(policy(), START_S)
+
+    def tick_at(self, now_s: float) -> None:
+        self.ledger.book(Tick("chat", now_s, None), now_s, now_s)
+
+
+@pytest.fixture
+def stand() -> Stand:
+    return Stand()
+
+
+@pytest.fixture
+def server(stand: Stand) -> Iterator[HealthServer]:
+    with HealthServer("127.0.0.1", 0, stand.ledger, registry(stand.ledger), stand.clock) as running:
+        yield running
+
+
+def get(server: HealthServer, path: str, **headers: str) -> tuple[int, str, str]:
+    connection = http.client.HTTPConnection(server.address, timeout=5)
+    try:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.headers["Content-Type"], response.read().decode()
+    finally:
+        connection.close()
+
+
+def test_alive_while_ticks_finish(server: HealthServer, stand: Stand) -> None:
+    stand.tick_at(START_S)
+    stand.clock.at_s = START_S + 75.0
+
+    assert get(server, "/healthz") == (200, "text/plain; charset=utf-8", "ok\n")
+
+
+def test_dead_when_no_tick_finishes_and_it_says_whose(server: HealthServer, stand: Stand) -> None:
+    stand.tick_at(START_S)
+    stand.clock.at_s = START_S + 121.0
+
+    status, _, body = get(server, "/healthz")
+
+    assert status == 503
+    assert body == "chat: no tick finished for 121 s, allowed are 120 s\n"
+
+
+def test_a_first_tick_that_never_ends_is_noticed_too(stand: Stand) -> None:
+    assert stuck(stand.ledger.accounts(), START_S + 119.0) == []
+    assert stuck(stand.ledger.accounts(), START_S + 121.0) != []
+
+
+def test_long_intervals_get_the_time_they_need(stand: Stand) -> None:
+    stand.ledger.open(policy(interval_s=60.0), START_S)
+
+    assert stuck(stand.ledger.accounts(), START_S + 299.0) == []
+    assert stuck(stand.ledger.accounts(), START_S + 301.0) != []
+
+
+def test_not_ready_before_the_first_tick(server: HealthServer, stand: Stand) -> None:
+    assert get(server, "/readyz")[0] == 503
+    stand.tick_at(START_S)
+    assert get(server, "/readyz")[0] == 200
+
+
+def test_not_ready_without_a_policy() -> None:
+    assert not_ready({}) == ["no policy is loaded"]
+
+
+def test_metrics_are_served_in_the_format_asked_for(server: HealthServer) -> None:
+    status, content_type, body = get(server, "/metrics?name=x")
+    assert status == 200
+    assert content_type.startswith("text/plain")
+    assert "pd_autoscaler_info{" in body
+
+    _, content_type, body = get(server, "/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert body.endswith("# EOF\n")
+
+
+def test_an_unknown_path_names_those_that_exist(server: HealthServer) -> None:
+    assert get(server, "/")[::2] == (404, "/healthz /readyz /metrics\n")
+
+
+def test_an_address_in_use_is_an_error(server: HealthServer, stand: Stand) -> None:
+    port = int(server.address.rpartition(":")[2])
+
+    with pytest.raises(OSError, match="in use"):
+        HealthServer("127.0.0.1", port, stand.ledger, registry(stand.ledger), stand.clock)

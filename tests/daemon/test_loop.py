@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from threading import Event
+
+import pytest
+
+from autoscaler.daemon.clock import SteadyClock
+from autoscaler.daemon.ledger import Ledger
+from autoscaler.daemon.loop import Loop, Workload
+from autoscaler.daemon.service import ServiceRunner
+from tests.daemon.builders import START_S, Bench, capturing, policy
+
+WAIT_S = 10.0
+
+
+class Stand:
+    """A loop on a clock whose wall time the test can set."""
+
+    def __init__(self) -> None:
+        self.wall_s = START_S
+        self.log, self.lines = capturing()
+        self.ledger = Ledger()
+        self.clock = SteadyClock(wall=lambda: self.wall_s, monotonic=lambda: 0.0)
+        self.loop = Loop(self.clock, self.ledger, self.log)
+
+    def events(self) -> list[object]:
+        return [line["event"] for line in self.lines]
+
+
+class Service:
+    """A workload whose bench is in reach, and that tells when it has ticked."""
+
+    def __init__(self, name: str = "chat", version: int = 1, interval_s: float = 3600.0) -> None:
+        self.bench = Bench(policy(service=name, interval_s=interval_s))
+        self.ticked = Event()
+        self.built = 0
+        self.bench.source.on_read = self.ticked.set
+        self.workload = Workload(self.bench.policy, f"{name} v{version}", self._build)
+
+    def _build(self) -> ServiceRunner:
+        self.built += 1
+        return self.bench.runner
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    made = Stand()
+    yield made
+    made.loop.close(WAIT_S)
+
+
+def test_every_service_ticks_at_once(stand: Stand) -> None:
+    chat, code = Service("chat"), Service("code")
+
+    stand.loop.apply({"chat": chat.workload, "code": code.workload})
+
+    assert chat.ticked.wait(WAIT_S)
+    assert code.ticked.wait(WAIT_S)
+
+
+def test_an_unchanged_document_leaves_the_runner_alone(stand: Stand) -> None:
+    first, again = Service(), Service()
+    stand.loop.apply({"chat": first.workload})
+
+    stand.loop.apply({"chat": again.workload})
+
+    assert again.built == 0
+    assert stand.events() == ["service added"]
+
+
+def test_a_changed_document_exchanges_the_runner_and_keeps_the_counts(stand: Stand) -> None:
+    old, new = Service(), Service(version=2, interval_s=0.05)
+    stand.loop.apply({"chat": old.workload})
+    assert old.ticked.wait(WAIT_S)
+
+    stand.loop.apply({"chat": new.workload})
+
+    assert new.ticked.wait(WAIT_S)
+    assert old.bench.source.closed
+    assert stand.ledger.accounts()["chat"].interval_s == 0.05
+
+
+def test_a_service_without_policy_is_let_go(stand: Stand) -> None:
+    chat = Service()
+    stand.loop.apply({"chat": chat.workload})
+    assert chat.ticked.wait(WAIT_S)
+
+    stand.loop.apply({})
+
+    assert stand.ledger.accounts() == {}
+    assert stand.loop.close(WAIT_S) == []
+    assert chat.bench.source.closed
+
+
+def test_closing_lets_go_of_everything(stand: Stand) -> None:
+    chat = Service()
+    stand.loop.apply({"chat": chat.workload})
+    assert chat.ticked.wait(WAIT_S)
+
+    assert stand.loop.close(WAIT_S) == []
+
+    assert chat.bench.source.closed
+    assert chat.bench.target.closed
+
+
+def test_a_tick_that_does_not_end_is_named_and_not_waited_for(stand: Stand) -> None:
+    chat, go_on = Service(), Event()
+
+    def hang() -> None:
+        chat.ticked.set()
+        go_on.wait(WAIT_S)
+
+    chat.bench.source.on_read = hang
+    stand.loop.apply({"chat": chat.workload})
+    assert chat.ticked.wait(WAIT_S)
+
+    assert stand.loop.close(0.0) == ["chat"]
+    go_on.set()
+
+
+def test_policies_are_reloaded_until_told_to_stop(stand: Stand) -> None:
+    stop = Event()
+    stand.loop.run(stop, stop.set, reload_s=0.0)
+
+    assert stop.is_set()
+
+
+@pytest.mark.parametrize("by_s", [3600.0, -3600.0])
+def test_a_wall_clock_that_is_set_is_said_once(stand: Stand, by_s: float) -> None:
+    stop = Event()
+
+    stand.wall_s += by_s
+    for _ in range(2):
+        stop.clear()
+        stand.loop.run(stop, stop.set, reload_s=0.0)
+
+    (line,) = [line for line in stand.lines if line["event"] == "wall clock was set"]
+    assert line["by_s"] == by_s
