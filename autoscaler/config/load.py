@@ -1,0 +1,160 @@
+"""Reads policies from files and folders: all of them, or every problem in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from autoscaler.config.document import Document, read_documents
+from autoscaler.config.lint import lint
+from autoscaler.config.model import API_VERSION, KIND, ScalingPolicy
+from autoscaler.config.problems import PolicyError, Problem, nearest
+from autoscaler.config.translate import problems_of, shorten
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy that may be used.
+
+    Attributes:
+        policy: The policy.
+        file: Where it came from.
+        line: Where it begins there.
+        warnings: What is doubtful about it.
+    """
+
+    policy: ScalingPolicy
+    file: Path
+    line: int
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What a file holds: its usable policies, and the errors in it."""
+
+    file: Path
+    policies: tuple[LoadedPolicy, ...]
+    errors: tuple[Problem, ...]
+
+
+def load_paths(paths: Iterable[Path]) -> list[LoadedPolicy]:
+    """Read every policy in files and folders.
+
+    Raises:
+        PolicyError: Anything is wrong with any of them; it holds all problems.
+    """
+    reports = inspect_paths(paths)
+    errors = [error for report in reports for error in report.errors]
+    if errors:
+        raise PolicyError(errors)
+    return [policy for report in reports for policy in report.policies]
+
+
+def inspect_paths(paths: Iterable[Path]) -> list[FileReport]:
+    """Read files and folders, and report on each file; problems of a path that gives no file come first."""
+    files, errors = find_files(paths)
+    missing = [FileReport(Path(error.file or ""), (), (error,)) for error in errors]
+    return [*missing, *refuse_clashes(read_file(file) for file in files)]
+
+
+def find_files(paths: Iterable[Path]) -> tuple[list[Path], list[Problem]]:
+    """The policy files behind paths, each once; a folder stands for the policy files in it, sorted, not below it."""
+    files: dict[Path, None] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        if not path.is_dir():
+            if path.exists():
+                files[path] = None
+            else:
+                problems.append(_no_such_path(path))
+            continue
+        try:
+            found = sorted(entry for entry in path.iterdir() if _is_policy_file(entry))
+        except OSError as error:
+            problems.append(Problem("", f"cannot be listed: {error.strerror}", file=str(path)))
+            continue
+        if not found:
+            problems.append(Problem("", f"holds no policy file ({', '.join(SUFFIXES)})", file=str(path)))
+        files.update(dict.fromkeys(found))
+    return list(files), problems
+
+
+def read_file(file: Path) -> FileReport:
+    """Read one file; whatever is wrong with it is in the report."""
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        return FileReport(file, (), (Problem("", f"cannot be read: {error.strerror}", file=str(file)),))
+    return parse(raw, file)
+
+
+def parse(raw: bytes, file: Path) -> FileReport:
+    """Read the content of one file.
+
+    Args:
+        raw: The content.
+        file: What to call it in messages.
+    """
+    documents, errors = read_documents(raw, str(file))
+    policies: list[LoadedPolicy] = []
+    for document in documents:
+        try:
+            policy = _validate(document)
+        except PolicyError as error:
+            errors += error.problems
+        else:
+            policies.append(LoadedPolicy(policy, file, document.line_of(()), tuple(lint(policy, document))))
+    return FileReport(file, tuple(policies), tuple(errors))
+
+
+def refuse_clashes(reports: Iterable[FileReport]) -> Iterator[FileReport]:
+    """Refuse a policy whose service, or whose target, an earlier one has already."""
+    owners: dict[object, LoadedPolicy] = {}
+    for report in reports:
+        errors = [problem for loaded in report.policies for problem in clashes(loaded, owners)]
+        yield replace(report, errors=(*report.errors, *errors)) if errors else report
+
+
+def clashes(loaded: LoadedPolicy, owners: dict[object, LoadedPolicy]) -> list[Problem]:
+    """What a policy claims that another one owns; what is free becomes its own."""
+    problems: list[Problem] = []
+    claims: dict[object, tuple[str, str]] = {loaded.policy.service: ("metadata.name", "is the name of another policy")}
+    for role, target in loaded.policy.targets().items():
+        if target.holds_one_count:
+            claims[str(target)] = (f"spec.roles.{role}.target", "is scaled by another policy")
+    for claim, (path, words) in claims.items():
+        owner = owners.setdefault(claim, loaded)
+        if owner is not loaded:
+            message = f"{words}, at {owner.file}:{owner.line}"
+            problems.append(Problem(path, message, str(claim), file=str(loaded.file), line=loaded.line))
+    return problems
+
+
+def _validate(document: Document) -> ScalingPolicy:
+    for key, wanted in (("kind", KIND), ("apiVersion", API_VERSION)):
+        found = document.data.get(key, wanted)
+        if found != wanted:  # a stranger's document: what else is wrong with it says nothing
+            value = shorten(found) if isinstance(found, str) else None
+            line = document.line_of((key,))
+            raise PolicyError([Problem(key, "is no scaling policy", value, wanted, file=document.file, line=line)])
+    try:
+        return ScalingPolicy.model_validate(document.data)
+    except ValidationError as error:
+        raise PolicyError(problems_of(error, document)) from None
+
+
+def _is_policy_file(path: Path) -> bool:
+    return path.suffix in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _no_such_path(path: Path) -> Problem:
+    parent = path.parent
+    names = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
+    near = nearest(path.name, names)
+    return Problem("", "no such file or folder", nearest=str(parent / near) if near else None, file=str(path))

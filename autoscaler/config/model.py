@@ -1,0 +1,244 @@
+"""The document that a user writes: apiVersion, kind, metadata, spec."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from autoscaler.config.base import Strict
+from autoscaler.config.connection import Prometheus, Scrape
+from autoscaler.config.problems import nearest
+from autoscaler.config.promql import Query
+from autoscaler.config.refusal import Conflicts
+from autoscaler.config.roles import Labels, Roles, TargetRef
+from autoscaler.config.values import Duration, Matching, Name, Namespace, Percentile, Ratio, Text
+from autoscaler.core import policy as plain
+from autoscaler.core.signals import CATALOGUE, Scope
+
+API_VERSION = "pd-autoscaler.io/v1alpha1"
+KIND = "ScalingPolicy"
+_DEFAULT_NAMESPACE = "default"
+
+Queries = dict[str, Annotated[str, Query()]]
+
+
+class Dispatch(StrEnum):
+    """How the proxy in front sends a request to the two pools."""
+
+    SEQUENTIAL = "sequential"
+    CONCURRENT = "concurrent"
+
+
+class Metadata(Strict):
+    """Name and place of the policy, as of any Kubernetes object."""
+
+    name: Name = Field(description="Name of the service, unique among all policies of a daemon. Required.")
+    namespace: Namespace = Field(
+        default=_DEFAULT_NAMESPACE,
+        description=f"Namespace of the targets that name none. Default {_DEFAULT_NAMESPACE}, as kubectl's.",
+    )
+    labels: dict[str, str] = Field(default={}, description="Labels for your own use; nothing is read from them.")
+    annotations: dict[str, str] = Field(default={}, description="Notes for your own use; nothing is read from them.")
+
+
+class Ttft(Strict):
+    """Time to first token."""
+
+    percentile: Annotated[float, Percentile()] = Field(
+        default=0.95,
+        description="Share of requests that has to meet the target: p95, 95, 95% or 0.95. Default p95, the usual one.",
+    )
+    target_s: Annotated[float, Duration(0.001, 3_600, "2s")] = Field(
+        alias="target", description="Longest time to first token, as the user sees it, such as 2s. Required."
+    )
+
+    def core(self) -> plain.LatencyObjective:
+        """The same as plain data."""
+        return plain.LatencyObjective(self.percentile, self.target_s)
+
+
+class Tpot(Strict):
+    """Time per output token."""
+
+    percentile: Annotated[float, Percentile()] = Field(
+        default=0.95,
+        description="Share of requests that has to meet the target: p95, 95, 95% or 0.95. Default p95, the usual one.",
+    )
+    target_s: Annotated[float, Duration(0.0001, 600, "50ms")] = Field(
+        alias="target", description="Longest mean time between output tokens of a request, such as 50ms. Required."
+    )
+
+    def core(self) -> plain.LatencyObjective:
+        """The same as plain data."""
+        return plain.LatencyObjective(self.percentile, self.target_s)
+
+
+class Objectives(Strict):
+    """What the service promises its users."""
+
+    ttft: Ttft = Field(description="Time to first token. Required.")
+    tpot: Tpot = Field(description="Time per output token. Required.")
+    attainment: Annotated[float, Ratio("99%")] = Field(
+        default=0.99,
+        description=(
+            "Share of requests that meet both targets, such as 99% or 0.99; headroom follows it. Default 99%: one "
+            "request in a hundred may miss, which leaves an error budget to steer by."
+        ),
+    )
+
+    def core(self) -> plain.Objectives:
+        """The same as plain data."""
+        return plain.Objectives(self.ttft.core(), self.tpot.core(), self.attainment)
+
+
+class SignalQueries(Strict):
+    """Queries that replace those of the stack, by scope and canonical name."""
+
+    prefill: Queries = Field(default={}, description="Signals of the prefill pool. Default: those of the stack.")
+    decode: Queries = Field(default={}, description="Signals of the decode pool. Default: those of the stack.")
+    service: Queries = Field(default={}, description="Signals of the service as a whole. Default: those of the stack.")
+
+    @model_validator(mode="after")
+    def _names_are_canonical(self) -> Self:
+        conflicts = Conflicts()
+        for scope, queries in self.by_scope().items():
+            known = CATALOGUE[scope]
+            for name in queries:
+                if name not in known:
+                    message = "is no signal of this scope"
+                    conflicts.add(
+                        scope.value, name, message=message, allowed=", ".join(known), nearest=nearest(name, known)
+                    )
+        conflicts.close()
+        return self
+
+    def by_scope(self) -> dict[Scope, dict[str, str]]:
+        """The queries by scope."""
+        return {Scope.PREFILL: self.prefill, Scope.DECODE: self.decode, Scope.SERVICE: self.service}
+
+
+class Spec(Strict):
+    """What the service is, what it promises, and how its pools may move."""
+
+    stack: Annotated[str, Matching(r"[a-z0-9][a-z0-9-]*", "the name of a stack, such as vllm", 63)] = Field(
+        description="Serving stack: names the metrics and how replicas are counted, such as vllm. Required."
+    )
+    model: Text | None = Field(
+        default=None,
+        description=(
+            "Model name as the engine exports it in its metrics, such as meta-llama/Llama-3.1-70B-Instruct. Default: "
+            "none, the selector alone tells the service's series from others."
+        ),
+    )
+    mode: Annotated[plain.Mode, Field(strict=False)] = Field(
+        default=plain.Mode.RECOMMEND,
+        description=(
+            "How far a decision goes: recommend writes nothing, server-dry-run lets the API server check the write and "
+            "drop it, enforce scales. Default recommend: trust comes first."
+        ),
+    )
+    interval_s: Annotated[float, Duration(1, 600, "15s")] = Field(
+        default=15.0, alias="interval", description="Time between two decisions. Default 15s, as an HPA."
+    )
+    dispatch: Annotated[Dispatch, Field(strict=False)] | None = Field(
+        default=None,
+        description=(
+            "How the proxy sends a request to prefill and decode: one after the other (sequential) or both at once "
+            "(concurrent); decides where TTFT is measured. Default: that of the stack."
+        ),
+    )
+    selector: Labels = Field(
+        default={},
+        description=(
+            "Labels, with their exact values, that every query of this service gets, such as its namespace. "
+            "Default none."
+        ),
+    )
+    objectives: Objectives = Field(description="What the service promises. Required.")
+    roles: Roles = Field(description="The two pools. Required.")
+    signals: SignalQueries = Field(
+        default=SignalQueries(),
+        description=(
+            "PromQL in place of the stack's query, by scope and signal, in the signal's unit. Default: the stack's."
+        ),
+    )
+    stale_after_s: Annotated[float, Duration(1, 3_600, "60s")] = Field(
+        default=60.0,
+        alias="staleAfter",
+        description=(
+            "A signal whose newest sample is older may not be used. Default 60s: two missed scrapes at the usual 30s."
+        ),
+    )
+    fallback_after_s: Annotated[float, Duration(1, 86_400, "10m")] = Field(
+        default=600.0,
+        alias="fallbackAfter",
+        description=(
+            "How long the signals may be unusable before fallbackReplicas applies. Default 10m: longer than a restart "
+            "of Prometheus, so that only a real outage moves replicas."
+        ),
+    )
+    scrape: Scrape | None = Field(
+        default=None,
+        description="Read the pods' metrics pages instead of asking a Prometheus server. Default: Prometheus.",
+    )
+    prometheus: Prometheus | None = Field(
+        default_factory=lambda given: None if given.get("scrape") is not None else Prometheus(),
+        description="The Prometheus server to ask. Default: the one that --prometheus names on the command line.",
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        conflicts = Conflicts()
+        if self.scrape is not None and self.prometheus is not None:
+            conflicts.add("scrape", message="does not go with prometheus", allowed="one of prometheus, scrape")
+        conflicts.close()
+        return self
+
+
+class ScalingPolicy(Strict):
+    """One service: its objectives, its pools, their bounds and behaviour, and where its signals come from."""
+
+    api_version: Literal["pd-autoscaler.io/v1alpha1"] = Field(
+        alias="apiVersion", description=f"Version of this document's form, {API_VERSION}. Required."
+    )
+    kind: Literal["ScalingPolicy"] = Field(description=f"Kind of this document, {KIND}. Required.")
+    metadata: Metadata = Field(description="Name and place of the policy. Required.")
+    spec: Spec = Field(description="What the service is and what it promises. Required.")
+
+    @model_validator(mode="after")
+    def _pools_have_targets_of_their_own(self) -> Self:
+        conflicts = Conflicts()
+        targets = self.targets()
+        prefill, decode = targets[plain.Role.PREFILL], targets[plain.Role.DECODE]
+        if prefill == decode and prefill.holds_one_count:
+            message = "is the target of prefill too, and has only one replica count"
+            conflicts.add("spec", "roles", "decode", "target", message=message, value=str(decode))
+        conflicts.close()
+        return self
+
+    @property
+    def service(self) -> str:
+        """Name of the service."""
+        return self.metadata.name
+
+    def targets(self) -> dict[plain.Role, TargetRef]:
+        """The target of every pool, each with its namespace."""
+        return {
+            role: pool.target.model_copy(update={"namespace": pool.target.namespace or self.metadata.namespace})
+            for role, pool in self.spec.roles.by_role().items()
+        }
+
+    def core(self) -> plain.ServicePolicy:
+        """What deciding needs of it, as plain data."""
+        spec = self.spec
+        return plain.ServicePolicy(
+            service=self.service,
+            roles={role: pool.core() for role, pool in spec.roles.by_role().items()},
+            mode=spec.mode,
+            objectives=spec.objectives.core(),
+            interval_s=spec.interval_s,
+            stale_after_s=spec.stale_after_s,
+            fallback_after_s=spec.fallback_after_s,
+        )

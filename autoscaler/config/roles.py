@@ -1,0 +1,130 @@
+"""The pools of a service: what holds their replica count, their bounds, their speed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from autoscaler.config.base import Strict
+from autoscaler.config.behavior import Behavior
+from autoscaler.config.refusal import Conflicts
+from autoscaler.config.values import Duration, LabelName, Matching, Name, Namespace
+from autoscaler.core import policy as plain
+
+_Replicas = Annotated[int, Field(le=10_000)]
+Labels = dict[LabelName, str]
+
+
+class TargetRef(Strict):
+    """The object that holds a pool's replica count."""
+
+    api_version: Annotated[
+        str, Matching(r"([a-z0-9.-]+/)?v[0-9][a-z0-9]*", "a group and version such as apps/v1", 253)
+    ] = Field(default="apps/v1", alias="apiVersion", description="Group and version of the object. Default apps/v1.")
+    kind: Annotated[str, Matching(r"[A-Z][A-Za-z0-9]*", "a kind such as Deployment or LeaderWorkerSet", 63)] = Field(
+        default="Deployment", description="Kind of the object. Default Deployment, which most stacks use."
+    )
+    name: Name = Field(description="Name of the object. Required.")
+    namespace: Namespace | None = Field(
+        default=None, description="Namespace of the object. Default: the namespace of the policy."
+    )
+
+    @property
+    def holds_one_count(self) -> bool:
+        """Whether the object has a single replica count, so that two pools cannot share it."""
+        return self.api_version == "apps/v1"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class RoleSpec(Strict):
+    """One pool: what to scale, between which bounds, how fast."""
+
+    target: TargetRef = Field(description="The object that holds the replica count. Required.")
+    selector: Labels = Field(
+        default={},
+        description=(
+            "Labels, with their exact values, that tell this pool's series from the other pool's. Default: the role "
+            "label of the stack."
+        ),
+    )
+    min_replicas: Annotated[_Replicas, Field(ge=0)] = Field(
+        default=1,
+        alias="min",
+        description=(
+            "Never fewer replicas. Default 1: a pool at zero makes its next request wait for a whole startup. "
+            "At least 1 for decode, without which nothing is served."
+        ),
+    )
+    max_replicas: Annotated[_Replicas, Field(ge=1)] = Field(
+        alias="max", description="Never more replicas; what you are ready to pay for. Required."
+    )
+    gpus_per_replica: Annotated[float, Field(gt=0, le=4_096)] = Field(
+        default=1.0,
+        alias="gpusPerReplica",
+        description="GPUs that one replica holds; the unit in which savings are counted. Default 1.",
+    )
+    startup_time_s: Annotated[float, Duration(1, 7_200, "240s")] = Field(
+        default=300.0,
+        alias="startupTime",
+        description=(
+            "From a replica's creation to its first served request: how far to look ahead, and how long to keep an "
+            "idle replica, until measured startups replace it. Default 5m: image, weights and warm-up of a large model."
+        ),
+    )
+    fallback_replicas: Annotated[_Replicas, Field(ge=0)] | None = Field(
+        default=None,
+        alias="fallbackReplicas",
+        description=(
+            "Replicas to go to when the signals have been unusable for fallbackAfter. Default: none, hold what there "
+            "is, because without signals any change is a guess."
+        ),
+    )
+    behavior: Behavior = Field(
+        default=Behavior(), description="How fast the pool may move, in the words of an HPA. Default: see its parts."
+    )
+
+    @model_validator(mode="after")
+    def _bounds_are_feasible(self) -> Self:
+        conflicts = Conflicts()
+        low, high, fallback = self.min_replicas, self.max_replicas, self.fallback_replicas
+        if low > high:
+            conflicts.add("min", message=f"is more than max, {high}", value=str(low), allowed=f"0 to {high}")
+        elif fallback is not None and not low <= fallback <= high:
+            message = "is outside of min and max"
+            conflicts.add("fallbackReplicas", message=message, value=str(fallback), allowed=f"{low} to {high}")
+        conflicts.close()
+        return self
+
+    def core(self) -> plain.RolePolicy:
+        """The same as plain data."""
+        return plain.RolePolicy(
+            min_replicas=self.min_replicas,
+            max_replicas=self.max_replicas,
+            gpus_per_replica=self.gpus_per_replica,
+            startup_time_s=self.startup_time_s,
+            behavior=self.behavior.core(),
+            fallback_replicas=self.fallback_replicas,
+        )
+
+
+class Roles(Strict):
+    """The two pools of the service."""
+
+    prefill: RoleSpec = Field(description="The pool that reads prompts. Required.")
+    decode: RoleSpec = Field(description="The pool that writes tokens. Required.")
+
+    @model_validator(mode="after")
+    def _decode_is_never_empty(self) -> Self:
+        conflicts = Conflicts()
+        if self.decode.min_replicas < 1:
+            message = "leaves the service without a decode replica, and nothing would be served"
+            conflicts.add("decode", "min", message=message, value="0", allowed=f"1 to {self.decode.max_replicas}")
+        conflicts.close()
+        return self
+
+    def by_role(self) -> dict[plain.Role, RoleSpec]:
+        """The pools by role."""
+        return {plain.Role.PREFILL: self.prefill, plain.Role.DECODE: self.decode}

@@ -1,0 +1,187 @@
+"""From pydantic's errors to problems: in the document's words, with lines, and without secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from autoscaler.config.document import Document, Loc
+from autoscaler.config.model import ScalingPolicy
+from autoscaler.config.problems import Problem, nearest
+from autoscaler.config.refusal import CONFLICTS, REFUSED, Conflict
+
+_LONGEST_VALUE = 60
+_BAD_KEY = "[key]"  # pydantic's mark of a mapping's key that is wrong itself
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+_WANTED = {
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "finite_number": "must be a finite number",
+}
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+
+def problems_of(error: ValidationError, document: Document) -> Iterator[Problem]:
+    """Translate all errors of one document."""
+    for detail in error.errors(include_url=False):
+        only_bad_items = detail["type"] == "too_short" and detail["input"]  # they have problems of their own
+        if not only_bad_items:
+            yield from _problems(detail, document)
+
+
+def path_of(loc: Loc) -> str:
+    """A place in a document, like `spec.roles.prefill.behavior.scaleUp.policies[0].value`."""
+    text = ""
+    for part in loc:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif re.fullmatch(r"[\w-]+", part):
+            text += f".{part[:_LONGEST_VALUE]}"
+        else:
+            text += f"[{part[:_LONGEST_VALUE]!r}]"
+    return text.removeprefix(".")
+
+
+def _problems(detail: ErrorDetails, document: Document) -> Iterator[Problem]:
+    kind, loc = detail["type"], detail["loc"]
+    context: dict[str, Any] = detail.get("ctx", {})
+    if kind == CONFLICTS:
+        for conflict in context["found"]:
+            yield _conflict(conflict, loc, document)
+    elif kind == "extra_forbidden":
+        yield _unknown_key(loc, document)
+    elif loc[-1:] == (_BAD_KEY,):
+        message, allowed, near = _words(kind, context, detail, written=None)
+        yield _problem(loc[:-1], f"this key {message}", document, allowed=allowed, near=near)
+    else:
+        written = None if detail["input"] is None or _is_secret(loc) else document.written(loc)
+        message, allowed, near = _words(kind, context, detail, written)
+        hides = kind in ("missing", "model_type", "dict_type", "tuple_type") or written is None
+        value = None if hides else shorten(written or "''")
+        yield _problem(loc, message, document, value, allowed, near if written is not None else None)
+
+
+def _words(
+    kind: str, context: dict[str, Any], detail: ErrorDetails, written: str | None
+) -> tuple[str, str | None, str | None]:
+    """Message, what is allowed, and what was probably meant."""
+    if kind == REFUSED:
+        return context["message"], context["allowed"], context["nearest"]
+    if kind == "missing":
+        return "is missing", None, None
+    if kind in _WANTED:
+        meant = f"'{written}'" if kind == "string_type" and written is not None else None
+        hint = ": put quotes around it" if meant else ""
+        return f"{_WANTED[kind]}{hint}", None, meant
+    if kind in ("enum", "literal_error"):
+        allowed = re.findall(r"'([^']*)'", context["expected"])
+        return "is not known here", ", ".join(allowed), nearest(written or "", allowed)
+    if kind in ("too_short", "string_too_short"):
+        return "is empty: fill it, or remove the key", None, None
+    limits = [f"{words} {context[limit]:g}" for limit, words in _LIMITS.items() if limit in context]
+    if limits:
+        return "is out of range", limits[0], None
+    return detail["msg"], None, None
+
+
+def _conflict(conflict: Conflict, loc: Loc, document: Document) -> Problem:
+    return _problem(
+        (*loc, *conflict.loc), conflict.message, document, conflict.value, conflict.allowed, conflict.nearest
+    )
+
+
+def _unknown_key(loc: Loc, document: Document) -> Problem:
+    key = str(loc[-1])
+    model = _model_at(loc[:-1])
+    allowed = _keys(model) if model is not None else []
+    home = _homes().get(key)
+    if home is not None:
+        return _problem(loc, f"is no key of this place: it belongs to {home}", document, allowed=", ".join(allowed))
+    return _problem(loc, "is no key of this place", document, allowed=", ".join(allowed), near=nearest(key, allowed))
+
+
+def _problem(
+    loc: Loc,
+    message: str,
+    document: Document,
+    value: str | None = None,
+    allowed: str | None = None,
+    near: str | None = None,
+) -> Problem:
+    line = document.line_of(loc)
+    return Problem(path_of(loc), message, value, allowed, near, document.file, line)
+
+
+def shorten(text: str) -> str:
+    """A value for a message: one short line, credentials of an address masked."""
+    lines = text.splitlines()
+    if len(lines) > 1:
+        return f"{len(lines)} lines of text"
+    masked = _CREDENTIALS.sub("//***@", text)
+    return masked if len(masked) <= _LONGEST_VALUE else f"{masked[:_LONGEST_VALUE]}…"
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _field_at(model: type[BaseModel], key: str) -> FieldInfo | None:
+    return next((info for name, info in model.model_fields.items() if (info.alias or name) == key), None)
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for arg in get_args(annotation) if (model := _inner_model(arg)) is not None), None)
+
+
+def _fields(loc: Loc) -> Iterator[FieldInfo]:
+    """The fields that lead to a place, from the top."""
+    model: type[BaseModel] | None = ScalingPolicy
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        info = _field_at(model, part) if model is not None else None
+        if info is None:
+            return
+        yield info
+        model = _inner_model(info.annotation)
+
+
+def _model_at(loc: Loc) -> type[BaseModel] | None:
+    fields = list(_fields(loc))
+    return _inner_model(fields[-1].annotation) if fields else ScalingPolicy
+
+
+def _is_secret(loc: Loc) -> bool:
+    extras = (info.json_schema_extra for info in _fields(loc))
+    return any(isinstance(extra, dict) and extra.get("writeOnly") is True for extra in extras)
+
+
+@cache
+def _homes() -> dict[str, str]:
+    """Where each key belongs that has one home only; both roles count as one."""
+    homes: dict[str, set[str]] = {}
+
+    def visit(model: type[BaseModel], path: str) -> None:
+        for key in _keys(model):
+            homes.setdefault(key, set()).add(path)
+            info = _field_at(model, key)
+            inner = _inner_model(info.annotation) if info is not None else None
+            if inner is not None:
+                visit(inner, f"{path}.{key}".replace(".decode", ".prefill").removeprefix("."))
+
+    visit(ScalingPolicy, "")
+    return {key: next(iter(paths)) for key, paths in homes.items() if len(paths) == 1 and "" not in paths}
