@@ -19,6 +19,7 @@ class StageName(StrEnum):
     TOLERANCE = "tolerance"
     WINDOW = "window"
     RATE = "rate"
+    SWITCH = "switch"
     BOUNDS = "bounds"
     RATIO = "ratio"
     BUDGET = "budget"
@@ -73,6 +74,8 @@ class Reason(StrEnum):
     PAUSED = "paused"
     GROW_ONLY = "grow_only"
     PINNED = "pinned"
+    SWITCHING = "switching"
+    NOT_SWITCHING = "not_switching"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,38 @@ class RoleDecision:
         return self.desired != self.current
 
 
+class SwitchStep(StrEnum):
+    """Where a change of the switch stands. Each is safe to restart in."""
+
+    ON = "on"
+    OFF = "off"
+    GROWING_PREFILL = "growing_prefill"
+    OPENING = "opening"
+    OBSERVING = "observing"
+    GROWING_DECODE = "growing_decode"
+    CLOSING = "closing"
+    DRAINING_PREFILL = "draining_prefill"
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchDecision:
+    """Where the disaggregation switch should be.
+
+    Attributes:
+        disaggregate: Position to set now; None leaves it.
+        step: Where the change stands.
+        detail: Why, with the numbers.
+        apart_gpus: GPUs that the disaggregated arrangement needs; None where unknown.
+        together_gpus: GPUs that the aggregated one needs; None where unknown.
+    """
+
+    disaggregate: bool | None
+    step: SwitchStep
+    detail: str
+    apart_gpus: float | None = None
+    together_gpus: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The final replica counts of one service, with everything that led to them.
@@ -164,6 +199,7 @@ class Decision:
         roles: One entry per pool that could be decided.
         signals: The signals that were decided on.
         attribution: Where TTFT goes and what holds requests up.
+        switch: Where the disaggregation switch should be; None where the policy leaves it alone.
         undecided: Roles whose replica state is unknown, with the reason; nothing is written for them.
     """
 
@@ -174,6 +210,7 @@ class Decision:
     signals: Signals
     undecided: Mapping[Role, str] = field(default_factory=dict)
     attribution: Attribution | None = None
+    switch: SwitchDecision | None = None
 
     @property
     def changed(self) -> bool:

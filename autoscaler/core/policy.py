@@ -158,6 +158,41 @@ class RolePolicy:
     settings: Mapping[str, object] = field(default_factory=dict)
 
 
+class Disaggregation(StrEnum):
+    """Who decides whether the phases are served apart."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchPolicy:
+    """How the disaggregation switch is used.
+
+    Attributes:
+        disaggregation: Fixed, or decided by what each arrangement costs.
+        dead_zone_ratio: Advantage of the other arrangement that is not worth a change.
+        sustain_s: How long the other arrangement must stay better: the time in which its saving pays for the change.
+        dwell_s: Shortest time between two changes.
+        grow_s: How long the replicas that a change needs may take to come.
+        confirm_s: How long the stack may take to show that the switch moved.
+        observe_s: How long a newly opened switch is watched before decode gives replicas back.
+        lease_s: How long decode may still fetch KV from prefill after the switch closed.
+        prefill_off_replicas: Prefill replicas that remain while disaggregation is off.
+    """
+
+    disaggregation: Disaggregation = Disaggregation.AUTO
+    dead_zone_ratio: float = 0.15
+    sustain_s: float = 1800.0
+    dwell_s: float = 3600.0
+    grow_s: float = 1800.0
+    confirm_s: float = 120.0
+    observe_s: float = 300.0
+    lease_s: float = 60.0
+    prefill_off_replicas: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class ServicePolicy:
     """Everything that `decide` needs to know of one service.
@@ -170,6 +205,7 @@ class ServicePolicy:
         fallback_after_s: How long signals may be unusable before `fallback_replicas` applies.
         ratio: Limits of prefill : decode; None leaves them free.
         budget_gpus: Most GPUs that all pools of the service may hold; None is unlimited.
+        switch: How disaggregation is switched; None leaves the stack's switch alone.
         priority: Who is served first where services share a budget; higher first.
     """
 
@@ -183,3 +219,4 @@ class ServicePolicy:
     ratio: RatioBand | None = None
     budget_gpus: float | None = None
     priority: int = 0
+    switch: SwitchPolicy | None = None

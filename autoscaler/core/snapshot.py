@@ -47,6 +47,7 @@ class Snapshot:
         pools: Replica state per role; a role whose state could not be read is missing, and `pool_errors` says why.
         signals: Canonical signals by scope and name.
         pool_errors: Why a role's replica state is unknown.
+        disaggregated: Position of the stack's switch as read back; None where unknown or not read.
     """
 
     service: str
@@ -54,6 +55,7 @@ class Snapshot:
     pools: Mapping[Role, PoolState]
     signals: Signals
     pool_errors: Mapping[Role, str]
+    disaggregated: bool | None = None
 
     def signal(self, scope: Scope, name: str) -> Signal | None:
         """The signal, or None where the stack does not know it."""

@@ -1,0 +1,175 @@
+"""The disaggregation switch: an explicit state machine over the two safe orders.
+
+On: prefill ready first, then open, observe, only then may decode shrink. Off: decode grown first, then close, wait
+until prefill is idle and the KV lease has passed, only then may prefill shrink. Every step is safe to restart in, and a
+switch that does not confirm is taken back with a reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from autoscaler.core.arrangement import Comparison
+from autoscaler.core.decision import SwitchDecision, SwitchStep
+from autoscaler.core.policy import Disaggregation, Role, SwitchPolicy
+from autoscaler.core.proposal import whole
+from autoscaler.core.signals import Scope
+from autoscaler.core.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchState:
+    """Memory of the switch.
+
+    Attributes:
+        step: Where it stands; None before the first reading.
+        since_s: When this step began.
+        changed_at_s: When the position last changed, or a change was given up.
+        better_since_s: Since when the other arrangement has been better by more than the dead zone.
+        quiet_since_s: Since when prefill has been idle while draining.
+        given_up: Whether the last change was given up, so that the switch is being set back.
+        prefill_floor: Prefill replicas that the change needs.
+        decode_floor: Decode replicas that the change needs.
+    """
+
+    step: SwitchStep | None = None
+    since_s: float = 0.0
+    changed_at_s: float | None = None
+    better_since_s: float | None = None
+    quiet_since_s: float | None = None
+    given_up: bool = False
+    prefill_floor: int = 0
+    decode_floor: int = 0
+
+
+_COMMANDS = {SwitchStep.OPENING: True, SwitchStep.CLOSING: False}
+
+
+def advance(
+    policy: SwitchPolicy, snapshot: Snapshot, comparison: Comparison | None, memory: SwitchState, now: float
+) -> tuple[SwitchDecision, SwitchState]:
+    """Take one step of the switch.
+
+    Args:
+        policy: How the switch is used.
+        snapshot: Pools, signals and the switch as read back.
+        comparison: What both arrangements need; None while that cannot be told.
+        memory: Where the switch stood.
+        now: Unix time.
+    """
+    if memory.step is None:
+        on = snapshot.disaggregated is not False
+        memory = SwitchState(SwitchStep.ON if on else SwitchStep.OFF, now)
+    settled = not memory.given_up or now - memory.since_s >= policy.confirm_s
+    if memory.step in {SwitchStep.ON, SwitchStep.OFF} and settled and snapshot.disaggregated is not None:
+        # Someone else may have moved it: what the stack shows is the truth to start from.
+        memory = replace(memory, step=SwitchStep.ON if snapshot.disaggregated else SwitchStep.OFF)
+    if memory.step in {SwitchStep.ON, SwitchStep.OFF}:
+        memory, detail = _resting(policy, snapshot, comparison, memory, now)
+    else:
+        memory, detail = _under_way(policy, snapshot, memory, now)
+    step = memory.step or SwitchStep.ON
+    command = _COMMANDS.get(step)
+    if memory.given_up and now - memory.since_s < policy.confirm_s:
+        command = step is SwitchStep.ON
+    gpus = (comparison.apart_gpus, comparison.together_gpus) if comparison is not None else (None, None)
+    return SwitchDecision(command, step, detail, *gpus), memory
+
+
+def decode_does_prefill(step: SwitchStep) -> bool:
+    """Whether decode has to be sized for both phases in this step."""
+    return step in {SwitchStep.OFF, SwitchStep.GROWING_PREFILL, SwitchStep.OPENING, SwitchStep.OBSERVING}
+
+
+def _resting(
+    policy: SwitchPolicy, snapshot: Snapshot, comparison: Comparison | None, memory: SwitchState, now: float
+) -> tuple[SwitchState, str]:
+    on = memory.step is SwitchStep.ON
+    wanted, why = _wanted(policy, comparison, on=on)
+    if wanted is on:
+        return replace(memory, better_since_s=None), why
+    better_since_s = memory.better_since_s if memory.better_since_s is not None else now
+    memory = replace(memory, better_since_s=better_since_s)
+    fixed = policy.disaggregation is not Disaggregation.AUTO
+    if not fixed and now - better_since_s < policy.sustain_s:
+        return memory, f"{why}; for {now - better_since_s:.0f} s, changes after {policy.sustain_s:.0f} s"
+    if not fixed and memory.changed_at_s is not None and now - memory.changed_at_s < policy.dwell_s:
+        return memory, f"{why}; changed {now - memory.changed_at_s:.0f} s ago, dwells {policy.dwell_s:.0f} s"
+    if any(pool.starting or pool.terminating or pool.updating for pool in snapshot.pools.values()):
+        return memory, f"{why}; waits for a scaling under way"
+    prefill = max(whole(comparison.prefill_replicas), 1) if comparison is not None else 1
+    together = whole(comparison.together_replicas) if comparison is not None else 1
+    step = SwitchStep.GROWING_PREFILL if wanted else SwitchStep.GROWING_DECODE
+    return SwitchState(step, now, memory.changed_at_s, prefill_floor=prefill, decode_floor=together), why
+
+
+def _wanted(policy: SwitchPolicy, comparison: Comparison | None, *, on: bool) -> tuple[bool, str]:
+    if policy.disaggregation is Disaggregation.ON:
+        return True, "the policy says on"
+    if policy.disaggregation is Disaggregation.OFF:
+        return False, "the policy says off"
+    if comparison is None:
+        return on, "what both arrangements cost cannot be told yet"
+    ratio, zone = comparison.advantage_ratio, policy.dead_zone_ratio
+    numbers = f"apart needs {comparison.apart_gpus:.3g} GPUs, together {comparison.together_gpus:.3g}"
+    if ratio > 1.0 + zone:
+        return True, f"{numbers}: apart is better"
+    if ratio < 1.0 / (1.0 + zone):
+        return False, f"{numbers}: together is better"
+    return on, f"{numbers}: within {zone:.0%}, not worth a change"
+
+
+def _under_way(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now: float) -> tuple[SwitchState, str]:
+    waited_s = now - memory.since_s
+    ready = {role: pool.ready for role, pool in snapshot.pools.items()}
+    growing = memory.step in {SwitchStep.GROWING_PREFILL, SwitchStep.GROWING_DECODE}
+    if growing and waited_s > policy.grow_s:
+        back = SwitchStep.OFF if memory.step is SwitchStep.GROWING_PREFILL else SwitchStep.ON
+        return SwitchState(back, now, now), f"given up: the replicas it needs did not come within {waited_s:.0f} s"
+    match memory.step:
+        case SwitchStep.GROWING_PREFILL:
+            if ready.get(Role.PREFILL, 0) >= memory.prefill_floor:
+                return _enter(memory, SwitchStep.OPENING, now), "prefill is ready: opening"
+            return memory, f"waits for {memory.prefill_floor} prefill replicas, {ready.get(Role.PREFILL, 0)} serve"
+        case SwitchStep.GROWING_DECODE:
+            if ready.get(Role.DECODE, 0) >= memory.decode_floor:
+                return _enter(memory, SwitchStep.CLOSING, now), "decode can take prefill over: closing"
+            return memory, f"waits for {memory.decode_floor} decode replicas, {ready.get(Role.DECODE, 0)} serve"
+        case SwitchStep.OPENING | SwitchStep.CLOSING:
+            return _confirm(policy, snapshot, memory, now)
+        case SwitchStep.OBSERVING:
+            if waited_s >= policy.observe_s:
+                return SwitchState(SwitchStep.ON, now, now), f"open and calm for {waited_s:.0f} s"
+            return memory, f"watched for another {policy.observe_s - waited_s:.0f} s before decode may shrink"
+        case _:
+            return _drain(policy, snapshot, memory, now)
+
+
+def _confirm(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now: float) -> tuple[SwitchState, str]:
+    opening = memory.step is SwitchStep.OPENING
+    if snapshot.disaggregated is opening:
+        after = SwitchStep.OBSERVING if opening else SwitchStep.DRAINING_PREFILL
+        return _enter(memory, after, now), "the stack confirms the switch"
+    waited_s = now - memory.since_s
+    if waited_s < policy.confirm_s:
+        return memory, f"waits {waited_s:.0f} s for the stack to confirm"
+    back = SwitchStep.OFF if opening else SwitchStep.ON
+    shown = {True: "on", False: "off", None: "nothing"}[snapshot.disaggregated]
+    why = (
+        f"given up: the stack shows {shown} {waited_s:.0f} s after the switch was moved; next try after the dwell time"
+    )
+    return SwitchState(back, now, now, given_up=True), why
+
+
+def _drain(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now: float) -> tuple[SwitchState, str]:
+    load = [snapshot.usable(Scope.PREFILL, name) for name in ("queue_depth", "in_flight")]
+    if any(value is None or value > 0 for value in load):
+        return replace(memory, quiet_since_s=None), "waits until prefill is idle"
+    quiet_since_s = memory.quiet_since_s if memory.quiet_since_s is not None else now
+    if now - quiet_since_s >= policy.lease_s:
+        return SwitchState(SwitchStep.OFF, now, now), "prefill is idle and its KV leases are over"
+    return replace(memory, quiet_since_s=quiet_since_s), f"waits for the KV lease of {policy.lease_s:.0f} s"
+
+
+def _enter(memory: SwitchState, step: SwitchStep, now: float) -> SwitchState:
+    return replace(memory, step=step, since_s=now)
