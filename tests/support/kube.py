@@ -56,7 +56,9 @@ class Cluster:
             payload = None if body is None else json.dumps(body)
             connection.request(method, path, payload, {**headers, "Content-Type": content_type})
             response = connection.getresponse()
-            return response.status, json.loads(response.read())
+            text = response.read().decode()
+            plain = response.getheader("Content-Type", "").startswith("text/plain")
+            return response.status, {"message": text} if plain else json.loads(text)
         finally:
             connection.close()
 

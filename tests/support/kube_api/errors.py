@@ -6,6 +6,8 @@ from typing import Any
 
 JsonObject = dict[str, Any]
 
+PAGE_NOT_FOUND = "404 page not found"
+
 
 class ApiError(Exception):
     """A refused request."""
@@ -43,7 +45,8 @@ def not_found(qualified: str, name: str) -> ApiError:
 
 
 def no_such_path() -> ApiError:
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    """The one refusal that comes as plain text."""
+    return ApiError(404, "NotFound", PAGE_NOT_FOUND)
 
 
 def method_not_allowed() -> ApiError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.support.kube_api.errors import method_not_allowed, no_such_path
+from tests.support.kube_api.errors import method_not_allowed, no_such_path, not_found
 from tests.support.kube_api.rbac import Attributes
 from tests.support.kube_api.resources import Address, Registry, Resource
 
@@ -78,8 +78,10 @@ def _address(parts: list[str], registry: Registry) -> Address:
     if (group, plural) == (_REVIEW.group, _REVIEW.plural):
         return Address(_REVIEW, version)
     resource = registry.find(group, version, plural)
-    if resource is None or len(rest) > 3 or not _offers(resource, subresource):
+    if resource is None or len(rest) > 3:
         raise no_such_path()
+    if not _offers(resource, subresource):
+        raise not_found(resource.qualified, name) if resource.custom else no_such_path()
     return Address(resource, version, namespace, name, subresource)
 
 

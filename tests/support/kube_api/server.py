@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from tests.support.kube_api import discovery, rbac
-from tests.support.kube_api.errors import ApiError, unauthorized
+from tests.support.kube_api.errors import PAGE_NOT_FOUND, ApiError, unauthorized
 from tests.support.kube_api.faults import Fault, Faults, Request, RequestLog
 from tests.support.kube_api.operations import Body, execute
 from tests.support.kube_api.rbac import Attributes, User
@@ -247,9 +247,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, answer: Answer) -> None:
         if answer.fault.delay_s:
             self.api.wait(answer.fault.delay_s)
-        payload = json.dumps(answer.document).encode()
+        plain = answer.document.get("message") == PAGE_NOT_FOUND
+        payload = (PAGE_NOT_FOUND + "\n" if plain else json.dumps(answer.document)).encode()
         self.send_response(answer.code)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/plain; charset=utf-8" if plain else "application/json")
         self.send_header("Content-Length", str(len(payload)))
         if answer.retry_after_s is not None:
             self.send_header("Retry-After", str(answer.retry_after_s))

@@ -1,0 +1,116 @@
+"""Requests to the API server: plain JSON in and out, a timeout on each, no retries, errors in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import urllib3.exceptions
+from kubernetes.client import ApiClient, ApiException, Configuration
+
+from autoscaler.targets.kubernetes.errors import KubeError, Operation, UnavailableError, error_of
+from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
+
+FIELD_MANAGER = "pd-autoscaler"
+_JSON_PATCH = "application/json-patch+json"
+_MERGE_PATCH = "application/merge-patch+json"
+_METHODS = {"get": "GET", "list": "GET", "patch": "PATCH"}
+
+
+class KubeClient:
+    """A connection to one API server; safe to share between threads.
+
+    A failed request is not repeated: the next tick reads and decides again, which beats a late write of an old number.
+
+    Args:
+        configuration: Address, certificates and credentials, see `connection`.
+        timeout_s: How long a request may wait for its connection and for each part of its answer.
+    """
+
+    def __init__(self, configuration: Configuration, *, timeout_s: float = 5.0) -> None:
+        configuration.retries = False
+        self._api: Any = ApiClient(configuration)  # half of its methods carry no types
+        self._api.user_agent = FIELD_MANAGER
+        self._timeout_s = timeout_s
+
+    def get(self, ref: ObjectRef, subresource: str = "") -> JsonObject:
+        """Read one object.
+
+        Raises:
+            KubeError: See `errors`.
+        """
+        return self._request(Operation("get", ref, subresource))
+
+    def list_items(self, ref: ObjectRef, *, label_selector: str) -> list[JsonObject]:
+        """Read the objects of a collection that a label selector matches.
+
+        Raises:
+            KubeError: See `errors`.
+        """
+        answer = self._request(Operation("list", ref), query={"labelSelector": label_selector})
+        return list(answer.get("items", []))
+
+    def patch(
+        self, ref: ObjectRef, change: list[JsonObject] | JsonObject, *, subresource: str = "", dry_run: bool = False
+    ) -> JsonObject:
+        """Change one object, under our field manager's name.
+
+        Args:
+            ref: The object.
+            change: A list is a JSON patch (RFC 6902), an object a merge patch (RFC 7386).
+            subresource: Such as `scale`.
+            dry_run: Let the server check everything and persist nothing.
+
+        Raises:
+            KubeError: See `errors`.
+        """
+        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
+        content_type = _JSON_PATCH if isinstance(change, list) else _MERGE_PATCH
+        return self._request(Operation("patch", ref, subresource), query=query, body=change, content_type=content_type)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._api.close()
+
+    def _request(
+        self, operation: Operation, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = ""
+    ) -> JsonObject:
+        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
+        request = self._api.param_serialize(
+            method=_METHODS[operation.verb],
+            resource_path=operation.ref.path(operation.subresource),
+            query_params=list((query or {}).items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            response = self._api.call_api(*request, _request_timeout=self._timeout_s)
+            payload = response.read()
+        except urllib3.exceptions.NewConnectionError as error:
+            raise UnavailableError(operation, None, f"no connection: {error}") from error
+        except urllib3.exceptions.TimeoutError as error:
+            raise UnavailableError(operation, None, f"no answer within {self._timeout_s:g} s") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise UnavailableError(operation, None, f"the connection broke: {error}") from error
+        except ApiException as error:  # the client's wrapping of a TLS failure
+            raise UnavailableError(operation, None, f"no TLS connection: {error.reason}") from error
+        text = payload.decode(errors="replace")
+        if not 200 <= response.status < 300:  # noqa: PLR2004  # HTTP's own classes
+            raise error_of(operation, response.status, text, response.headers.get("Retry-After"))
+        return _object_in(operation, response.status, text)
+
+
+def _object_in(operation: Operation, code: int, text: str) -> JsonObject:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise _no_json(operation, code, text)
+    return document
+
+
+def _no_json(operation: Operation, code: int, text: str) -> KubeError:
+    return UnavailableError(operation, code, f"the answer is no JSON object, is this an API server? {text[:100]!r}")

@@ -1,0 +1,59 @@
+"""How far an object's status has come: replicas that serve, and whether a rollout is under way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autoscaler.targets.kubernetes.refs import JsonObject, lookup
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What an object's status says.
+
+    Attributes:
+        ready: Replicas that serve.
+        updating: Counts are in motion because of a rollout, or the status is older than the spec. A rollout that
+            somebody paused half-way counts: its two halves have different pods.
+    """
+
+    ready: int
+    updating: bool
+
+
+def progress_of(document: JsonObject, *, ready_path: str, asked_for: int) -> Progress:
+    """Read the status of a scalable object.
+
+    A status that its controller wrote for an older spec may still count replicas that the newer one has taken away, so
+    no more of it is believed than was asked for.
+
+    Args:
+        document: The object.
+        ready_path: Where it counts ready replicas; absent means none, as controllers leave out zeros.
+        asked_for: Its replica count.
+    """
+    ready = int(lookup(document, ready_path) or 0)
+    observed = lookup(document, "status.observedGeneration")
+    if observed is not None and observed < document["metadata"].get("generation", 0):
+        return Progress(min(ready, asked_for), updating=True)
+    return Progress(ready, updating=_rolling(document))
+
+
+def _rolling(document: JsonObject) -> bool:
+    """Whether replicas of an older revision are left; follows `kubectl rollout status`."""
+    status = document.get("status", {})
+    replicas, updated = status.get("replicas", 0), status.get("updatedReplicas")
+    if document.get("kind") == "StatefulSet":
+        return _stateful_set_rolling(document, replicas, updated or 0)
+    if document.get("kind") == "Deployment":
+        return bool((updated or 0) < replicas)
+    return bool(updated is not None and updated < replicas)
+
+
+def _stateful_set_rolling(document: JsonObject, replicas: int, updated: int) -> bool:
+    """Pods below the partition keep their revision, and under OnDelete all do until somebody deletes them."""
+    revisions = {lookup(document, "status.currentRevision"), lookup(document, "status.updateRevision")}
+    if len(revisions) == 1 or lookup(document, "spec.updateStrategy.type") == "OnDelete":
+        return False
+    partition = int(lookup(document, "spec.updateStrategy.rollingUpdate.partition") or 0)
+    return updated < replicas - partition
