@@ -110,7 +110,7 @@ def parse(raw: bytes, file: Path) -> FileReport:
             errors += error.problems
         else:
             policies.append(LoadedPolicy(policy, file, document.line_of(()), tuple(lint(policy, document))))
-    return FileReport(file, tuple(policies), tuple(errors))
+    return FileReport(file, tuple(policies), tuple(sorted(errors, key=lambda error: error.line or 0)))
 
 
 def refuse_clashes(reports: Iterable[FileReport]) -> Iterator[FileReport]:

@@ -37,10 +37,14 @@ class Metadata(Strict):
     name: Name = Field(description="Name of the service, unique among all policies of a daemon. Required.")
     namespace: Namespace = Field(
         default=_DEFAULT_NAMESPACE,
-        description=f"Namespace of the targets that name none. Default {_DEFAULT_NAMESPACE}, as kubectl's.",
+        description="Namespace of the targets that name none. Default: the one called default, as kubectl's.",
     )
-    labels: dict[str, str] = Field(default={}, description="Labels for your own use; nothing is read from them.")
-    annotations: dict[str, str] = Field(default={}, description="Notes for your own use; nothing is read from them.")
+    labels: dict[str, str] = Field(
+        default={}, description="Labels for your own use; nothing is read from them. Default none."
+    )
+    annotations: dict[str, str] = Field(
+        default={}, description="Notes for your own use; nothing is read from them. Default none."
+    )
 
 
 class Ttft(Strict):

@@ -17,9 +17,9 @@ from pydantic_core import CoreSchema, core_schema
 from autoscaler.config.refusal import refuse
 
 _UNITS_S = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_PIECE = r"\d+(?:\.\d+)?"
+_PIECE = r"[0-9]+(?:\.[0-9]+)?"
 _DURATION = re.compile("".join(rf"(?:(?P<{unit}>{_PIECE}){unit})?" for unit in _UNITS_S))
-_DURATION_PATTERN = "^(?=.)" + "".join(rf"({_PIECE}{unit})?" for unit in _UNITS_S) + "$"
+_DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(d|h|m|s|ms))+$"  # RE2 too, for the CRD
 _LONGEST_TEXT = 64  # of a number; longer ones are accidents, and Python refuses to convert some of them
 _UNIT_WORDS = {
     "ms": ("msec", "msecs", "millis", "millisecond", "milliseconds"),
@@ -158,7 +158,7 @@ class Ratio:
         low = {"minimum": 0} if self.zero else {"exclusiveMinimum": 0}
         number = {"type": "number", **low, "exclusiveMaximum": 1}
         units = "%|m" if self.milli else "%"
-        text = {"type": "string", "pattern": rf"^\d+(\.\d+)?({units})?$"}
+        text = {"type": "string", "pattern": rf"^[0-9]+(\.[0-9]+)?({units})?$"}
         return {"anyOf": [number, text], "examples": [self.example]}
 
 
@@ -187,7 +187,7 @@ class Percentile:
 
     def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
         number = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}
-        text = {"type": "string", "pattern": r"^[pP]?\d+(\.\d+)?%?$"}
+        text = {"type": "string", "pattern": r"^[pP]?[0-9]+(\.[0-9]+)?%?$"}
         return {"anyOf": [text, number], "examples": ["p95"]}
 
 

@@ -1,0 +1,161 @@
+"""Policies that may be edited while the daemon runs: the last good version of each is what counts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoscaler.config.load import FileReport, LoadedPolicy, clashes, find_files, parse
+from autoscaler.config.problems import Problem
+
+_Stamp = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadReport:
+    """What a reload found. A file counts as a whole: an error in it keeps all of its policies as they were.
+
+    Attributes:
+        added: Services that are new.
+        changed: Services whose policy is another one now.
+        removed: Services whose policy is gone.
+        errors: Errors that the last reload did not report; see `PolicyStore.errors` for all that stand.
+        kept: Services that stay at their last good policy because of these errors.
+    """
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    errors: tuple[Problem, ...] = ()
+    kept: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any((self.added, self.changed, self.removed, self.errors))
+
+
+@dataclass(slots=True)
+class _File:
+    stamp: _Stamp | None
+    digest: bytes
+    report: FileReport
+    good: tuple[LoadedPolicy, ...] = ()
+
+
+class PolicyStore:
+    """The policies of some files and folders, as of the last reload.
+
+    Args:
+        paths: Files, and folders whose policy files count.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = tuple(paths)
+        self._files: dict[Path, _File] = {}
+        self._path_errors: list[Problem] = []
+        self._policies: dict[str, LoadedPolicy] = {}
+        self._errors: tuple[Problem, ...] = ()
+
+    @property
+    def policies(self) -> Mapping[str, LoadedPolicy]:
+        """The last good policy of every service."""
+        return self._policies
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """All errors that stand now, reported before or not."""
+        return self._errors
+
+    def reload(self) -> ReloadReport:
+        """Look at the files again; costs one `stat` a file when nothing changed. Never raises for a bad policy."""
+        files, path_errors = find_files(self._paths)
+        gone = [file for file in self._files if file not in files and not self._is_out_of_sight(file)]
+        for file in gone:
+            del self._files[file]
+        refreshed = [self._refresh(file) for file in files]
+        if not gone and not any(refreshed) and path_errors == self._path_errors:
+            return ReloadReport()
+        self._path_errors = path_errors
+        return self._settle()
+
+    def _is_out_of_sight(self, file: Path) -> bool:
+        """Whether the folder of a file is missing, which says nothing about the file."""
+        return file.parent in self._paths and not file.parent.is_dir()
+
+    def _refresh(self, file: Path) -> bool:
+        """Read a file if it may have changed; says whether it did."""
+        known = self._files.get(file)
+        try:
+            stamp = _stamp(file)
+            if known is not None and known.stamp == stamp:
+                return False
+            raw = file.read_bytes()
+        except OSError as error:
+            report = FileReport(file, (), (Problem("", f"cannot be read: {error.strerror}", file=str(file)),))
+            return self._note(file, None, b"", report)
+        digest = hashlib.sha256(raw).digest()
+        if known is not None and known.digest == digest:
+            known.stamp = stamp
+            return False
+        return self._note(file, stamp, digest, parse(raw, file))
+
+    def _note(self, file: Path, stamp: _Stamp | None, digest: bytes, report: FileReport) -> bool:
+        known = self._files.get(file)
+        if known is None:
+            self._files[file] = _File(stamp, digest, report)
+            return True
+        known.stamp, known.digest = stamp, digest
+        changed, known.report = known.report != report, report
+        return changed
+
+    def _settle(self) -> ReloadReport:
+        """Take over what is good, and say what that changes."""
+        clash_errors = self._take_over()
+        known_errors, before = set(self._errors), self._policies
+        self._errors = (
+            *self._path_errors,
+            *(error for file in self._files.values() for error in file.report.errors),
+            *clash_errors,
+        )
+        self._policies = {
+            loaded.policy.service: loaded for _, file in sorted(self._files.items()) for loaded in file.good
+        }
+        errors = tuple(error for error in self._errors if error not in known_errors)
+        bad_files = {error.file for error in errors}
+        return ReloadReport(
+            added=tuple(name for name in self._policies if name not in before),
+            changed=tuple(
+                name
+                for name, loaded in self._policies.items()
+                if name in before and before[name].policy != loaded.policy
+            ),
+            removed=tuple(name for name in before if name not in self._policies),
+            errors=errors,
+            kept=tuple(name for name, loaded in self._policies.items() if str(loaded.file) in bad_files),
+        )
+
+    def _take_over(self) -> list[Problem]:
+        """Accept each file without errors, unless it claims what a file that stays as it is has already."""
+        files = sorted(self._files.items())
+        chosen = {path: file.good if file.report.errors else file.report.policies for path, file in files}
+        errors: list[Problem] = []
+        while True:
+            owners: dict[object, LoadedPolicy] = {}
+            settled_first = sorted(files, key=lambda item: chosen[item[0]] is not item[1].good)
+            for path, file in settled_first:
+                found = [problem for loaded in chosen[path] for problem in clashes(loaded, owners)]
+                if found and chosen[path] is not file.good:
+                    chosen[path] = file.good
+                    errors += found
+                    break
+            else:
+                break
+        for path, file in files:
+            file.good = chosen[path]
+        return errors
+
+
+def _stamp(file: Path) -> _Stamp:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
