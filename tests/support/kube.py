@@ -62,6 +62,16 @@ class Cluster:
         finally:
             connection.close()
 
+    def watch(self, path: str, *, since: str, timeout_s: int = 1) -> list[JsonObject]:
+        """What a watch of a collection reports from a resource version until its timeout."""
+        connection = self._connect()
+        try:
+            query = f"?watch=true&resourceVersion={since}&timeoutSeconds={timeout_s}"
+            connection.request("GET", path + query, headers={"Authorization": f"Bearer {self.admin_token}"})
+            return [json.loads(line) for line in connection.getresponse().read().splitlines()]
+        finally:
+            connection.close()
+
     def path(self, api_version: str, plural: str, name: str = "", subresource: str = "") -> str:
         """Path of an object in the test's namespace."""
         root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
