@@ -270,4 +270,5 @@ def _varint(value: int) -> bytes:
 
 def _snappy(content: bytes) -> bytes:
     """The snappy block format with a single literal: valid, and not compressed."""
-    return _varint(len(content)) + b"\xfc" + struct.pack("<I", len(content) - 1) + content
+    literal = b"\xfc" + struct.pack("<I", len(content) - 1) + content if content else b""
+    return _varint(len(content)) + literal

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import promql_parser
@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 from autoscaler.sources.promql.labels import METRIC_NAME, Labels, drop, keep
 from autoscaler.sources.promql.values import EMPTY, Vector
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.int64]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from promql_parser import (
     AggregateExpr,
     BinaryExpr,
@@ -35,15 +37,9 @@ from autoscaler.sources.promql.instant_functions import ELEMENT_FUNCTIONS, label
 from autoscaler.sources.promql.labels import METRIC_NAME, NO_LABELS, Labels, make_labels
 from autoscaler.sources.promql.matchers import matchers_of
 from autoscaler.sources.promql.range_functions import RANGE_FUNCTIONS
+from autoscaler.sources.promql.store import SampleStore
 from autoscaler.sources.promql.syntax import check, text_of, unwrapped
 from autoscaler.sources.promql.values import EMPTY, RangeVector, Vector
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from autoscaler.sources.promql.store import SampleStore
 
 LOOKBACK_MS = 300_000
 """How old the newest sample of a series may be for an instant vector."""
@@ -115,10 +111,10 @@ class _Evaluation:
 
     def vector(self, expr: Expr) -> Vector:
         """Evaluate a node that is an instant vector."""
-        return cast("Vector", self.value(expr))
+        return cast(Vector, self.value(expr))
 
     def _scalar(self, expr: Expr) -> float:
-        return cast("float", self.value(expr))
+        return cast(float, self.value(expr))
 
     def _newest(self, selector: VectorSelector) -> tuple[Vector, NDArray[np.float64]]:
         """The newest sample of each series, and their times in unix seconds."""
@@ -130,16 +126,16 @@ class _Evaluation:
         node = unwrapped(expr)
         if isinstance(node, SubqueryExpr):
             return self._subquery(node)
-        matrix = cast("MatrixSelector", node)
+        matrix = cast(MatrixSelector, node)
         selector = matrix.vector_selector
         to_ms = self.at_ms - _offset_ms(selector)
         return self.store.window(matchers_of(selector), to_ms - _milliseconds(matrix.range), to_ms)
 
     def _subquery(self, subquery: SubqueryExpr) -> RangeVector:
         """Evaluate at each multiple of the step inside of the window."""
-        step_ms = _milliseconds(cast("timedelta", subquery.step))
+        step_ms = _milliseconds(cast(timedelta, subquery.step))
         to_ms = self.at_ms - _offset_ms(subquery)
-        from_ms = to_ms - _milliseconds(cast("timedelta", subquery.range))
+        from_ms = to_ms - _milliseconds(cast(timedelta, subquery.range))
         series: defaultdict[Labels, list[tuple[int, float]]] = defaultdict(list)
         for at_ms in range(-(-from_ms // step_ms) * step_ms, to_ms + 1, step_ms):
             vector = _Evaluation(self.store, at_ms).vector(subquery.expr)
@@ -158,7 +154,7 @@ class _Evaluation:
     def _aggregated(self, expr: AggregateExpr) -> Vector:
         grouping = grouping_of(expr.modifier)
         if (op := str(expr.op)) == QUANTILE:
-            return aggregate_quantile(self._scalar(cast("Expr", expr.param)), self.vector(expr.expr), grouping)
+            return aggregate_quantile(self._scalar(cast(Expr, expr.param)), self.vector(expr.expr), grouping)
         return aggregate(op, self.vector(expr.expr), grouping)
 
     def _called(self, call: Call) -> _Value:
@@ -203,11 +199,12 @@ def _absent_labels(expr: Expr) -> Labels:
 
     Another condition on the same label after it takes the label out again, as in Prometheus.
     """
-    if not isinstance(expr, VectorSelector):
+    selector = unwrapped(expr)
+    if not isinstance(selector, VectorSelector):
         return NO_LABELS
     labels: dict[str, str] = {}
     taken = {METRIC_NAME}
-    for matcher in matchers_of(expr):
+    for matcher in matchers_of(selector):
         is_equality = not (matcher.is_regex or matcher.is_negated)
         if is_equality and matcher.label not in taken:
             labels[matcher.label] = matcher.value

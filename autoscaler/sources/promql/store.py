@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autoscaler.sources.promql.errors import SeriesLimitError
+from autoscaler.sources.promql.exposition import ScrapedSample
 from autoscaler.sources.promql.labels import METRIC_NAME, Labels, attach_target, make_labels, value_of
+from autoscaler.sources.promql.matchers import Matcher
 from autoscaler.sources.promql.table import Latest, SampleTable
 from autoscaler.sources.promql.values import RangeVector
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from autoscaler.sources.promql.exposition import ScrapedSample
-    from autoscaler.sources.promql.matchers import Matcher
 
 UP = "up"
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, cast
+from collections.abc import Collection
+from typing import cast
 
 import promql_parser
 from promql_parser import (
     AggregateExpr,
     BinaryExpr,
     Call,
+    Expr,
     MatrixSelector,
     NumberLiteral,
     ParenExpr,
@@ -26,11 +28,6 @@ from autoscaler.sources.promql.errors import QuerySyntaxError, UnsupportedQueryE
 from autoscaler.sources.promql.instant_functions import ELEMENT_FUNCTIONS
 from autoscaler.sources.promql.matchers import anchored, matchers_of
 from autoscaler.sources.promql.range_functions import RANGE_FUNCTIONS
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from promql_parser import Expr
 
 OTHER_FUNCTIONS = frozenset({"absent", "histogram_quantile", "label_replace", "scalar", "time", "timestamp", "vector"})
 FUNCTIONS = frozenset({*OTHER_FUNCTIONS, *ELEMENT_FUNCTIONS, *RANGE_FUNCTIONS})
@@ -79,7 +76,7 @@ def unwrapped(expr: Expr) -> Expr:
 
 def text_of(expr: Expr) -> str:
     """The text of a literal, where the parser has made sure that it is one."""
-    return cast("StringLiteral", unwrapped(expr)).val
+    return cast(StringLiteral, unwrapped(expr)).val
 
 
 def _check_result(expr: Expr) -> None:

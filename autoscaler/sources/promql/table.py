@@ -6,14 +6,11 @@ and one boolean gather answer a range selector.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 STALE_BITS = 0x7FF0000000000002
 """The NaN that Prometheus keeps for the marker that a series ended; any other NaN is a value."""
