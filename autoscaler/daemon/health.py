@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,7 @@ _STUCK_INTERVALS = 5.0
 _STUCK_AT_LEAST_S = 120.0
 _CLIENT_TIMEOUT_S = 10.0
 _POLL_S = 0.1  # how soon closing is noticed
+Checks = Mapping[str, Callable[[], list[str]]]
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -55,20 +57,19 @@ class HealthServer:
     """
 
     def __init__(self, host: str, port: int, ledger: Ledger, metrics: CollectorRegistry, clock: Clock) -> None:
-        self._server = _Server((host, port), _Handler)
-        self._server.checks = {
+        checks: Checks = {
             "/healthz": lambda: stuck(ledger.accounts(), clock.now_s()),
             "/readyz": lambda: not_ready(ledger.accounts()),
         }
-        self._server.metrics = metrics
+        self._server = _Server(host, port, checks, metrics)
         self._thread = Thread(target=self._server.serve_forever, args=(_POLL_S,), name="health", daemon=True)
         self._thread.start()
 
     @property
     def address(self) -> str:
         """Where it listens, as host:port."""
-        host, port = self._server.server_address[:2]
-        return f"{host!s}:{port}"
+        host, port = (str(part) for part in self._server.server_address[:2])
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def close(self) -> None:
         """Stop listening."""
@@ -85,8 +86,13 @@ class HealthServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    checks: Mapping[str, Callable[[], list[str]]]
-    metrics: CollectorRegistry
+
+    def __init__(self, host: str, port: int, checks: Checks, metrics: CollectorRegistry) -> None:
+        self.checks = checks
+        self.metrics = metrics
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        super().__init__((host, port), _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from threading import Event
 
 from autoscaler.core.policy import ServicePolicy
+from autoscaler.daemon.assembly import AssemblyError
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.logs import Log
@@ -26,7 +27,7 @@ class Workload:
     Attributes:
         policy: What the user wants.
         document: What the policy was made from, with connections; the runner is exchanged when it differs.
-        build: Makes the runner.
+        build: Makes the runner; raises AssemblyError where something that it needs is not given.
     """
 
     policy: ServicePolicy
@@ -52,17 +53,29 @@ class Loop:
         self._documents: dict[str, object] = {}
         self._wall_ahead_s = clock.wall_ahead_s()
 
-    def apply(self, workloads: Mapping[str, Workload]) -> None:
-        """Make the running services those given: new ones start at once, changed ones with their next tick."""
+    def apply(self, workloads: Mapping[str, Workload]) -> dict[str, str]:
+        """Make the services those given: once started, new ones tick at once, changed ones take their next tick.
+
+        Returns:
+            Why a service could not be put to work; one that runs goes on as it was.
+        """
+        failures: dict[str, str] = {}
         for service in [service for service in self._slots if service not in workloads]:
             self._remove(service)
         for service, workload in workloads.items():
-            if service not in self._slots:
-                self._add(service, workload)
-            elif self._documents[service] != workload.document:
-                self._exchange(service, workload)
+            if self._documents.get(service) == workload.document:
+                continue
+            try:
+                self._put(service, workload)
+            except AssemblyError as error:
+                failures[service] = str(error)
+        return failures
 
-    def run(self, stop: Event, reload: Callable[[], None], reload_s: float) -> None:
+    def start(self) -> None:
+        """Begin to tick what was applied, and what will be."""
+        self._schedule.start()
+
+    def run(self, stop: Event, reload: Callable[[], object], reload_s: float) -> None:
         """Watch until `stop` is set: reload the policies each `reload_s`, notice when the wall clock is set."""
         due_s = self._clock.now_s() + reload_s
         while not stop.wait(_WATCH_S):
@@ -86,23 +99,19 @@ class Loop:
             service for service, slot in self._slots.items() if not slot.close(max(until_s - self._clock.now_s(), 0.0))
         ]
 
-    def _add(self, service: str, workload: Workload) -> None:
-        log = self._log.bind(service=service)
-        slot = Slot(workload.build(), self._clock, self._ledger, log)
+    def _put(self, service: str, workload: Workload) -> None:
+        runner, log = workload.build(), self._log.bind(service=service)
         self._ledger.open(workload.policy, self._clock.now_s())
-        self._slots[service] = slot
+        slot = self._slots.get(service)
+        if slot is None:
+            slot = self._slots[service] = Slot(runner, self._clock, self._ledger, log)
+            event = "service added"
+        else:
+            slot.hand_over(runner)
+            event = "service changed"
         self._documents[service] = workload.document
         self._schedule.set(service, workload.policy.interval_s, slot.tick)
-        log.info("service added", mode=workload.policy.mode.value, interval_s=workload.policy.interval_s)
-
-    def _exchange(self, service: str, workload: Workload) -> None:
-        slot = self._slots[service]
-        slot.hand_over(workload.build())
-        self._ledger.open(workload.policy, self._clock.now_s())
-        self._documents[service] = workload.document
-        self._schedule.set(service, workload.policy.interval_s, slot.tick)
-        mode, interval_s = workload.policy.mode.value, workload.policy.interval_s
-        self._log.info("service changed", service=service, mode=mode, interval_s=interval_s)
+        log.info(event, mode=workload.policy.mode.value, interval_s=workload.policy.interval_s)
 
     def _remove(self, service: str) -> None:
         self._schedule.remove(service)

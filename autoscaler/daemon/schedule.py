@@ -43,10 +43,13 @@ class Schedule:
         self._scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults)
         self._executors: dict[str, ThreadPoolExecutor] = {}
         self._intervals_s: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Begin to tick."""
         self._scheduler.start()
 
     def set(self, service: str, interval_s: float, tick: Callable[[], None]) -> None:
-        """Call `tick` at once and then each `interval_s`; for a known service only the interval changes."""
+        """Call `tick` at once, or as soon as started, then each `interval_s`; of a known service change the interval."""
         trigger = GridTrigger(interval_s, phase_ratio(service))
         if service not in self._executors:
             self._executors[service] = ThreadPoolExecutor(max_workers=1)

@@ -12,12 +12,13 @@ from autoscaler.targets.base import WriteResult
 
 
 class Dependency(StrEnum):
-    """What a tick depends on; exported as the label of the error counter."""
+    """What the daemon depends on; exported as the label of the error counter."""
 
     SIGNALS = "signals"
     REPLICAS = "replicas"
     WRITE = "write"
     STATE = "state"
+    POLICY = "policy"
     INTERNAL = "internal"
 
 
@@ -27,7 +28,7 @@ class Trouble:
 
     Attributes:
         dependency: What failed.
-        subject: The role it concerns, or "service".
+        subject: The role or file it concerns, or "service".
         message: What, why, and what to do next.
         error: The exception, where it was one that nobody foresaw.
     """

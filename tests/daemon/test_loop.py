@@ -5,6 +5,7 @@ from threading import Event
 
 import pytest
 
+from autoscaler.daemon.assembly import AssemblyError
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.loop import Loop, Workload
@@ -46,6 +47,7 @@ class Service:
 @pytest.fixture
 def stand() -> Iterator[Stand]:
     made = Stand()
+    made.loop.start()
     yield made
     made.loop.close(WAIT_S)
 
@@ -91,6 +93,20 @@ def test_a_service_without_policy_is_let_go(stand: Stand) -> None:
     assert stand.ledger.accounts() == {}
     assert stand.loop.close(WAIT_S) == []
     assert chat.bench.source.closed
+
+
+def test_a_service_that_cannot_be_put_to_work_is_named_and_goes_on_as_it_was(stand: Stand) -> None:
+    def refuse() -> ServiceRunner:
+        raise AssemblyError("chat: no Prometheus is named")
+
+    chat = Service()
+    stand.loop.apply({"chat": chat.workload})
+    assert chat.ticked.wait(WAIT_S)
+
+    broken = Workload(chat.bench.policy, "chat v2", refuse)
+    assert stand.loop.apply({"chat": broken}) == {"chat": "chat: no Prometheus is named"}
+    assert stand.loop.apply({"chat": broken}) != {}
+    assert not chat.bench.source.closed
 
 
 def test_closing_lets_go_of_everything(stand: Stand) -> None:

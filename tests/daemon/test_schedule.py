@@ -46,6 +46,7 @@ def free(*, enough: int = 3) -> Ticker:
 @pytest.fixture
 def schedule() -> Iterator[Schedule]:
     running = Schedule()
+    running.start()
     yield running
     running.stop()
 
@@ -141,8 +142,20 @@ def test_ticks_go_on_after_the_wall_clock_was_set_back(schedule: Schedule) -> No
     assert ticker.reached.wait(WAIT_S)
 
 
+def test_nothing_ticks_before_the_start() -> None:
+    schedule = Schedule()
+    ticker = free(enough=1)
+    schedule.set("chat", 0.05, ticker)
+
+    assert ticker.count == 0
+    schedule.start()
+    assert ticker.reached.wait(WAIT_S)
+    schedule.stop()
+
+
 def test_stopping_starts_no_more_ticks() -> None:
     schedule = Schedule()
+    schedule.start()
     ticker = Ticker(enough=1)
     schedule.set("chat", 0.05, ticker)
     assert ticker.started.wait(WAIT_S)

@@ -1,0 +1,44 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autoscaler.cli.exits import CliError
+
+PolicyArguments = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[POLICY]...", help="Policy files, or folders of them.", show_default=False),
+]
+PolicyOptions = Annotated[
+    list[Path] | None,
+    typer.Option("--policy", "-p", metavar="FILE|DIR", help="The same as an option; may be repeated."),
+]
+PrometheusUrl = Annotated[
+    str | None, typer.Option("--prometheus", metavar="URL", help="Prometheus to ask, in place of the policies'.")
+]
+Kubeconfig = Annotated[
+    str | None,
+    typer.Option(
+        "--kubeconfig", metavar="FILE", help="Kubeconfig; else KUBECONFIG, the pod's account, ~/.kube/config."
+    ),
+]
+KubeContext = Annotated[
+    str | None, typer.Option("--context", metavar="NAME", help="Context in the kubeconfig; else its current one.")
+]
+
+
+def policy_paths(arguments: Iterable[Path] | None, options: Iterable[Path] | None) -> list[Path]:
+    """The policy files that were named, in either way.
+
+    Raises:
+        CliError: None was named.
+    """
+    paths = [*(arguments or ()), *(options or ())]
+    if not paths:
+        raise CliError("no policy is named: pass a file or a folder, as in --policy policies/")
+    return paths

@@ -1,0 +1,114 @@
+"""`recommend`: read once, decide once, print, write nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from autoscaler.cli.exits import CliError, ExitCode
+from autoscaler.cli.options import (
+    Kubeconfig,
+    KubeContext,
+    PolicyArguments,
+    PolicyOptions,
+    PrometheusUrl,
+    policy_paths,
+)
+from autoscaler.config import PolicyError, ScalingPolicy, load_paths
+from autoscaler.core.policy import Mode
+from autoscaler.core.state import State
+from autoscaler.daemon import logs
+from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections
+from autoscaler.daemon.clock import Clock, SteadyClock
+from autoscaler.daemon.service import ServiceRunner
+from autoscaler.daemon.state_store import MemoryStateStore
+from autoscaler.daemon.tick import Tick
+from autoscaler.report.record import to_json, to_yaml
+from autoscaler.report.table import print_table
+
+
+class Output(StrEnum):
+    """What the recommendation looks like."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def recommend(
+    policies: PolicyArguments = None,
+    policy: PolicyOptions = None,
+    prometheus: PrometheusUrl = None,
+    kubeconfig: Kubeconfig = None,
+    context: KubeContext = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="What to print.")] = Output.TABLE,
+) -> None:
+    """Read the signals once and say how many replicas each pool should have; writes nothing.
+
+    Replica counts come from the Kubernetes API where a kubeconfig or a service account is at hand, else from metrics.
+
+    A daemon waits for its stabilisation windows before it acts. A single look has no history to wait for, so windows
+    count as passed; tolerance, rates and bounds apply. What is wanted is thus the daemon's next step, once its windows
+    agree; "uncapped" is where it would go without guards.
+
+    Exit codes: 10 when a service with healthy signals should change, else 3 when signals or replica counts of any
+    service are unusable, else 0; 2 for a bad policy or bad usage.
+    """
+    logs.configure(logs.LogFormat.AUTO, logs.LogLevel.WARNING)
+    try:
+        loaded = load_paths(policy_paths(policies, policy))
+    except PolicyError as error:
+        raise CliError(str(error)) from error
+    documents = [found.policy for found in loaded]
+    around, clock = Surroundings(prometheus, kubeconfig, context), SteadyClock()
+    try:
+        ticks = [look_once(document, around, clock) for document in documents]
+    except AssemblyError as error:
+        raise CliError(str(error)) from error
+    decisions = [tick.decision for tick in ticks if tick.decision is not None]
+    if output is Output.JSON:
+        sys.stdout.write(to_json(decisions))
+    elif output is Output.YAML:
+        sys.stdout.write(to_yaml(decisions))
+    else:
+        objectives = {document.service: document.spec.objectives.core() for document in documents}
+        print_table(decisions, objectives, sys.stdout)
+    raise typer.Exit(exit_code(ticks))
+
+
+def look_once(document: ScalingPolicy, around: Surroundings, clock: Clock) -> Tick:
+    """Observe and decide once, as if the stabilisation windows had passed.
+
+    Raises:
+        AssemblyError: Something that the policy needs is not given.
+    """
+    log = logs.get(service=document.service)
+    policy = replace(document.core(), mode=Mode.RECOMMEND)
+    source, target = connections(document, around, clock, log, writes=False)
+    store = MemoryStateStore()
+    store.save(policy.service, State(started_at_s=0.0))  # remembers since 1970, and nothing of it
+    runner = ServiceRunner(policy, source, target, store, log)
+    try:
+        return runner.tick(clock.now_s())
+    finally:
+        runner.close()
+
+
+def exit_code(ticks: Iterable[Tick]) -> ExitCode:
+    """What the outcome comes to; a change counts only where everything behind it is healthy."""
+    codes = {_code(tick) for tick in ticks}
+    for code in (ExitCode.CHANGE, ExitCode.UNHEALTHY):
+        if code in codes:
+            return code
+    return ExitCode.OK
+
+
+def _code(tick: Tick) -> ExitCode:
+    if tick.troubles or tick.decision is None:
+        return ExitCode.UNHEALTHY
+    return ExitCode.CHANGE if tick.decision.changed else ExitCode.OK

@@ -1,0 +1,66 @@
+"""Follows the policy files while the daemon runs: what is good takes effect, what is bad changes nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from autoscaler.config import Problem, ScalingPolicy
+from autoscaler.config.store import PolicyStore
+from autoscaler.daemon.clock import Clock
+from autoscaler.daemon.logs import Log
+from autoscaler.daemon.loop import Loop, Workload
+from autoscaler.daemon.tick import Dependency, Trouble
+from autoscaler.daemon.troubles import TroubleLog
+
+
+class PolicyFollower:
+    """Keeps the loop at the last good policies.
+
+    Args:
+        store: The policy files.
+        loop: What runs them.
+        workload: Makes a workload of a policy.
+        clock: Where the time comes from.
+        log: Where to say what is wrong with a file, and what is doubtful.
+    """
+
+    def __init__(
+        self, store: PolicyStore, loop: Loop, workload: Callable[[ScalingPolicy], Workload], clock: Clock, log: Log
+    ) -> None:
+        self._store = store
+        self._loop = loop
+        self._workload = workload
+        self._clock = clock
+        self._log = log
+        self._troubles = TroubleLog(log)
+
+    def follow(self) -> list[str]:
+        """Look at the files again and put what is good to work.
+
+        Returns:
+            Everything that is wrong now, in words.
+        """
+        report = self._store.reload()
+        for service in (*report.added, *report.changed):
+            for warning in self._store.policies[service].warnings:
+                self._log.warning("policy doubtful", service=service, message=str(warning))
+        workloads = {service: self._workload(loaded.policy) for service, loaded in self._store.policies.items()}
+        failures = self._loop.apply(workloads)
+        troubles = [*_refusals(self._store.errors), *(_failure(name, why) for name, why in failures.items())]
+        self._troubles.update(troubles, self._clock.now_s())
+        return [*(str(error) for error in self._store.errors), *failures.values()]
+
+
+def _refusals(errors: tuple[Problem, ...]) -> list[Trouble]:
+    by_file: dict[str, list[str]] = defaultdict(list)
+    for error in errors:
+        by_file[error.file or "policies"].append(str(error))
+    return [
+        Trouble(Dependency.POLICY, file, "; ".join(words) + "; the last good policies stay in force")
+        for file, words in by_file.items()
+    ]
+
+
+def _failure(service: str, why: str) -> Trouble:
+    return Trouble(Dependency.POLICY, service, f"{why}; the last good policy stays in force")

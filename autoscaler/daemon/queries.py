@@ -1,0 +1,39 @@
+"""From a scaling policy to the questions about its service: the stack's expressions with the policy's names in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from autoscaler.config import ScalingPolicy
+from autoscaler.stacks.load import load_stack
+from autoscaler.stacks.placeholders import Matcher
+from autoscaler.stacks.queries import ServiceQueries
+from autoscaler.stacks.resolve import ServiceLabels, Workload, resolve
+
+
+def service_queries(policy: ScalingPolicy) -> ServiceQueries:
+    """Resolve the stack that a policy names for its service.
+
+    Raises:
+        StackError: There is no such stack, or a query of the policy is wrong.
+    """
+    spec = policy.spec
+    labels = ServiceLabels(
+        model=spec.model,
+        selector=_matchers(spec.selector),
+        roles={role: _matchers(pool.selector) for role, pool in spec.roles.by_role().items() if pool.selector},
+        workloads={role: Workload(target.name, target.namespace) for role, target in policy.targets().items()},
+        dispatch=spec.dispatch.value if spec.dispatch is not None else None,
+    )
+    return resolve(
+        load_stack(spec.stack),
+        policy.service,
+        labels,
+        spec.objectives.core(),
+        overrides=spec.signals.by_scope(),
+        stale_after_s=spec.stale_after_s,
+    )
+
+
+def _matchers(labels: Mapping[str, str]) -> tuple[Matcher, ...]:
+    return tuple(Matcher(label, value) for label, value in labels.items())
