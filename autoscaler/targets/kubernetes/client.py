@@ -40,7 +40,11 @@ class KubeClient:
         Raises:
             KubeError: See `errors`.
         """
-        return self._request(Operation("get", ref, subresource))
+        operation = Operation("get", ref, subresource)
+        document = self._request(operation)
+        if not {"uid", "resourceVersion"} <= document.get("metadata", {}).keys():
+            raise _no_object(operation, json.dumps(document))
+        return document
 
     def list_items(self, ref: ObjectRef, *, label_selector: str) -> list[JsonObject]:
         """Read the objects of a collection that a label selector matches.
@@ -99,18 +103,19 @@ class KubeClient:
         text = payload.decode(errors="replace")
         if not 200 <= response.status < 300:  # noqa: PLR2004  # HTTP's own classes
             raise error_of(operation, response.status, text, response.headers.get("Retry-After"))
-        return _object_in(operation, response.status, text)
+        return _object_in(operation, text)
 
 
-def _object_in(operation: Operation, code: int, text: str) -> JsonObject:
+def _object_in(operation: Operation, text: str) -> JsonObject:
     try:
         document = json.loads(text)
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise _no_json(operation, code, text)
+        raise _no_object(operation, text)
     return document
 
 
-def _no_json(operation: Operation, code: int, text: str) -> KubeError:
-    return UnavailableError(operation, code, f"the answer is no JSON object, is this an API server? {text[:100]!r}")
+def _no_object(operation: Operation, text: str) -> KubeError:
+    said = f"the answer is no Kubernetes object, is this an API server? It begins {text[:100]!r}"
+    return UnavailableError(operation, None, said)

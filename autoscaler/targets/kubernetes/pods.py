@@ -70,7 +70,7 @@ def _startup_time_s(pod: JsonObject) -> float:
 
 def _ready_since(pod: JsonObject) -> str | None:
     condition = _condition(pod, "Ready")
-    return str(condition["lastTransitionTime"]) if condition.get("status") == "True" else None
+    return condition.get("lastTransitionTime") if condition.get("status") == "True" else None
 
 
 def _found_no_node(pod: JsonObject) -> bool:

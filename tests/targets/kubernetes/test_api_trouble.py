@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -11,11 +13,12 @@ from structlog.testing import capture_logs
 
 from autoscaler.core.policy import Role
 from autoscaler.targets.base import Outcome
-from autoscaler.targets.kubernetes.scale import ScaleTarget
-from tests.support.kube import FakeCluster
+from autoscaler.targets.kubernetes.refs import ObjectRef
+from autoscaler.targets.kubernetes.scale import ScaledPool, ScaleTarget
+from tests.support.kube import Cluster, FakeCluster
 from tests.support.kube_api import Fault
 from tests.support.kube_api.manifests import deployment
-from tests.targets.kubernetes.conftest import DecodeOn
+from tests.targets.kubernetes.conftest import ClientOn, DecodeOn
 
 SCALE = "deployments/scale"
 
@@ -74,6 +77,29 @@ def test_a_server_that_is_not_there_is_said_within_the_timeout(fake_kube_api: Fa
     assert "no connection" in error
     assert "check that the API server is up" in error
     assert time.monotonic() - started_s < 2.0
+
+
+@pytest.mark.parametrize("page", [b"<html>sign in</html>", b"[]", b"{}"])
+def test_a_proxy_that_answers_200_with_something_else_is_no_zero(page: bytes, client_on: ClientOn) -> None:
+    class SignInPage(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), SignInPage) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        client = client_on(Cluster(f"http://127.0.0.1:{server.server_port}", "token", "serving", None))
+        reading = ScaleTarget(client, {Role.DECODE: ScaledPool(ObjectRef.deployment("serving", "decode"))}).read()
+        server.shutdown()
+        thread.join()
+
+    assert reading.pools == {}
+    assert "is this an API server?" in reading.errors[Role.DECODE]
 
 
 def test_reading_sends_no_write(fake_kube_api: FakeCluster, decode: ScaleTarget) -> None:

@@ -146,7 +146,7 @@ def no_node(reason: str) -> dict[str, Any]:
         (made_up(waiting("ErrImagePull", "initContainerStatuses")), PodCounts(failing=1)),
         (made_up(waiting("ContainerCreating")), PodCounts()),
         (made_up(waiting("CrashLoopBackOff"), deletionTimestamp="2026-01-01T00:00:00Z"), PodCounts(terminating=1)),
-        (made_up({"phase": "Failed", "reason": "Evicted"}), PodCounts()),
+        (made_up(waiting("CrashLoopBackOff") | {"phase": "Failed"}), PodCounts()),
         (made_up({"phase": "Succeeded"}, deletionTimestamp="2026-01-01T00:00:00Z"), PodCounts()),
     ],
     ids=[
@@ -160,7 +160,7 @@ def no_node(reason: str) -> dict[str, Any]:
         "image of an init container",
         "starting",
         "draining counts once",
-        "evicted is replaced",
+        "failed for good is replaced",
         "ended",
     ],
 )

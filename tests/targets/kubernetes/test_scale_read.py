@@ -126,6 +126,18 @@ def test_a_custom_resource_counts_where_its_definition_says(kube_api: Cluster, d
     assert (read.current, read.ready, read.updating) == (3, 2, False)
 
 
+def test_a_scale_that_names_no_pods_counts_nobody_elses(kube_api: Cluster, decode_on: DecodeOn) -> None:
+    kube_api.define(definition("lws.example", "WorkerSet", "workersets"))
+    document = {"apiVersion": "lws.example/v1", "kind": "WorkerSet", "metadata": {"name": "decode"}}
+    kube_api.create("workersets", {**document, "spec": {"replicas": 2}})
+    kube_api.create("pods", pod("prefill-1", "prefill"))
+    stuck = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    kube_api.patch("v1", "pods", "prefill-1", {"status": {"conditions": [stuck]}}, "status")
+    ref = ObjectRef("lws.example/v1", "WorkerSet", "workersets", kube_api.namespace, "decode")
+
+    assert decode_on(kube_api, ScaledPool(ref)).read().pools[Role.DECODE].unschedulable == 0
+
+
 @pytest.fixture
 def unset(kube_api: Cluster, decode_on: DecodeOn) -> ScaleTarget:
     """A custom resource that leaves its replica count to its operator."""
