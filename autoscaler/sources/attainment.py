@@ -1,0 +1,131 @@
+"""The share of requests inside a latency target, from histogram buckets.
+
+Inside a bucket latencies are taken as uniform, as `histogram_quantile` does, and with every share comes the bracket
+that the buckets alone guarantee.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler.sources.answers import Element
+
+_NARROWEST_S = 1e-9  # width of a first bucket whose bound is 0
+
+
+class BucketError(ValueError):
+    """The elements are no histogram with observations; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of requests, with the smallest and the largest that the buckets allow."""
+
+    ratio: float
+    least: float
+    most: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether the target is a bound of the buckets, so that nothing was interpolated."""
+        return math.isclose(self.least, self.most, abs_tol=1e-12)
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """A latency distribution as histogram buckets.
+
+    Attributes:
+        lower_s: Lower bound per bucket, shape (buckets,).
+        upper_s: Upper bound per bucket; the last is infinite.
+        weights: Share of the observations per bucket; sums to 1.
+        rate: Observations per second.
+    """
+
+    lower_s: NDArray[np.float64]
+    upper_s: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    rate: float
+
+    @classmethod
+    def of(cls, elements: Iterable[Element]) -> Buckets:
+        """Read a vector of cumulative rates `by (le)`.
+
+        Two spellings of one bound (`1` and `1.0`) are added. A rate that falls from one bound to the next, which
+        scrapes of different ages can cause, counts as equal.
+
+        Raises:
+            BucketError: A bound is missing or no number, or nothing was observed.
+        """
+        cumulative: dict[float, float] = defaultdict(float)
+        for element in elements:
+            bound = element.labels.get("le", "")
+            try:
+                cumulative[float(bound)] += element.value
+            except ValueError:
+                raise BucketError(f"le={bound!r} is no bucket bound; the expression has to be a sum by (le)") from None
+        bounds = sorted(cumulative)
+        if not bounds or not math.isinf(bounds[-1]):
+            raise BucketError("the histogram has no bucket le=+Inf")
+        rates = np.maximum.accumulate(np.array([cumulative[bound] for bound in bounds]))
+        total = float(rates[-1])
+        if not math.isfinite(total) or total <= 0:
+            raise BucketError("no request finished in the window")
+        upper_s = np.array(bounds)
+        lower_s = np.concatenate([[min(0.0, bounds[0] - _NARROWEST_S)], upper_s[:-1]])
+        return cls(lower_s, upper_s, np.diff(rates, prepend=0.0) / total, total)
+
+
+def share_within(latency: Buckets, target_s: float) -> Share:
+    """Share of requests with a latency of at most the target."""
+    below = latency.upper_s <= target_s
+    partly = (latency.lower_s < target_s) & ~below
+    least = float(latency.weights[below].sum())
+    most = least + float(latency.weights[partly].sum())
+    widths = latency.upper_s[partly] - latency.lower_s[partly]  # infinite for the last bucket, which then adds 0
+    inside = latency.weights[partly] * (target_s - latency.lower_s[partly]) / widths
+    return Share(least + float(inside.sum()), least, most)
+
+
+def sum_share_within(first: Buckets, second: Buckets, target_s: float) -> Share:
+    """Share of requests whose two latencies, taken as independent, add up to at most the target.
+
+    The sum over all pairs of buckets of P(U + V ≤ target), U and V uniform: with g(x) = max(x, 0)² / 2 and buckets
+    (a, b] and (c, d] it is [g(t-a-c) - g(t-b-c) - g(t-a-d) + g(t-b-d)] / ((b-a)(d-c)). A pair with an infinite
+    bucket counts as a miss.
+    """
+    weights = np.outer(first.weights, second.weights)
+    low = np.add.outer(first.lower_s, second.lower_s)
+    high = np.add.outer(first.upper_s, second.upper_s)
+    finite = np.isfinite(high)
+    a, b = first.lower_s[:, np.newaxis], np.where(np.isfinite(first.upper_s), first.upper_s, 0.0)[:, np.newaxis]
+    c, d = second.lower_s[np.newaxis, :], np.where(np.isfinite(second.upper_s), second.upper_s, 0.0)[np.newaxis, :]
+    area = _half_square(target_s - a - c) - _half_square(target_s - b - c)
+    area += _half_square(target_s - b - d) - _half_square(target_s - a - d)
+    box = (b - a) * (d - c)
+    inside = np.clip(area / np.where(finite, box, 1.0), 0.0, 1.0)
+    least = float(weights[high <= target_s].sum())
+    most = float(weights[low < target_s].sum())
+    ratio = float((weights * inside)[finite].sum())
+    return Share(min(max(ratio, least), most), least, most)
+
+
+def mixed(both: Share, second_only: Share, both_ratio: float) -> Share:
+    """Share over all requests, of which `both_ratio` passed both legs and the rest the second only."""
+
+    def mix(with_both: float, without: float) -> float:
+        return both_ratio * with_both + (1 - both_ratio) * without
+
+    return Share(
+        mix(both.ratio, second_only.ratio), mix(both.least, second_only.least), mix(both.most, second_only.most)
+    )
+
+
+def _half_square(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.square(np.maximum(values, 0.0)) / 2

@@ -1,0 +1,162 @@
+"""The HTTP session under the Prometheus client: bounded in time and size, credentials read afresh, form bodies."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from autoscaler import __version__
+
+_CHUNK_BYTES = 65_536
+_MOST_BYTES = 32 * 1024 * 1024
+
+
+class CredentialsError(requests.RequestException):
+    """A token or password file cannot be read."""
+
+
+class TooLargeError(requests.RequestException):
+    """An answer is larger than any that is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach and convince a server that speaks Prometheus' HTTP API.
+
+    Attributes:
+        url: Address with any path prefix before `/api`.
+        timeout_s: Longest wait for one answer, and for all answers of a tick together.
+        bearer_token: Token in clear text.
+        bearer_token_file: File that holds the token; read for every request, so a rotated one is used at once.
+        username: User of basic auth.
+        password: Password of basic auth in clear text.
+        password_file: File that holds the password; read for every request.
+        ca_file: Certificates to trust; None for those of the system.
+        cert_file: Client certificate.
+        key_file: Its key.
+        verify: Whether to check the server's certificate.
+        server_name: Name that the server's certificate must have; None for the host of the URL.
+        headers: Further headers, such as X-Scope-OrgID.
+    """
+
+    url: str
+    timeout_s: float = 10.0
+    bearer_token: str | None = field(default=None, repr=False)
+    bearer_token_file: Path | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    verify: bool = True
+    server_name: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class BoundedSession(requests.Session):
+    """A session whose answers arrive within their timeout or not at all.
+
+    `requests` bounds only the gaps between bytes, so a server that drips would hold a tick for ever. Parameters of a
+    POST go into the body: long URLs break proxies, and URLs end up in access logs.
+
+    Attributes:
+        last: The latest answer, for what the client on top leaves out.
+    """
+
+    def __init__(self, connection: Connection, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self.last: requests.Response | None = None
+        self._clock = clock
+        self.auth = _Credentials(connection)
+        self.headers["User-Agent"] = f"pd-autoscaler/{__version__}"
+        self.headers.update(connection.headers)
+        self.verify = str(connection.ca_file) if connection.verify and connection.ca_file else connection.verify
+        if connection.cert_file is not None and connection.key_file is not None:
+            self.cert = (str(connection.cert_file), str(connection.key_file))
+        if not connection.verify:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request; redirects are answers, because following one would turn a POST into a GET.
+
+        Raises:
+            requests.RequestException: No complete answer within `timeout`.
+        """
+        if method == "POST" and kwargs.get("params"):
+            kwargs["data"] = kwargs.pop("params")
+        kwargs |= {"stream": True, "allow_redirects": False}
+        self.last = None
+        deadline_s = self._clock() + kwargs["timeout"]
+        response = super().request(method, url, *args, **kwargs)
+        with response:
+            body = self._read(response, deadline_s)
+        response.raw = io.BytesIO(body)
+        self.last = response
+        return response
+
+    def _read(self, response: requests.Response, deadline_s: float) -> bytes:
+        body = bytearray()
+        try:
+            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+                body += chunk
+                if self._clock() > deadline_s:
+                    raise requests.ReadTimeout("the answer did not end in time")
+                if len(body) > _MOST_BYTES:
+                    raise TooLargeError(f"the answer is larger than {_MOST_BYTES >> 20} MiB; aggregate the series")
+        except urllib3.exceptions.TimeoutError as error:
+            raise requests.ReadTimeout(error) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise requests.ConnectionError(error) from error
+        return bytes(body)
+
+
+class NamedAdapter(HTTPAdapter):
+    """One attempt a request, and optionally another name to expect in the server's certificate."""
+
+    def __init__(self, server_name: str | None) -> None:
+        self._tls = {"assert_hostname": server_name, "server_hostname": server_name} if server_name else {}
+        super().__init__(max_retries=urllib3.Retry(total=0, read=False))
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool: Any) -> None:
+        """Make the connection pools."""
+        super().init_poolmanager(connections, maxsize, block, **pool, **self._tls)
+
+
+class _Credentials(AuthBase):
+    """Sets the Authorization header; present even without credentials, so that no .netrc is consulted."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        known = self._connection
+        if known.username is not None:
+            password = known.password if known.password_file is None else _secret(known.password_file, "password")
+            signed: requests.PreparedRequest = HTTPBasicAuth(known.username.encode(), (password or "").encode())(
+                request
+            )
+            return signed
+        token = known.bearer_token if known.bearer_token_file is None else _secret(known.bearer_token_file, "token")
+        if token is not None:
+            request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+
+def _secret(path: Path, what: str) -> str:
+    try:
+        secret = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CredentialsError(f"the {what} file {path} cannot be read: {error}") from error
+    if not secret:
+        raise CredentialsError(f"the {what} file {path} is empty")
+    return secret

@@ -1,0 +1,174 @@
+"""Signals from a server that speaks Prometheus' HTTP API."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from autoscaler.core.signals import Signals
+from autoscaler.sources.answers import Answer
+from autoscaler.sources.backoff import Backoff
+from autoscaler.sources.batches import divide, pack, union
+from autoscaler.sources.http import Connection
+from autoscaler.sources.query_client import FailureKind, QueryClient, QueryError, concerns_expression
+from autoscaler.sources.readings import (
+    ReplicaCounts,
+    read_replicas,
+    read_signals,
+    replica_expressions,
+    signal_expressions,
+)
+from autoscaler.stacks.queries import ServiceQueries
+
+_BATCH_BYTES = 6000
+_LEAST_BATCH_BYTES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStats:
+    """What one read cost.
+
+    Attributes:
+        requests: Requests sent.
+        errors: Failed requests by kind.
+        latency_s: Time from the first request to the last answer.
+    """
+
+    requests: int = 0
+    errors: Mapping[FailureKind, int] = field(default_factory=dict)
+    latency_s: float = 0.0
+
+
+class PrometheusSource:
+    """Reads all signals of one service with a number of requests that does not grow with its pods.
+
+    Args:
+        queries: What to ask.
+        connection: Where to and as whom.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self, queries: ServiceQueries, connection: Connection, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.last_read = ReadStats()
+        self._queries = queries
+        self._timeout_s = connection.timeout_s
+        self._client = QueryClient(connection, clock)
+        self._clock = clock
+        self._backoff = Backoff()
+        self._outage = ""
+        self._batch_bytes = _BATCH_BYTES
+        self._alone: set[str] = set()
+
+    def read(self, now_s: float) -> Signals:
+        """Read every signal of the queries; see `Source.read`."""
+        return read_signals(self._queries, self._ask(signal_expressions(self._queries), now_s), now_s)
+
+    def read_replicas(self, now_s: float) -> ReplicaCounts:
+        """Read the replica counts from metrics, for where no Kubernetes API is at hand."""
+        return read_replicas(self._queries, self._ask(replica_expressions(self._queries), now_s), now_s)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    def _ask(self, expressions: tuple[str, ...], now_s: float) -> dict[str, Answer]:
+        started_s = self._clock()
+        if wait_s := self._backoff.wait_s(started_s):
+            self.last_read = ReadStats()
+            reason = f"{self._outage} (failed {self._backoff.failures} times, next attempt in {wait_s:.0f} s)"
+            return {expression: Answer(error=reason) for expression in expressions}
+        questions = _Questions(self._client, self._clock, now_s, started_s + self._timeout_s)
+        answers = self._ask_all(questions, expressions)
+        if questions.reached:
+            self._backoff.succeeded()
+        else:
+            self._backoff.failed(self._clock())
+            self._outage = str(questions.latest_error)
+        self.last_read = ReadStats(questions.requests, dict(questions.errors), self._clock() - started_s)
+        return answers
+
+    def _ask_all(self, questions: _Questions, expressions: Iterable[str]) -> dict[str, Answer]:
+        alone = [expression for expression in expressions if expression in self._alone]
+        together = [expression for expression in expressions if expression not in self._alone]
+        answers: dict[str, Answer] = {}
+        for group in pack(together, self._batch_bytes):
+            answers |= self._ask_group(questions, group)
+        for expression in alone:
+            answers[expression] = self._ask_alone(questions, expression)
+        return answers
+
+    def _ask_group(self, questions: _Questions, group: Sequence[str]) -> dict[str, Answer]:
+        if len(group) == 1:
+            return {group[0]: self._ask_alone(questions, group[0])}
+        found = questions.ask(union(group))
+        if isinstance(found, QueryError):
+            if found.kind is not FailureKind.EXPRESSION:
+                return {expression: Answer(error=str(found)) for expression in group}
+        elif not concerns_expression(found.warning):
+            return {
+                expression: Answer(elements, warning=found.warning)
+                for expression, elements in divide(group, found.elements).items()
+            }
+        answers = {expression: self._ask_alone(questions, expression) for expression in group}
+        if not any(answer.error or answer.warning for answer in answers.values()):
+            # No member is at fault, so the union was too large for the server.
+            self._batch_bytes = max(self._batch_bytes // 2, _LEAST_BATCH_BYTES)
+        return answers
+
+    def _ask_alone(self, questions: _Questions, expression: str) -> Answer:
+        """Ask for one expression; one that is at fault itself stays out of groups until it is well again."""
+        found = questions.ask(expression)
+        if isinstance(found, QueryError):
+            if found.kind is FailureKind.EXPRESSION:
+                self._alone.add(expression)
+            return Answer(error=str(found))
+        if concerns_expression(found.warning):
+            self._alone.add(expression)
+        else:
+            self._alone.discard(expression)
+        return found
+
+
+class _Questions:
+    """The questions of one read: they share a deadline, and end with the first failure that would meet them all."""
+
+    def __init__(self, client: QueryClient, clock: Callable[[], float], now_s: float, deadline_s: float) -> None:
+        self.requests = 0
+        self.errors: Counter[FailureKind] = Counter()
+        self.reached = False
+        self.latest_error: QueryError | None = None
+        self._client = client
+        self._clock = clock
+        self._now_s = now_s
+        self._deadline_s = deadline_s
+        self._hopeless: QueryError | None = None
+
+    def ask(self, expression: str) -> Answer | QueryError:
+        """Ask one question, if there is a point in it."""
+        if self._hopeless is not None:
+            return self._hopeless
+        left_s = self._deadline_s - self._clock()
+        if left_s <= 0:
+            message = f"earlier queries used up the time of this tick{self._because()}"
+            return QueryError(FailureKind.TIMEOUT, message, hopeless=True)
+        self.requests += 1
+        try:
+            answer = self._client.ask(expression, self._now_s, left_s)
+        except QueryError as error:
+            self.errors[error.kind] += 1
+            self.latest_error = error
+            self.reached |= error.kind is FailureKind.EXPRESSION
+            if error.hopeless:
+                self._hopeless = error
+            return error
+        self.reached = True
+        if answer.warning:
+            self.errors[FailureKind.WARNING] += 1
+        return answer
+
+    def _because(self) -> str:
+        return f"; the last failure was: {self.latest_error}" if self.latest_error is not None else ""

@@ -1,0 +1,177 @@
+"""One question to a server that speaks Prometheus' HTTP API, with every way to fail told apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any
+
+import requests
+import urllib3
+from prometheus_api_client import PrometheusConnect
+from prometheus_api_client.exceptions import PrometheusApiClientException
+
+from autoscaler.sources.answers import Answer, Element
+from autoscaler.sources.http import BoundedSession, Connection, CredentialsError, NamedAdapter, TooLargeError
+
+_EXPRESSION_STATUS = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.REQUEST_URI_TOO_LONG,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    }
+)
+_ANNOTATION = "PromQL "
+_REMARK = "PromQL info"
+_LONGEST_QUOTE = 300
+
+
+class FailureKind(StrEnum):
+    """What went wrong with a request; exported as the label of the error counter."""
+
+    CONNECTION = "connection"
+    TIMEOUT = "timeout"
+    CREDENTIALS = "credentials"
+    EXPRESSION = "expression"
+    SERVER = "server"
+    MALFORMED = "malformed"
+    WARNING = "warning"
+
+
+class QueryError(Exception):
+    """No answer.
+
+    Attributes:
+        kind: What went wrong.
+        hopeless: Whether other questions at this moment would fail in the same way.
+    """
+
+    def __init__(self, kind: FailureKind, message: str, *, hopeless: bool) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.hopeless = hopeless
+
+
+class QueryClient:
+    """Asks instant queries, one at a time.
+
+    Args:
+        connection: Where to and as whom.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, connection: Connection, clock: Callable[[], float] = time.monotonic) -> None:
+        self._url = connection.url.rstrip("/")
+        self._session = BoundedSession(connection, clock)
+        adapter = NamedAdapter(connection.server_name)
+        self._client = PrometheusConnect(self._url, session=self._session, retry=adapter.max_retries, method="POST")
+        self._session.mount(self._url, adapter)
+
+    def ask(self, expression: str, now_s: float, timeout_s: float) -> Answer:
+        """Evaluate an expression that gives an instant vector.
+
+        Args:
+            expression: PromQL.
+            now_s: Unix time of the evaluation.
+            timeout_s: Longest wait.
+
+        Raises:
+            QueryError: With what failed and what to do about it.
+        """
+        params = {"time": f"{now_s:.3f}", "timeout": f"{max(timeout_s, 0.001):.3f}"}
+        try:
+            result = self._client.custom_query(expression, params=params, timeout=timeout_s)
+            elements = tuple(Element(item["metric"], float(item["value"][1])) for item in result)
+        except PrometheusApiClientException:
+            raise self._refused() from None
+        except requests.JSONDecodeError:
+            raise self._malformed("no JSON") from None
+        except (requests.RequestException, OSError, urllib3.exceptions.HTTPError) as error:
+            raise self._unreachable(error, timeout_s) from error
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+            raise self._malformed("JSON of an unknown form") from None
+        return Answer(elements, warning=self._warning())
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    def _unreachable(self, error: Exception, timeout_s: float) -> QueryError:
+        where = f"Prometheus at {self._url}"
+        if isinstance(error, CredentialsError):
+            return QueryError(FailureKind.CREDENTIALS, str(error), hopeless=True)
+        if isinstance(error, TooLargeError):
+            return QueryError(FailureKind.EXPRESSION, f"{where}: {error}", hopeless=False)
+        if isinstance(error, requests.ConnectTimeout):
+            message = (
+                f"{where} took no connection within {timeout_s:.3g} s: is the address right, is a firewall between?"
+            )
+            return QueryError(FailureKind.TIMEOUT, message, hopeless=True)
+        if isinstance(error, requests.Timeout):
+            message = f"{where} gave no answer within {timeout_s:.3g} s: is it overloaded, or is a window too long?"
+            return QueryError(FailureKind.TIMEOUT, message, hopeless=False)
+        if isinstance(error, requests.exceptions.SSLError):
+            message = f"{where} has no certificate that we trust: {_cause(error)}; set caFile or serverName under tls"
+            return QueryError(FailureKind.CONNECTION, message, hopeless=True)
+        message = f"{where} cannot be reached: {_cause(error)}; check the address and that the server runs"
+        return QueryError(FailureKind.CONNECTION, message, hopeless=True)
+
+    def _refused(self) -> QueryError:
+        response = self._session.last
+        status = response.status_code if response is not None else 0
+        said = self._said()
+        where = f"Prometheus at {self._url}"
+        if status in _EXPRESSION_STATUS:
+            return QueryError(FailureKind.EXPRESSION, f"{where} refused the query ({status}): {said}", hopeless=False)
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            message = f"{where} refused our credentials ({status}): {said}; check the token, user or tenant header"
+            return QueryError(FailureKind.CREDENTIALS, message, hopeless=True)
+        if status == HTTPStatus.NOT_FOUND:
+            message = f"{self._url}/api/v1/query does not exist (404): {said}; is a path prefix missing in the address?"
+            return QueryError(FailureKind.SERVER, message, hopeless=True)
+        if response is not None and response.is_redirect:
+            message = f"{where} redirects to {response.headers['Location']} ({status}); write that address, or log in"
+            return QueryError(FailureKind.SERVER, message, hopeless=True)
+        message = f"{where} failed ({status}): {said}; look into its log"
+        return QueryError(FailureKind.SERVER, message, hopeless=status == HTTPStatus.TOO_MANY_REQUESTS)
+
+    def _said(self) -> str:
+        """The server's own words: the error of Prometheus' JSON, else the start of the body."""
+        response = self._session.last
+        if response is None:
+            return "no body"
+        try:
+            return str(response.json()["error"])[:_LONGEST_QUOTE]
+        except (ValueError, KeyError, TypeError):
+            return " ".join(response.text.split())[:_LONGEST_QUOTE] or "no body"
+
+    def _malformed(self, what: str) -> QueryError:
+        message = f"{self._url}/api/v1/query answered with {what}: {self._said()}; is it a Prometheus API?"
+        return QueryError(FailureKind.MALFORMED, message, hopeless=True)
+
+    def _warning(self) -> str:
+        """Warnings of the answer, which the client leaves out; remarks on style do not count."""
+        body: Any = self._session.last.json() if self._session.last is not None else {}
+        given = body.get("warnings") or []
+        return "; ".join(str(warning) for warning in given if not str(warning).startswith(_REMARK))[:_LONGEST_QUOTE]
+
+
+def concerns_expression(warning: str) -> bool:
+    """Whether a warning is about the expression, as opposed to the data that the server could reach."""
+    return warning.startswith(_ANNOTATION)
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason in short, without the object dump that urllib3 wraps it in."""
+    reason: BaseException = error
+    while (inner := _inner(reason)) is not None:
+        reason = inner
+    return str(reason) or type(reason).__name__
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    candidates = (getattr(error, "reason", None), error.__cause__, *error.args[:1], error.__context__)
+    return next((item for item in candidates if isinstance(item, BaseException) and item is not error), None)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from autoscaler.core.signals import Signals, SignalState
+from tests.sources.chat import (
+    DECODE,
+    E2E_S,
+    ENGINES,
+    EXPECTED,
+    NOW_S,
+    PREFILL,
+    TPOT_S,
+    TTFT_S,
+    fill,
+    pick,
+    quantile,
+    queries,
+    read,
+    sum_below,
+)
+from tests.support.prometheus import Prometheus
+from tests.support.vllm_series import TOKEN_BOUNDS_S, TTFT_BOUNDS_S, Engine
+
+
+def test_every_signal_of_the_stack_has_an_expected_value(chat: Signals) -> None:
+    assert {f"{scope}.{name}" for scope, signals in chat.items() for name in signals} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("path", EXPECTED)
+def test_a_signal_is_what_one_computes_by_hand(chat: Signals, path: str) -> None:
+    signal = pick(chat, path)
+
+    assert signal.state is SignalState.VALUE, signal.detail
+    assert signal.value == pytest.approx(EXPECTED[path], rel=1e-7 if "attainment" in path else 1e-9)
+    assert signal.age_s == 0.0
+
+
+def test_an_attainment_between_two_bounds_is_interpolated_and_says_between_which(chat: Signals) -> None:
+    assert pick(chat, "service.tpot_attainment_ratio").detail == (
+        "interpolated at 0.06 s; the buckets allow 66.7% to 100.0%"
+    )
+
+
+def test_the_attainment_of_a_sum_of_two_legs_says_that_it_takes_them_as_independent(chat: Signals) -> None:
+    assert pick(chat, "service.ttft_attainment_ratio").detail == (
+        "interpolated at 0.9 s; the buckets allow 33.3% to 77.8%; two legs added as if independent"
+    )
+
+
+def test_pods_that_report_stand_in_for_kube_state_metrics_and_the_detail_says_so(chat: Signals) -> None:
+    assert "pods that report metrics" in pick(chat, "decode.ready_replicas").detail
+
+
+def test_replicas_of_different_size_are_averaged_and_the_detail_says_so(chat: Signals) -> None:
+    assert pick(chat, "decode.kv_capacity_tokens").detail == "replicas differ: 16000 to 48000"
+
+
+def test_concurrent_dispatch_takes_the_time_to_first_token_from_decode_alone(server: Prometheus, chat: Signals) -> None:
+    signals = read(server, queries("chat", dispatch="concurrent"))
+
+    assert pick(signals, "service.ttft_s").value == pytest.approx(quantile(0.95, TTFT_S, TTFT_BOUNDS_S))
+    assert pick(signals, "service.ttft_s").detail == ""
+    assert pick(signals, "service.ttft_attainment_ratio").value == 1.0
+    assert pick(chat, "service.ttft_s").value > pick(signals, "service.ttft_s").value  # type: ignore[operator]
+
+
+def test_without_prefill_the_time_to_first_token_is_that_of_decode_and_says_so(server: Prometheus) -> None:
+    fill(server, "no-prefill", DECODE)
+
+    signals = read(server, queries("no-prefill"))
+
+    assert pick(signals, "service.ttft_s").value == pytest.approx(quantile(0.95, TTFT_S, TTFT_BOUNDS_S))
+    assert "decode alone, because no request finished on prefill" in pick(signals, "service.ttft_s").detail
+    assert pick(signals, "service.ttft_attainment_ratio").value == 1.0
+    assert "decode alone" in pick(signals, "service.ttft_attainment_ratio").detail
+
+
+def test_requests_that_bypass_prefill_count_with_decodes_time_alone(server: Prometheus) -> None:
+    fill(server, "bypass", replace(PREFILL, finished=15), replace(DECODE, finished=60))
+
+    attainment = pick(read(server, queries("bypass")), "service.ttft_attainment_ratio")
+
+    assert attainment.value == pytest.approx(0.25 * sum_below(0.9, E2E_S, TTFT_S) + 0.75 * 1.0)
+    assert "25% of the requests passed both legs" in attainment.detail
+
+
+def test_a_restarted_engine_is_no_negative_rate(server: Prometheus) -> None:
+    fill(server, "restart", *(replace(engine, started_s=NOW_S - 60.0) for engine in ENGINES))
+
+    signals = read(server, queries("restart"))
+
+    for path in ("service.request_rate", "prefill.offered_tokens_per_s", "service.ttft_attainment_ratio"):
+        assert pick(signals, path).value == pytest.approx(EXPECTED[path])
+
+
+def test_a_removed_pod_leaves_the_queue_at_once_and_its_share_of_the_rates_later(server: Prometheus) -> None:
+    gone = replace(DECODE, pod="d-2", until_s=NOW_S - 60.0)
+    fill(server, "removed", *ENGINES, gone)
+
+    signals = read(server, queries("removed"))
+
+    assert pick(signals, "decode.running").value == EXPECTED["decode.running"]
+    assert pick(signals, "decode.ready_replicas").value == 2.0
+    rate = pick(signals, "service.request_rate")
+    assert rate.usable is not None
+    assert 6.0 < rate.usable < 9.0
+
+
+@pytest.mark.parametrize("version", [(0, 8), (0, 9), (0, 11), (0, 20), (0, 33)])
+def test_older_versions_are_read_under_their_own_names(server: Prometheus, version: tuple[int, int]) -> None:
+    namespace = f"version-{version[1]}"
+    fill(server, namespace, *(replace(engine, version=version) for engine in ENGINES))
+
+    signals = read(server, queries(namespace))
+
+    same = EXPECTED.keys() - {"decode.waiting_for_kv", "service.tpot_s", "service.tpot_attainment_ratio"}
+    absent_paths = {"service.kv_transfer_time_s"} if version < (0, 11) else set()
+    for path in same - absent_paths:
+        assert pick(signals, path).value == pytest.approx(EXPECTED[path], rel=1e-6), path
+    for path in absent_paths:
+        assert pick(signals, path).state is SignalState.ABSENT
+    assert (pick(signals, "decode.waiting_for_kv").value is None) == (version < (0, 20))
+    tpot = pick(signals, "service.tpot_s")
+    cycle_s = TPOT_S if version >= (0, 11) else (0.02, 0.03, 0.07)
+    assert tpot.value == pytest.approx(quantile(0.9, cycle_s, TOKEN_BOUNDS_S))
+    assert ("gaps between tokens" in tpot.detail) == (version < (0, 11))
+
+
+@pytest.mark.parametrize(
+    ("histogram", "engine", "words"),
+    [
+        ("vllm:mooncake_xfer_time_seconds", PREFILL, "Mooncake"),
+        ("lmcache:store_put_time", PREFILL, "LMCache put on prefill"),
+        ("lmcache:time_to_retrieve", DECODE, "LMCache load on decode"),
+    ],
+)
+def test_the_kv_transfer_time_comes_from_the_connector_in_use(
+    server: Prometheus, histogram: str, engine: Engine, words: str
+) -> None:
+    namespace = histogram.replace(":", "-")
+    fill(server, namespace, replace(engine, latencies_s={histogram: (0.02, 0.03, 0.1)}))
+
+    transfer = pick(read(server, queries(namespace)), "service.kv_transfer_time_s")
+
+    assert transfer.value == pytest.approx(0.05)
+    assert words in transfer.detail
