@@ -99,7 +99,8 @@ class KubeClient:
         except urllib3.exceptions.HTTPError as error:
             raise UnavailableError(operation, None, f"the connection broke: {error}") from error
         except ApiException as error:  # the client's wrapping of a TLS failure
-            raise UnavailableError(operation, None, f"no TLS connection: {error.reason}") from error
+            reason = " ".join(str(error.reason).split())
+            raise UnavailableError(operation, None, f"no TLS, check address and CA file: {reason}") from error
         text = payload.decode(errors="replace")
         if not 200 <= response.status < 300:  # noqa: PLR2004  # HTTP's own classes
             raise error_of(operation, response.status, text, response.headers.get("Retry-After"))

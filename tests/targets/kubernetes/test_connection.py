@@ -70,6 +70,16 @@ def test_a_rotated_token_is_used_from_the_next_request_on(fake_kube_api: FakeClu
     assert "HTTP 401" in expired.errors[Role.DECODE]
 
 
+def test_a_broken_authority_is_an_error_of_the_role(fake_kube_api: FakeCluster, service_account: Path) -> None:
+    port = fake_kube_api.url.rpartition(":")[2]
+    environ = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": port}
+    client = KubeClient(in_cluster(environ, service_account))
+
+    reading = ScaleTarget(client, {Role.DECODE: ScaledPool(ObjectRef.deployment("serving", "decode"))}).read()
+
+    assert "no TLS, check address and CA file: SSLError" in reading.errors[Role.DECODE]
+
+
 def test_a_token_file_that_is_gone_for_a_moment_leaves_the_last_token(service_account: Path) -> None:
     configuration = in_cluster(IN_CLUSTER, service_account)
     (service_account / "token").unlink()
