@@ -1,0 +1,233 @@
+"""Demand ahead: what each shape of history makes it say, and how often it is exceeded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from statistics import fmean
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoscaler.core import forecast
+from autoscaler.core.forecast import Forecast, Outlook
+
+DAY_S = 86_400.0
+MIDNIGHT_S = 19_676 * DAY_S
+HORIZON_S = 240.0
+TICK_S = 15.0
+
+
+def outlooks(
+    demands: Sequence[float],
+    *,
+    tick_s: float = TICK_S,
+    horizon_s: float = HORIZON_S,
+    excess_ratio: float = 0.05,
+    memory: Forecast | None = None,
+    start_s: float = MIDNIGHT_S,
+) -> tuple[Forecast, list[Outlook]]:
+    """What was said at each of these observations."""
+    memory, said = memory or Forecast(), []
+    for index, demand in enumerate(demands):
+        memory, outlook = forecast.observe(memory, demand, start_s + index * tick_s, horizon_s, excess_ratio)
+        said.append(outlook)
+    return memory, said
+
+
+def excess(demands: Sequence[float], said: Sequence[Outlook], ahead: int, since: int = 0) -> float:
+    """Share of the load from an index on that came above the upper bound."""
+    seen = [(demands[index + ahead], said[index].upper) for index in range(since, len(demands) - ahead)]
+    return sum(demand for demand, upper in seen if demand > upper) / sum(demand for demand, _ in seen)
+
+
+def noise(count: int, ratio: float, seed: int = 1) -> list[float]:
+    return [float(value) for value in np.exp(np.random.default_rng(seed).normal(0.0, ratio, count))]
+
+
+def a_morning_jump(days: int, tick_s: float) -> list[float]:
+    """4 by night, 10 from nine to six, a little noise."""
+    hours = [(index * tick_s % DAY_S) / 3600.0 for index in range(int(days * DAY_S / tick_s))]
+    level = [10.0 if 9 <= hour < 18 else 4.0 for hour in hours]
+    return [value * factor for value, factor in zip(level, noise(len(level), 0.05), strict=True)]
+
+
+def wandering(count: int) -> list[float]:
+    """Demand around 5 that drifts for some minutes and jitters all the time."""
+    random = np.random.default_rng(3)
+    level, demands = 0.0, []
+    for factor in noise(count, 0.08, seed=4):
+        level = 0.98 * level + random.normal(0.0, 0.05)
+        demands.append(5.0 * math.exp(level) * factor)
+    return demands
+
+
+@cache
+def three_days() -> tuple[list[float], list[Outlook]]:
+    """A smooth day and night three times, looked at an hour ahead, once a minute."""
+    wave = [6.0 + 4.0 * math.sin(2 * math.pi * index / 1440) for index in range(3 * 1440)]
+    demands = [value * factor for value, factor in zip(wave, noise(len(wave), 0.05), strict=True)]
+    return demands, outlooks(demands, tick_s=60.0, horizon_s=3600.0)[1]
+
+
+def test_a_level_goes_on() -> None:
+    _, said = outlooks([5.0] * 200)
+
+    assert said[-1].demand == pytest.approx(5.0)
+    assert all(outlook.upper >= outlook.demand for outlook in said)
+    assert said[-1].horizon_s == HORIZON_S
+
+
+def test_the_margin_on_a_calm_level_shrinks_as_it_proves_calm() -> None:
+    _, said = outlooks([5.0] * 4000)
+
+    assert said[-1].upper - 5.0 < 0.5 * (said[0].upper - 5.0)
+
+
+def test_a_ramp_is_followed_up() -> None:
+    demands = [2.0 + 0.01 * index for index in range(800)]
+
+    _, said = outlooks(demands)
+
+    assert said[-1].demand == pytest.approx(demands[-1] + 0.01 * HORIZON_S / TICK_S, rel=0.05)
+    assert said[-1].upper > demands[-1]
+
+
+def test_a_ramp_is_followed_down_and_not_below_zero() -> None:
+    demands = [max(10.0 - 0.02 * index, 0.0) for index in range(520)]
+
+    _, said = outlooks(demands)
+
+    assert said[400].demand < demands[400]
+    assert all(outlook.demand >= 0.0 and outlook.upper >= 0.0 for outlook in said)
+
+
+def test_no_demand_at_all_asks_for_next_to_nothing() -> None:
+    _, said = outlooks([0.0] * 200)
+
+    assert said[-1].demand == 0.0
+    assert said[-1].upper < 0.5
+
+
+def test_after_two_days_the_third_is_known() -> None:
+    demands, said = three_days()
+    third = range(2 * 1440, 3 * 1440 - 60)
+
+    forecast_error = fmean(abs(said[index].demand - demands[index + 60]) for index in third)
+    staying_error = fmean(abs(demands[index] - demands[index + 60]) for index in third)
+
+    assert forecast_error < 0.5 * staying_error
+    assert "daily" in {said[index].forecaster for index in third}
+
+
+def test_on_the_first_day_no_season_is_known() -> None:
+    _, said = three_days()
+
+    assert all(outlook.forecaster != "daily" for outlook in said[: 1440 - 60])
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a week ago and now are the same bin of the season, so weekly repeats the present"
+)
+def test_in_the_first_week_no_week_is_known() -> None:
+    _, said = outlooks(wandering(2000))
+
+    assert all(outlook.forecaster != "weekly" for outlook in said)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the season that sees the jump coming looks dear just then and is outbid by a level"
+)
+def test_a_jump_that_comes_every_morning_is_expected_after_five() -> None:
+    demands = a_morning_jump(6, tick_s=60.0)
+    nine_on_the_sixth_day = 5 * 1440 + 9 * 60
+
+    _, said = outlooks(demands, tick_s=60.0, horizon_s=300.0)
+
+    assert said[nine_on_the_sixth_day - 2].upper > 8.0
+
+
+def test_a_recorded_history_gives_the_season_back_after_a_restart() -> None:
+    recorded = [(MIDNIGHT_S + index * 900.0, 2.0 + index % 96) for index in range(96)]
+    seeded = forecast.seed_season(Forecast(), recorded)
+    plain = Forecast()
+
+    _, said = outlooks([50.0] * 40, memory=seeded, start_s=MIDNIGHT_S + DAY_S + 48 * 900.0, horizon_s=3600.0)
+    _, unseeded = outlooks([50.0] * 40, memory=plain, start_s=MIDNIGHT_S + DAY_S + 48 * 900.0, horizon_s=3600.0)
+
+    assert "daily" not in {outlook.forecaster for outlook in unseeded}
+    assert seeded.season != plain.season
+    assert max(outlook.upper for outlook in said) >= max(outlook.demand for outlook in said)
+
+
+def test_a_forecaster_that_errs_loses_its_vote() -> None:
+    """Load that swings back every time makes a fool of whoever extends the trend."""
+    demands = [6.0 + 3.0 * math.sin(2 * math.pi * index / 80) for index in range(3000)]
+
+    memory, said = outlooks(demands, horizon_s=600.0)
+
+    costs = dict(zip(forecast.FORECASTERS, (track.cost for track in memory.tracks), strict=True))
+    speaking = {outlook.forecaster for outlook in said[-400:]}
+    dearest = max((name for name, cost in costs.items() if cost is not None), key=lambda name: costs[name] or 0.0)
+    assert dearest not in speaking
+    assert "trend" not in speaking
+
+
+@pytest.mark.parametrize("excess_ratio", [0.02, 0.05, 0.2])
+def test_the_upper_bound_is_exceeded_as_often_as_it_may(excess_ratio: float) -> None:
+    demands = wandering(4000)
+
+    _, said = outlooks(demands, excess_ratio=excess_ratio)
+
+    assert excess(demands, said, ahead=16, since=1500) == pytest.approx(excess_ratio, rel=0.5)
+
+
+def test_a_burstier_load_gets_a_wider_margin() -> None:
+    calm, bursty = ([5.0 * factor for factor in noise(2000, ratio)] for ratio in (0.05, 0.4))
+
+    assert outlooks(bursty)[1][-1].upper > 1.2 * outlooks(calm)[1][-1].upper
+
+
+@pytest.mark.xfail(strict=True, reason="errors fade by 15 s a tick, however long a tick is")
+def test_how_fast_old_errors_fade_depends_on_time_and_not_on_ticks() -> None:
+    uppers = []
+    for tick_s in (5.0, 60.0):
+        bursts = [5.0 * factor for factor in noise(int(2 * 3600 / tick_s), 0.4)]
+        calm = [5.0] * int(4 * 3600 / tick_s)
+        uppers.append(outlooks(bursts + calm, tick_s=tick_s)[1][-1].upper)
+
+    assert uppers[0] == pytest.approx(uppers[1], rel=0.1)
+
+
+def test_a_larger_share_of_excess_means_a_lower_bound() -> None:
+    demands = [5.0 * factor for factor in noise(1000, 0.2)]
+
+    assert outlooks(demands, excess_ratio=0.2)[1][-1].upper < outlooks(demands, excess_ratio=0.01)[1][-1].upper
+
+
+@given(
+    st.lists(st.tuples(st.floats(-2 * DAY_S, 2 * DAY_S), st.floats(0.0, 1e6)), min_size=1, max_size=30),
+    st.floats(0.0, 3600.0),
+)
+def test_whatever_the_clock_does_the_numbers_stay_numbers(steps: list[tuple[float, float]], horizon_s: float) -> None:
+    memory, now = Forecast(), MIDNIGHT_S
+    for elapsed_s, demand in steps:
+        now += elapsed_s
+        memory, outlook = forecast.observe(memory, demand, now, horizon_s, 0.05)
+        assert math.isfinite(outlook.demand)
+        assert math.isfinite(outlook.upper)
+        assert outlook.demand >= 0.0
+        assert outlook.upper >= 0.0
+
+
+def test_a_forecast_that_is_never_due_does_not_pile_up() -> None:
+    memory, _ = outlooks([5.0] * 400)
+    once = len(memory.pending)
+
+    memory, _ = outlooks([5.0] * 400, memory=replace(memory, at_s=memory.at_s), start_s=MIDNIGHT_S + 400 * TICK_S)
+
+    assert len(memory.pending) == once <= HORIZON_S / TICK_S + 2

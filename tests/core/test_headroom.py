@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoscaler.core.headroom import LEAST, MOST, Headroom, steer
+
+OBJECTIVE = 0.95
+TICK_S = 15.0
+HOUR_S = 3600.0
+
+
+def steered(headroom: Headroom, attained: float | None, seconds: float, *, coming: bool = False) -> Headroom:
+    now = headroom.at_s if headroom.at_s is not None else 0.0
+    for _ in range(int(seconds / TICK_S)):
+        now += TICK_S
+        headroom = steer(headroom, attained, OBJECTIVE, now, coming=coming)
+    return headroom
+
+
+def test_a_lasting_burn_raises_the_margin() -> None:
+    assert steered(Headroom(), 0.5, HOUR_S).margin > 1.3
+
+
+def test_a_worse_burn_raises_it_faster() -> None:
+    burning = Headroom(burn=1.0)
+
+    assert steered(burning, 0.5, 300).margin > steered(burning, 0.9, 300).margin
+
+
+def test_the_margin_rises_faster_than_it_falls() -> None:
+    burnt = steered(Headroom(burn=1.0), 0.5, 600)
+    calmed = steered(burnt, 1.0, 600)
+
+    assert burnt.margin - Headroom().margin > 3 * (burnt.margin - calmed.margin)
+
+
+def test_a_whole_budget_gives_margin_back_within_a_day() -> None:
+    assert steered(Headroom(1.8), 1.0, 24 * HOUR_S).margin < 1.05
+
+
+def test_one_short_burst_is_left_to_the_budget() -> None:
+    calm = steered(Headroom(), 1.0, HOUR_S)
+
+    assert steered(calm, 0.8, 30.0).margin <= calm.margin
+
+
+def test_a_burn_that_is_answered_already_does_not_wind_the_margin_up() -> None:
+    assert steered(Headroom(burn=5.0), 0.5, HOUR_S, coming=True).margin <= Headroom().margin
+
+
+def test_an_unknown_attainment_leaves_the_margin_alone() -> None:
+    assert steered(Headroom(1.4, burn=2.0), None, HOUR_S).margin == 1.4
+
+
+def test_exactly_the_promised_share_does_not_raise_the_margin() -> None:
+    assert steered(Headroom(burn=1.0), OBJECTIVE, HOUR_S).margin <= Headroom().margin
+
+
+def test_a_gap_of_a_day_counts_as_a_minute_at_most() -> None:
+    before = steer(Headroom(burn=5.0), 0.5, OBJECTIVE, 0.0, coming=False)
+
+    assert steer(before, 0.5, OBJECTIVE, 86_400.0, coming=False).margin < 1.2 * before.margin
+
+
+def test_a_clock_that_goes_back_changes_nothing() -> None:
+    before = steer(Headroom(burn=5.0), 0.5, OBJECTIVE, 1000.0, coming=False)
+
+    assert steer(before, 0.5, OBJECTIVE, 500.0, coming=False).margin == before.margin
+
+
+@given(
+    st.lists(st.tuples(st.floats(-100.0, 1e5), st.none() | st.floats(-1.0, 2.0), st.booleans()), max_size=30),
+    st.sampled_from([0.5, 0.95, 0.999, 1.0]),
+)
+def test_the_margin_stays_within_its_limits(steps: list[tuple[float, float | None, bool]], objective: float) -> None:
+    headroom, now = Headroom(), 0.0
+    for elapsed_s, attained, coming in steps:
+        now += elapsed_s
+        headroom = steer(headroom, attained, objective, now, coming=coming)
+        assert LEAST <= headroom.margin <= MOST
+        assert headroom.burn >= 0.0
