@@ -70,7 +70,7 @@ _RELATIVE = "A relative path starts at the daemon's working directory."
 class BasicAuth(Strict):
     """User and password."""
 
-    username: Text = Field(description="User name. Required.")
+    username: Text = Field(description="User name that the server knows. Required.")
     password: Secret | None = Field(
         default=None,
         description="Password in clear text; passwordFile keeps it out of the policy.",

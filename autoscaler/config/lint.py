@@ -87,7 +87,7 @@ def _pool(spec: Spec, pool: RoleSpec) -> Iterator[Finding]:
             message = f"shorter than the interval, {tick}: no two decisions fall into it"
             yield (*where, "stabilizationWindowSeconds"), message, text(half.window_s)
         for index, rule in enumerate(half.policies):
-            if rule.period_s < spec.interval_s:
+            if "policies" in half.model_fields_set and rule.period_s < spec.interval_s:
                 message = f"shorter than the interval, {tick}: the pool may move by the full value at every decision"
                 yield (*where, "policies", index, "periodSeconds"), message, text(rule.period_s)
     if pool.behavior.scale_up.select is SelectPolicy.DISABLED and pool.min_replicas != pool.max_replicas:

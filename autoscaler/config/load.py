@@ -115,25 +115,35 @@ def parse(raw: bytes, file: Path) -> FileReport:
 
 def refuse_clashes(reports: Iterable[FileReport]) -> Iterator[FileReport]:
     """Refuse a policy whose service, or whose target, an earlier one has already."""
-    owners: dict[object, LoadedPolicy] = {}
+    owners: dict[str, LoadedPolicy] = {}
     for report in reports:
         errors = [problem for loaded in report.policies for problem in clashes(loaded, owners)]
         yield replace(report, errors=(*report.errors, *errors)) if errors else report
 
 
-def clashes(loaded: LoadedPolicy, owners: dict[object, LoadedPolicy]) -> list[Problem]:
-    """What a policy claims that another one owns; what is free becomes its own."""
+def clashes(loaded: LoadedPolicy, owners: dict[str, LoadedPolicy]) -> list[Problem]:
+    """What a policy claims that another one owns; what is free becomes its own.
+
+    A policy whose name is taken is most likely a copy, so nothing is said about its targets.
+    """
+    name = loaded.policy.service
+    owner = owners.setdefault(name, loaded)
+    if owner is not loaded:
+        return [_clash("metadata.name", "is the name of another policy", name, loaded, owner)]
     problems: list[Problem] = []
-    claims: dict[object, tuple[str, str]] = {loaded.policy.service: ("metadata.name", "is the name of another policy")}
     for role, target in loaded.policy.targets().items():
-        if target.holds_one_count:
-            claims[str(target)] = (f"spec.roles.{role}.target", "is scaled by another policy")
-    for claim, (path, words) in claims.items():
-        owner = owners.setdefault(claim, loaded)
+        if not target.holds_one_count:
+            continue
+        owner = owners.setdefault(str(target), loaded)
         if owner is not loaded:
-            message = f"{words}, at {owner.file}:{owner.line}"
-            problems.append(Problem(path, message, str(claim), file=str(loaded.file), line=loaded.line))
+            path = f"spec.roles.{role}.target"
+            problems.append(_clash(path, "is scaled by another policy", str(target), loaded, owner))
     return problems
+
+
+def _clash(path: str, words: str, value: str, loaded: LoadedPolicy, owner: LoadedPolicy) -> Problem:
+    message = f"{words}, at {owner.file}:{owner.line}"
+    return Problem(path, message, value, file=str(loaded.file), line=loaded.line)
 
 
 def _validate(document: Document) -> ScalingPolicy:

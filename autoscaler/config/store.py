@@ -141,7 +141,7 @@ class PolicyStore:
         chosen = {path: file.good if file.report.errors else file.report.policies for path, file in files}
         errors: list[Problem] = []
         while True:
-            owners: dict[object, LoadedPolicy] = {}
+            owners: dict[str, LoadedPolicy] = {}
             settled_first = sorted(files, key=lambda item: chosen[item[0]] is not item[1].good)
             for path, file in settled_first:
                 found = [problem for loaded in chosen[path] for problem in clashes(loaded, owners)]

@@ -18,7 +18,7 @@ from autoscaler.config.refusal import CONFLICTS, REFUSED, Conflict
 
 _LONGEST_VALUE = 60
 _BAD_KEY = "[key]"  # pydantic's mark of a mapping's key that is wrong itself
-_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+_CREDENTIALS = re.compile(r".*@")  # user and password of an address, whatever they hold
 _WANTED = {
     "string_type": "must be text",
     "int_type": "must be a whole number",
@@ -129,7 +129,7 @@ def shorten(text: str) -> str:
     lines = text.splitlines()
     if len(lines) > 1:
         return f"{len(lines)} lines of text"
-    masked = _CREDENTIALS.sub("//***@", text)
+    masked = _CREDENTIALS.sub("***@", text)
     return masked if len(masked) <= _LONGEST_VALUE else f"{masked[:_LONGEST_VALUE]}…"
 
 

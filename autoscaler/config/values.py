@@ -139,7 +139,7 @@ class Ratio:
 
     def parse(self, value: object) -> float:
         """The share of a value from the document."""
-        number = _number_of(value, {"%": 0.01, "m": 0.001} if self.milli else {"%": 0.01})
+        number = _number_of(value, {"%": 100.0, "m": 1000.0} if self.milli else {"%": 100.0})
         if number is None:
             raise refuse("is no share: write a percentage or a fraction", allowed=self.allowed)
         if self.zero and number == 0:
@@ -165,20 +165,21 @@ class Ratio:
 class Percentile:
     """A percentile, written as `p95`, `95`, `0.95` or `95%`; the value is the share below it, 0.95."""
 
-    allowed = "p1 to p99.999, such as p95"
+    allowed = "at least p1 and below p100, such as p95"
 
     def parse(self, value: object) -> float:
         """The share of a value from the document."""
-        text = value[1:] if isinstance(value, str) and value[:1] in "pP" else value
-        number = _number_of(text, {"%": 1.0})
+        named = isinstance(value, str) and value[:1] in ("p", "P")
+        number = _number_of(value[1:] if isinstance(value, str) and named else value, {"%": 1.0})
         if number is None:
             raise refuse("is no percentile: write p95, 95, 95% or 0.95", allowed=self.allowed)
-        is_share = 0 < number < 1
-        if is_share and text is not value:
-            raise refuse("is no percentile", allowed=self.allowed, nearest=f"p{_number(number * 100)}")
-        share = number if is_share and not (isinstance(value, str) and value.endswith("%")) else number / 100
-        if number == 1 or not 0.01 <= share < 1:  # noqa: PLR2004 (one per cent; a bare 1 could be 1 % or all)
-            raise refuse("is no percentile", allowed=self.allowed)
+        is_percent = named or (isinstance(value, str) and value.endswith("%"))
+        if number == 1 and not is_percent:
+            raise refuse("is no percentile: 1 could be one per cent or all", allowed=self.allowed)
+        share = number if number < 1 and not is_percent else number / 100
+        if not 0.01 <= share < 1:  # noqa: PLR2004 (one per cent)
+            meant = f"p{_number(number * 100)}" if 0 < number < 1 else None
+            raise refuse("is no percentile", allowed=self.allowed, nearest=meant)
         return share
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -196,18 +197,19 @@ def format_percentile(share: float) -> str:
     return f"p{_number(share * 100)}"
 
 
-def _percent(share: float) -> str:
-    return f"{_number(share * 100)}%"
+def _percent(share: float) -> str | float:
+    text = _number(share * 100)
+    return f"{text}%" if float(text) / 100 == share else share
 
 
-def _number_of(value: object, units: Mapping[str, float]) -> float | None:
+def _number_of(value: object, per_one: Mapping[str, float]) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if not isinstance(value, str):
         return float(value) if abs(value) <= 1e9 else None  # noqa: PLR2004 (float() overflows on huge integers)
     found = re.fullmatch(rf"({_PIECE})\s?([a-zA-Z%]*)", value) if len(value) <= _LONGEST_TEXT else None
-    size = {"": 1.0, **units}.get(found[2]) if found is not None else None
-    return float(found[1]) * size if found is not None and size is not None else None
+    size = {"": 1.0, **per_one}.get(found[2]) if found is not None else None
+    return float(found[1]) / size if found is not None and size is not None else None
 
 
 @dataclass(frozen=True, slots=True)
