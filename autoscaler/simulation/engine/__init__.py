@@ -1,0 +1,1 @@
+"""The simulator's inner loop: plain arrays and functions that numba compiles where it is installed."""
