@@ -15,6 +15,8 @@ from autoscaler.cli.exits import ExitCode
 from autoscaler.config import LoadedPolicy, Problem
 from autoscaler.config.load import FileReport, inspect_paths
 from autoscaler.config.problems import nearest
+from autoscaler.daemon.queries import service_queries
+from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.load import stack_names
 
 
@@ -32,7 +34,7 @@ def check(
     ] = Output.TEXT,
 ) -> None:
     """Check scaling policies without touching anything; exit code 0 if all may be used, 2 if not."""
-    reports = [_with_stack_names_checked(report) for report in inspect_paths(paths)]
+    reports = [_with_stack_checked(report) for report in inspect_paths(paths)]
     if output is Output.JSON:
         typer.echo(json.dumps({"files": [_record(report) for report in reports]}, indent=2, ensure_ascii=False))
     else:
@@ -43,23 +45,22 @@ def check(
     raise typer.Exit(ExitCode.REFUSED if any(report.errors for report in reports) else ExitCode.OK)
 
 
-def _with_stack_names_checked(report: FileReport) -> FileReport:
-    known = stack_names()
-    unknown = [_unknown_stack(loaded, known) for loaded in report.policies if loaded.policy.spec.stack not in known]
-    return replace(report, errors=(*report.errors, *unknown))
+def _with_stack_checked(report: FileReport) -> FileReport:
+    found = [problem for loaded in report.policies if (problem := _stack_problem(loaded)) is not None]
+    return replace(report, errors=(*report.errors, *found))
 
 
-def _unknown_stack(loaded: LoadedPolicy, known: tuple[str, ...]) -> Problem:
-    name = loaded.policy.spec.stack
-    return Problem(
-        path="spec.stack",
-        message="is no stack that this version knows",
-        value=name,
-        allowed=", ".join(known),
-        nearest=nearest(name, known),
-        file=str(loaded.file),
-        line=loaded.line,
-    )
+def _stack_problem(loaded: LoadedPolicy) -> Problem | None:
+    """Why the stack cannot serve the policy: it does not exist, or a query of the policy does not fit it."""
+    name, known, file = loaded.policy.spec.stack, stack_names(), str(loaded.file)
+    if name not in known:
+        message = "is no stack that this version knows"
+        return Problem("spec.stack", message, name, ", ".join(known), nearest(name, known), file, loaded.line)
+    try:
+        service_queries(loaded.policy)
+    except StackError as error:
+        return Problem("spec", f"does not fit stack {name}: {error}", file=file, line=loaded.line)
+    return None
 
 
 def _problems(report: FileReport) -> list[Problem]:

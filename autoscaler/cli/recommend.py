@@ -59,7 +59,7 @@ def recommend(
     Exit codes: 10 when a service with healthy signals should change, else 3 when signals or replica counts of any
     service are unusable, else 0; 2 for a bad policy or bad usage.
     """
-    logs.configure(logs.LogFormat.AUTO, logs.LogLevel.WARNING)
+    logs.configure(logs.LogFormat.AUTO, logs.LogLevel.WARNING, sys.stderr)
     try:
         loaded = load_paths(policy_paths(policies, policy))
     except PolicyError as error:

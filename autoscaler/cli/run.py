@@ -64,7 +64,7 @@ def run(
     Policy files are read again every few seconds; a bad edit is reported and changes nothing. SIGTERM and SIGINT end
     the tick under way and leave with code 0.
     """
-    logs.configure(log_format, log_level)
+    logs.configure(log_format, log_level, sys.stderr)
     log = logs.get()
     paths = policy_paths(policies, policy)
     host, port = parse_listen(listen)

@@ -59,7 +59,7 @@ def connections(
     """
     connection = prometheus_connection(policy, around.prometheus_url)
     try:
-        source = PrometheusSource(service_queries(policy), connection)
+        source = PrometheusSource(service_queries(policy), connection, clock=clock.now_s)
     except StackError as error:
         raise AssemblyError(f"{policy.service}: {error}") from error
     try:

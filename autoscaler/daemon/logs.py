@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, TextIO
@@ -41,7 +40,7 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def configure(log_format: LogFormat, level: LogLevel, stream: TextIO = sys.stderr) -> None:
+def configure(log_format: LogFormat, level: LogLevel, stream: TextIO) -> None:
     """Set up structlog, and route the standard library's logging the same way.
 
     Args:

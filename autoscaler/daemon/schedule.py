@@ -49,7 +49,7 @@ class Schedule:
         self._scheduler.start()
 
     def set(self, service: str, interval_s: float, tick: Callable[[], None]) -> None:
-        """Call `tick` at once, or as soon as started, then each `interval_s`; of a known service change the interval."""
+        """Call `tick` at once (or at the start), then each `interval_s`; of a known service change the interval."""
         trigger = GridTrigger(interval_s, phase_ratio(service))
         if service not in self._executors:
             self._executors[service] = ThreadPoolExecutor(max_workers=1)
