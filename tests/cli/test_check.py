@@ -63,6 +63,15 @@ def test_an_unknown_stack_is_refused_with_the_nearest(good: Path) -> None:
     assert "did you mean vllm?" in err
 
 
+def test_a_query_with_an_unknown_placeholder_is_refused(good: Path) -> None:
+    good.write_text(as_yaml(changed({"spec.signals": {"prefill": {"queue_depth": "sum(queue{$prefil})"}}})))
+
+    code, _, err = run_check(good)
+
+    assert code == 2
+    assert "$prefil is no placeholder; did you mean prefill?" in err
+
+
 def test_a_missing_file_is_an_answer_and_no_traceback(tmp_path: Path) -> None:
     code, out, err = run_check(tmp_path / "none.yaml")
 
