@@ -100,7 +100,8 @@ class Prometheus:
     def write(self, series: Iterable[TimeSeries]) -> None:
         """Append samples through remote write; the next query sees them.
 
-        The TSDB refuses samples that are more than an hour older than its newest one.
+        The TSDB refuses samples that are more than an hour older than its newest one, or in the block of a
+        backfilled one.
 
         Raises:
             QueryError: With the message of the server.

@@ -52,7 +52,7 @@ class ExpositionParser:
             series, rest = _split(stripped)
             try:
                 labels = known.get(series) or _parse_series(series)
-                value, *stamp = rest.split(maxsplit=1)
+                value, *stamp = rest.split(maxsplit=1) or [""]
                 time_s = int(stamp[0]) / 1000 if stamp else None
                 samples.append(ScrapedSample(labels, float(value), time_s))
             except ValueError as error:
@@ -69,8 +69,8 @@ def _split(line: str) -> tuple[str, str]:
     head, brace, rest = line.rpartition("}")
     if brace:
         return head + brace, rest
-    name, rest = line.split(maxsplit=1)
-    return name, rest
+    parts = line.split(maxsplit=1)
+    return parts[0], parts[1] if len(parts) > 1 else ""
 
 
 def _parse_series(series: str) -> Labels:
