@@ -17,7 +17,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from autoscaler import __version__
 
 _CHUNK_BYTES = 65_536
-_MOST_BYTES = 32 * 1024 * 1024
+_MOST_BYTES = 8 * 1024 * 1024
 
 
 class CredentialsError(requests.RequestException):

@@ -24,6 +24,7 @@ from autoscaler.stacks.queries import ServiceQueries
 
 _BATCH_BYTES = 6000
 _LEAST_BATCH_BYTES = 1000
+_MOST_REFUSALS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ class _Questions:
         self._clock = clock
         self._now_s = now_s
         self._deadline_s = deadline_s
+        self._answered = False
         self._hopeless: QueryError | None = None
 
     def ask(self, expression: str) -> Answer | QueryError:
@@ -161,11 +163,12 @@ class _Questions:
         except QueryError as error:
             self.errors[error.kind] += 1
             self.latest_error = error
-            self.reached |= error.kind is FailureKind.EXPRESSION
-            if error.hopeless:
+            if error.hopeless or (not self._answered and self.errors[FailureKind.EXPRESSION] > _MOST_REFUSALS):
                 self._hopeless = error
+            # A server that refuses one query is up; one that refuses every query is of no use.
+            self.reached = self._answered or (error.kind is FailureKind.EXPRESSION and self._hopeless is None)
             return error
-        self.reached = True
+        self.reached = self._answered = True
         if answer.warning:
             self.errors[FailureKind.WARNING] += 1
         return answer
