@@ -36,7 +36,7 @@ from autoscaler.daemon.loop import Loop, Workload
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_store import FileStateStore, MemoryStateStore, StateStore
 
-_RELOAD_S = 5.0
+_RELOAD_S = 2.0
 _LAST_PORT = 65_535
 # Kubernetes kills a pod 30 s after it asked it to end.
 _PATIENCE_S = 20.0
@@ -84,11 +84,11 @@ def run(
 
     follower = PolicyFollower(PolicyStore(paths), loop, workload, clock, log)
     stop = Event()
-    _stop_on_signals(stop)
     try:
         if problems := follower.follow():
             raise CliError("\n".join(problems))
         with _health_server(host, port, ledger, clock) as health:
+            _stop_on_signals(stop)
             log.info("started", version=__version__, address=health.address, policies=[str(path) for path in paths])
             loop.start()
             loop.run(stop, follower.follow, _RELOAD_S)

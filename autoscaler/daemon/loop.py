@@ -78,7 +78,7 @@ class Loop:
     def run(self, stop: Event, reload: Callable[[], object], reload_s: float) -> None:
         """Watch until `stop` is set: reload the policies each `reload_s`, notice when the wall clock is set."""
         due_s = self._clock.now_s() + reload_s
-        while not stop.wait(_WATCH_S):
+        while not stop.wait(min(_WATCH_S, max(due_s - self._clock.now_s(), 0.0))):
             self._follow_wall_clock()
             if self._clock.now_s() >= due_s:
                 reload()

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from autoscaler.core.attribution import Bottleneck
 from autoscaler.core.decision import Decision, RoleDecision
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.core.signals import Scope, Signal, Signals
@@ -58,7 +59,14 @@ def decision_table(decisions: Iterable[Decision], objectives: Mapping[str, Objec
             table.add_row(decision.service, role.value, "?", reason, key_signals(role, decision.signals))
         if decision.service in objectives:
             promised = objectives_text(objectives[decision.service], decision.signals)
-            table.add_row(decision.service, "objectives", decision.mode.value, promised, "", end_section=True)
+            table.add_row(
+                decision.service,
+                "objectives",
+                decision.mode.value,
+                promised,
+                bottleneck_text(decision),
+                end_section=True,
+            )
     return table
 
 
@@ -74,6 +82,14 @@ def objectives_text(objectives: Objectives, signals: Signals) -> str:
     ttft = _objective("TTFT", objectives.ttft, service.get("ttft_s"))
     tpot = _objective("TPOT", objectives.tpot, service.get("tpot_s"))
     return f"{ttft}; {tpot}"
+
+
+def bottleneck_text(decision: Decision) -> str:
+    """What holds requests up; empty while nothing does."""
+    found = decision.attribution
+    if found is None or found.bottleneck is Bottleneck.NONE:
+        return ""
+    return f"bottleneck {found.bottleneck.value}: {found.detail}"
 
 
 def _objective(name: str, objective: LatencyObjective, signal: Signal | None) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.daemon.builders import HandClock
 from tests.e2e.gate import Gate
+from tests.e2e.live import LiveService
 from tests.e2e.stage import Stage
 from tests.support.kube import Cluster, FakeCluster, fake_kube_api, kube_api, real_kube_api
 from tests.support.prometheus import Prometheus, running_prometheus
@@ -22,6 +23,7 @@ _STAGE_BEGINS_AGO_S = 2400.0
 _numbers = itertools.count()
 
 MakeStage = Callable[..., Stage]
+MakeLive = Callable[..., LiveService]
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +67,13 @@ def stage(kube_api: Cluster, make_stage: MakeStage) -> Stage:
 def fake_stage(fake_kube_api: FakeCluster, make_stage: MakeStage) -> Stage:
     """A stage on the fake, whose requests can be counted and made to fail."""
     return make_stage(fake_kube_api)
+
+
+@pytest.fixture
+def make_live(fake_kube_api: FakeCluster, prometheus: Prometheus) -> MakeLive:
+    """Makes a service on the wall clock and the fake."""
+
+    def make(*, arrivals_per_s: float = 10.0) -> LiveService:
+        return LiveService(f"live-{next(_numbers)}", fake_kube_api, prometheus, arrivals_per_s=arrivals_per_s)
+
+    return make

@@ -5,7 +5,7 @@ Deterministic and coarse on purpose. It is here to close the loop over real HTTP
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -37,7 +37,7 @@ class Fluid:
     _served_per_s: float = 0.0
     _ready: dict[str, int] = field(default_factory=dict)
     _scraped: dict[str, int] = field(default_factory=dict)
-    _totals: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _totals: defaultdict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
 
     def advance(self, elapsed_s: float, prefill: int, decode: int) -> None:
         """Let time pass with that many replicas serving."""

@@ -58,6 +58,8 @@ class Gate:
 
     def _forward(self, near: socket.socket) -> None:
         with near, socket.create_connection(self._server) as far:
+            for end in (near, far):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each hop may wait for an ACK
             with self._lock:
                 self._open |= {near, far}
             back = threading.Thread(target=_pump, args=(far, near), daemon=True)

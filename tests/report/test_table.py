@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from autoscaler.core.attribution import Attribution, Bottleneck
 from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Role
 from autoscaler.report.table import print_table
@@ -59,6 +60,13 @@ def test_objectives_stand_against_what_users_see() -> None:
 
     assert "TTFT p95 of 500 ms: missed (620 ms)" in text
     assert "TPOT p90 of 50 ms: unknown (not exported)" in text
+
+
+def test_a_bottleneck_is_named_with_its_reason() -> None:
+    held_up = Attribution(0.1, 0.2, 0.9, 0.1, Bottleneck.TRANSFER, "KV transfer takes 900 ms of 2 s")
+
+    text = plain(replace(decision(), attribution=held_up))
+    assert "bottleneck transfer: KV transfer takes 900 ms of 2 s" in text
 
 
 def test_a_role_without_known_replicas_shows_why() -> None:

@@ -1,0 +1,84 @@
+"""What needs neither Prometheus nor a cluster; the rest is in tests/e2e."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from autoscaler.cli.exits import CliError, ExitCode
+from autoscaler.cli.main import app
+from autoscaler.cli.recommend import exit_code
+from autoscaler.core.policy import Mode
+from autoscaler.daemon.tick import Dependency, Tick, Trouble
+from tests.daemon.builders import Bench, policy, role_policy
+from tests.e2e.stage import policy_document
+
+STEADY = Bench(policy(Mode.RECOMMEND, prefill=role_policy(2), decode=role_policy(2))).tick()
+CHANGE = Bench(policy(Mode.RECOMMEND, prefill=role_policy(3))).tick()
+BLIND = replace(STEADY, troubles=(Trouble(Dependency.SIGNALS, "prefill", "absent"),))
+BLIND_CHANGE = replace(CHANGE, troubles=BLIND.troubles)
+FAILED = Tick("chat", 0.0, None)
+
+
+def error_of(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["recommend", *arguments])
+    assert isinstance(result.exception, CliError)
+    assert result.exception.code is ExitCode.REFUSED
+    assert result.stdout == ""
+    return str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "code"),
+    [
+        ([], ExitCode.OK),
+        ([STEADY], ExitCode.OK),
+        ([STEADY, CHANGE], ExitCode.CHANGE),
+        ([STEADY, BLIND], ExitCode.UNHEALTHY),
+        ([BLIND, CHANGE], ExitCode.CHANGE),
+        ([BLIND_CHANGE], ExitCode.UNHEALTHY),  # a change on sick signals is none to rely on
+        ([FAILED], ExitCode.UNHEALTHY),
+    ],
+    ids=["none", "steady", "change", "blind", "blind and change", "blind change", "failed"],
+)
+def test_the_exit_code_tells_what_to_do(ticks: list[Tick], code: ExitCode) -> None:
+    assert exit_code(ticks) is code
+
+
+def test_a_policy_must_be_named() -> None:
+    assert "no policy is named" in error_of()
+
+
+def test_a_missing_file_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    (tmp_path / "chat.yaml").touch()
+
+    assert "chat.yaml" in error_of(str(tmp_path / "chta.yaml"))
+
+
+def test_every_problem_of_a_bad_policy_is_told(tmp_path: Path) -> None:
+    document = policy_document("chat", "serving", "http://prom:9090", interval="soon", stak="vllm")
+    path = tmp_path / "chat.yaml"
+    path.write_text(yaml.safe_dump(document))
+
+    words = error_of("--policy", str(path))
+
+    assert "spec.interval" in words
+    assert "did you mean stack?" in words
+
+
+def test_a_policy_without_prometheus_says_where_to_name_one(tmp_path: Path) -> None:
+    path = tmp_path / "chat.yaml"
+    path.write_text(yaml.safe_dump(policy_document("chat", "serving", "", prometheus={"timeout": "2s"})))
+
+    assert "set spec.prometheus.url or pass --prometheus" in error_of(str(path))
+
+
+def test_a_kubeconfig_that_was_named_must_exist(tmp_path: Path) -> None:
+    path = tmp_path / "chat.yaml"
+    path.write_text(yaml.safe_dump(policy_document("chat", "serving", "http://prom:9090")))
+
+    assert "no kubeconfig at" in error_of(str(path), "--kubeconfig", str(tmp_path / "nowhere"))

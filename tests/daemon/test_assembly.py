@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from autoscaler.config import ScalingPolicy, load_paths
+from autoscaler.core.policy import Role
+from autoscaler.core.signals import Scope
+from autoscaler.core.snapshot import PoolState
+from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, prometheus_connection
+from autoscaler.daemon.metrics_target import MetricsTarget
+from autoscaler.daemon.queries import service_queries
+from autoscaler.sources.readings import ReplicaCounts
+from autoscaler.targets.base import Outcome
+from autoscaler.targets.kubernetes.scale import ScaleTarget
+from tests.daemon.builders import HandClock, capturing
+from tests.e2e.stage import policy_document
+
+KUBECONFIG = {
+    "clusters": [{"name": "test", "cluster": {"server": "http://127.0.0.1:1"}}],
+    "users": [{"name": "test", "user": {"token": "secret"}}],
+    "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+    "current-context": "test",
+}
+
+
+def policy(folder: Path, **spec: Any) -> ScalingPolicy:
+    path = folder / "chat.yaml"
+    path.write_text(yaml.safe_dump(policy_document("chat", "serving", "http://prom:9090", **spec)))
+    (loaded,) = load_paths([path])
+    return loaded.policy
+
+
+def kubeconfig(folder: Path) -> str:
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(KUBECONFIG))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+
+def test_a_kubeconfig_gives_a_target_that_can_be_written(tmp_path: Path) -> None:
+    around = Surroundings(kubeconfig=kubeconfig(tmp_path))
+
+    source, target = connections(policy(tmp_path), around, HandClock(), capturing()[0], writes=True)
+    target.close()
+    source.close()
+
+    assert isinstance(target, ScaleTarget)
+
+
+def test_without_a_cluster_metrics_stand_in_for_reading_and_it_is_said(tmp_path: Path) -> None:
+    log, lines = capturing()
+
+    source, target = connections(policy(tmp_path), Surroundings(), HandClock(), log, writes=False)
+    target.close()
+    source.close()
+
+    assert isinstance(target, MetricsTarget)
+    assert [line["event"] for line in lines] == ["replica counts come from metrics"]
+
+
+@pytest.mark.parametrize(
+    ("around", "writes"),
+    [
+        (Surroundings(), True),
+        (Surroundings(kubeconfig="/nowhere"), False),
+        (Surroundings(context="production"), False),
+    ],
+    ids=["it must write", "a kubeconfig was named", "a context was named"],
+)
+def test_nothing_stands_in_for_a_cluster_that_is_needed(tmp_path: Path, around: Surroundings, *, writes: bool) -> None:
+    with pytest.raises(AssemblyError, match="chat: no kubeconfig"):
+        connections(policy(tmp_path), around, HandClock(), capturing()[0], writes=writes)
+
+
+def test_an_unknown_stack_names_those_that_exist(tmp_path: Path) -> None:
+    with pytest.raises(AssemblyError, match="vllm"):
+        connections(policy(tmp_path, stack="vlm"), Surroundings(), HandClock(), capturing()[0], writes=False)
+
+
+def test_the_command_line_names_another_server_and_keeps_the_credentials(tmp_path: Path) -> None:
+    server = {"url": "http://prom:9090", "bearerToken": "t", "headers": {"X-Scope-OrgID": "a"}, "timeout": "3s"}
+
+    connection = prometheus_connection(policy(tmp_path, prometheus=server), "http://other:9090")
+
+    assert connection.url == "http://other:9090"
+    assert (connection.bearer_token, connection.headers, connection.timeout_s) == ("t", {"X-Scope-OrgID": "a"}, 3.0)
+
+
+def test_files_and_basic_auth_reach_the_connection(tmp_path: Path) -> None:
+    server = {
+        "url": "https://prom:9090",
+        "basicAuth": {"username": "u", "passwordFile": "/run/password"},
+        "tls": {"caFile": "/run/ca", "certFile": "/run/cert", "keyFile": "/run/key", "serverName": "prom.internal"},
+    }
+
+    connection = prometheus_connection(policy(tmp_path, prometheus=server), None)
+
+    assert (connection.username, connection.password, connection.password_file) == ("u", None, Path("/run/password"))
+    assert (connection.ca_file, connection.cert_file, connection.key_file) == (
+        Path("/run/ca"),
+        Path("/run/cert"),
+        Path("/run/key"),
+    )
+    assert (connection.verify, connection.server_name) == (True, "prom.internal")
+
+
+def test_queries_carry_the_names_of_the_policy(tmp_path: Path) -> None:
+    queries = service_queries(policy(tmp_path, signals={"decode": {"waiting": "sum(my_queue)"}}))
+
+    by_name = {(query.scope, query.name): query.candidates[0].expressions[0].text for query in queries.signals}
+    assert by_name[Scope.PREFILL, "queue_depth"] == (
+        'sum(vllm:num_requests_waiting{service="chat",role="prefill",model_name="llama"})'
+    )
+    assert by_name[Scope.DECODE, "waiting"] == "sum(my_queue)"
+    asked_for = queries.replicas[Role.PREFILL].asked_for[0].expressions[0].text
+    assert 'deployment="chat-prefill"' in asked_for
+    assert 'namespace="serving"' in asked_for
+
+
+class Counts:
+    def read_replicas(self, now_s: float) -> ReplicaCounts:
+        assert now_s == HandClock().now_s()
+        return ReplicaCounts({Role.PREFILL: PoolState(2, 1)}, {Role.DECODE: "no series matches"})
+
+
+def test_replica_counts_from_metrics_are_read_and_never_written() -> None:
+    target = MetricsTarget(Counts(), HandClock())
+
+    reading = target.read()
+    written = target.write(Role.PREFILL, 3, basis=reading.basis[Role.PREFILL], dry_run=False)
+
+    assert reading.pools == {Role.PREFILL: PoolState(2, 1)}
+    assert reading.errors == {Role.DECODE: "no series matches"}
+    assert written.outcome is Outcome.REJECTED
+    assert "pass --kubeconfig" in written.message

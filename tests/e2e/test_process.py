@@ -1,0 +1,157 @@
+"""The real program: started, looked at, told to stop, killed, started again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoscaler.core.policy import Role
+from tests.e2e.conftest import MakeLive
+from tests.e2e.gate import Gate
+from tests.e2e.live import LiveService
+from tests.support.prometheus import wait_until
+
+TWO_PODS_IN_TEN_MINUTES = {"behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 600}]}}}
+
+
+class Program:
+    """`pd-autoscaler run` as a process of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._log = folder / "log"
+        command = [sys.executable, "-m", "autoscaler", "run", "--listen", "127.0.0.1:0", *arguments]
+        with self._log.open("ab") as log:
+            self._seen = self._log.stat().st_size
+            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """Log lines of one kind since this process began."""
+        text = self._log.read_bytes()[self._seen :].decode()
+        complete = text[: text.rfind("\n") + 1].splitlines()
+        return [line for line in map(json.loads, complete) if line["event"] == event]
+
+    def wait_for(self, event: str, times: int = 1) -> dict[str, Any]:
+        """The latest of so many lines."""
+        wait_until(lambda: len(self.lines(event)) >= times, f"{times} x {event!r} in {self._log}", timeout_s=20.0)
+        return self.lines(event)[-1]
+
+    def get(self, path: str) -> str:
+        """What its own endpoint answers."""
+        address = self.wait_for("started")["address"]
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=5.0) as response:
+            return str(response.read().decode())
+
+    def ticks(self) -> int:
+        """Ticks that finished."""
+        name = "pd_autoscaler_tick_duration_seconds_count"
+        counts = [line for line in self.get("/metrics").splitlines() if line.startswith(name)]
+        return int(float(counts[0].rpartition(" ")[2]))
+
+    def end(self, with_signal: signal.Signals) -> int:
+        """Send a signal and wait; the exit code."""
+        self.process.send_signal(with_signal)
+        return self.process.wait(timeout=10.0)
+
+
+Start = Callable[..., Program]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts the program; what still runs at the end is killed."""
+    started: list[Program] = []
+
+    def begin(*arguments: str) -> Program:
+        started.append(Program(tmp_path, *arguments))
+        return started[-1]
+
+    yield begin
+    for program in started:
+        program.process.kill()
+        program.process.wait()
+
+
+@pytest.fixture
+def live(make_live: MakeLive) -> LiveService:
+    return make_live()
+
+
+def arguments_for(live: LiveService, folder: Path, url: str, **policy: Any) -> list[str]:
+    policies = folder / "policies"
+    policies.mkdir(exist_ok=True)
+    live.write_policy(policies, url, interval="1s", **policy)
+    return ["--policy", str(policies), "--kubeconfig", str(live.cluster.kubeconfig(folder / "kubeconfig"))]
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT])
+def test_it_acts_answers_and_leaves_with_code_0_when_told_to(
+    live: LiveService, gate: Gate, start: Start, tmp_path: Path, with_signal: signal.Signals
+) -> None:
+    program = start(*arguments_for(live, tmp_path, gate.url, prefill=TWO_PODS_IN_TEN_MINUTES))
+
+    line = program.wait_for("scale")
+    assert (line["service"], line["outcome"]) == (live.name, "applied")
+    wait_until(lambda: live.replicas(Role.PREFILL) == 4, "prefill at 4")
+    wait_until(lambda: program.ticks() >= 2, "two ticks")
+    assert program.get("/healthz") == program.get("/readyz") == "ok\n"
+    assert f'pd_autoscaler_desired_replicas{{role="prefill",service="{live.name}"}} 4.0' in program.get("/metrics")
+
+    assert program.end(with_signal) == 0
+    assert program.lines("stopped") != []
+
+
+def test_a_kill_and_a_restart_make_no_second_step(live: LiveService, gate: Gate, start: Start, tmp_path: Path) -> None:
+    arguments = arguments_for(live, tmp_path, gate.url, prefill=TWO_PODS_IN_TEN_MINUTES)
+    arguments += ["--state-dir", str(tmp_path / "state")]
+    first = start(*arguments)
+    wait_until(lambda: live.replicas(Role.PREFILL) == 4, "prefill at 4")
+    assert first.end(signal.SIGKILL) == -signal.SIGKILL
+
+    second = start(*arguments)
+    wait_until(lambda: second.ticks() >= 3, "three ticks")
+
+    assert live.replicas(Role.PREFILL) == 4
+    assert [line for line in second.lines("scale") if line["role"] == "prefill"] == []
+
+
+def test_a_bad_edit_keeps_the_last_good_policy_and_a_good_one_takes_effect(
+    live: LiveService, gate: Gate, start: Start, tmp_path: Path
+) -> None:
+    arguments = arguments_for(live, tmp_path, gate.url, mode="recommend")
+    program = start(*arguments)
+    program.wait_for("scale")
+    policy = tmp_path / "policies" / f"{live.name}.yaml"
+
+    policy.write_text(policy.read_text().replace("stack: vllm", "stak: vllm"))
+    message = program.wait_for("trouble")["message"]
+    assert "stack" in message
+    assert "last good policies stay in force" in message
+    assert program.process.poll() is None
+
+    arguments_for(live, tmp_path, gate.url, mode="enforce")
+    program.wait_for("service changed")
+    wait_until(lambda: live.replicas(Role.PREFILL) > 2, "prefill above 2")
+    assert program.lines("recovered") != []
+
+
+def test_a_policy_that_cannot_be_used_at_the_start_is_code_2_and_nothing_is_written(
+    live: LiveService, make_live: MakeLive, gate: Gate, start: Start, tmp_path: Path
+) -> None:
+    arguments = arguments_for(live, tmp_path, gate.url)
+    make_live().write_policy(tmp_path / "policies", gate.url, stack="vlm")
+
+    program = start(*arguments)
+
+    assert program.process.wait(timeout=20.0) == 2
+    text = (tmp_path / "log").read_text()
+    assert "vlm" in text
+    assert "Traceback" not in text
+    assert live.cluster.api.log.writes() == []
