@@ -76,7 +76,6 @@ def _resets(samples: RangeVector) -> Vector:
 def _changes(samples: RangeVector) -> Vector:
     value, before = samples.values, _previous(samples)
     is_change = (value != before) & ~(np.isnan(value) & np.isnan(before))
-    is_change[samples.starts] = False
     return _reduced(np.add, samples, is_change.astype(float))
 
 

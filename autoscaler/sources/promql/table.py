@@ -88,7 +88,6 @@ class SampleTable:
 
     def release(self, row: int) -> None:
         """Give back an empty row."""
-        self._last_ms[row] = _BEFORE_ALL_MS
         self._free.append(row)
 
     def put(self, row: int, time_ms: int, value: float | None) -> None:

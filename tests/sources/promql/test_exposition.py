@@ -47,6 +47,15 @@ def test_a_later_page_of_the_same_series_reads_the_same() -> None:
     assert second[0].value == 13
 
 
+def test_a_parser_remembers_the_series_of_the_last_page_and_no_more() -> None:
+    parser = ExpositionParser()
+    labels = [parser.parse(page)[0].labels for page in ("m 1", "m 2", "n 3", "m 4")]
+
+    assert labels[1] is labels[0]
+    assert labels[3] is not labels[0]
+    assert labels[3] == labels[0]
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -74,7 +83,7 @@ def test_nan_is_a_value() -> None:
     "line",
     [
         *("m", "m one", "m 1 2 3", "m 1 soon", "{} 1", "1m 1", "m{a} 1", 'm{a="1" 1', 'm{a="1} 1', "m{a=1} 1"),
-        *('m{a="1",a="2"} 1', 'm{a="1"}', 'm{a="}" 1', "<html>", 'm{le="1"} 5 # {trace_id="a"} 0.7 1700000000.1'),
+        *('m{a="1",a="2"} 1', 'm{a="1"}', 'm{a="}" 1', "<html>", 'm{le="1"} 5 # {trace_id="a"} 0.7'),
     ],
 )
 def test_a_malformed_line_is_an_error_that_shows_it(line: str) -> None:

@@ -20,6 +20,7 @@ M = metric("m")
         pytest.param([100, 110, 120, 130], "increase(m[1m])", 45, 40.0, id="longer gaps by half an interval"),
         pytest.param([5, 15, 25, 35], "increase(m[34s])", 30, 34.0, id="a counter starts at zero or later"),
         pytest.param([2, 12, 22, 32], "increase(m[34s])", 30, 32.0, id="so its growth is not stretched below zero"),
+        pytest.param([-5, 5, 15], "increase(m[25s])", 20, 25.0, id="unless it was below zero all the same"),
         pytest.param([10, 30, 5, 25], "increase(m[30s])", 30, 45.0, id="a reset is not a negative rate"),
         pytest.param([10, 30, 5, 3], "increase(m[30s])", 30, 28.0, id="each reset counts"),
         pytest.param([7, 7, 7], "rate(m[20s])", 20, 0.0, id="a counter that rests"),

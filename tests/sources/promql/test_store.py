@@ -187,9 +187,29 @@ def test_a_store_does_not_grow_with_time() -> None:
     for number in range(1000):
         scrape(store, number, {QUEUE: number})
         sizes.append(store.nbytes)
+        assert value_at("count_over_time(queue[1m])", store, number) == min(number, 60) + 1
 
     assert sizes[200] == sizes[-1]
-    assert value_at("count_over_time(queue[1m])", store, 999) == 61
+
+
+def test_a_target_that_pauses_longer_than_the_retention_keeps_its_series_to_itself() -> None:
+    store = SampleStore(10)
+    scrape(store, 0, {QUEUE: 7})
+    for number in range(100):
+        scrape(store, 1 + number, {LOAD: number, metric("busy", number=str(number)): 1}, {"pod": "decode-1"})
+    scrape(store, 101, {QUEUE: 8})
+
+    assert by_label("pod", "queue", store, 101) == {"decode-0": 8}
+    assert value_at("sum_over_time(queue[10s])", store, 101) == 8
+    assert value_at("sum(busy)", store, 100.5) == 1
+
+
+def test_a_sample_from_a_clock_that_is_a_little_fast_is_kept() -> None:
+    store = SampleStore(600)
+    store.append(T0_S, POD, [ScrapedSample(QUEUE, 3, T0_S + 5)])
+
+    assert at("queue", store, 4) == []
+    assert value_at("queue", store, 5) == 3
 
 
 RETENTION_S = 30
