@@ -40,6 +40,6 @@ class CommandGroup(TyperGroup):
 def load(name: str) -> Any:
     """Import the module of a command and make a command of the function that bears its name."""
     function = getattr(import_module(f"autoscaler.cli.{name}"), name)
-    alone = typer.Typer(add_completion=False)
-    alone.command(name, help=COMMANDS[name])(function)
+    alone = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+    alone.command(name)(function)
     return typer.main.get_command(alone)

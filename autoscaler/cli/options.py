@@ -12,7 +12,7 @@ from autoscaler.cli.exits import CliError
 
 PolicyArguments = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[POLICY]...", help="Policy files, or folders of them.", show_default=False),
+    typer.Argument(metavar="POLICY", help="Policy files, or folders of them.", show_default=False),
 ]
 PolicyOptions = Annotated[
     list[Path] | None,

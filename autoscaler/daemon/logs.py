@@ -56,6 +56,7 @@ def configure(log_format: LogFormat, level: LogLevel, stream: TextIO) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         without_secrets,
+        _what_matters_first,
     ]
     structlog.configure(
         processors=[*shared, renderer],
@@ -80,6 +81,10 @@ def get(**bound: object) -> Log:
 def without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Blank out credentials in URLs and headers, wherever in the line they stand."""
     return {name: _blanked(value) for name, value in event.items()}
+
+
+def _what_matters_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {name: event[name] for name in ("timestamp", "level", "event") if name in event} | event
 
 
 def _blanked(value: Any) -> Any:

@@ -14,7 +14,7 @@ from autoscaler.daemon.logs import Log
 from autoscaler.daemon.state_store import StateStore, StateStoreError
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.daemon.troubles import TroubleLog
-from autoscaler.report.words import binding_stage
+from autoscaler.report.words import story_text
 from autoscaler.sources.base import Source
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
 
@@ -125,7 +125,7 @@ def _in_words(decided: RoleDecision, written: WriteResult | None) -> dict[str, o
         "desired": decided.desired,
         "uncapped": decided.uncapped,
         "reason": decided.reason.value,
-        "detail": binding_stage(decided).detail,
+        "detail": story_text(decided),
     }
     return words if written is None else {**words, "outcome": written.outcome.value, "message": written.message}
 

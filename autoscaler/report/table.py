@@ -14,7 +14,7 @@ from autoscaler.core.attribution import Bottleneck
 from autoscaler.core.decision import Decision, RoleDecision
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.core.signals import Scope, Signal, Signals
-from autoscaler.report.words import quantity, reason_text, signal_text
+from autoscaler.report.words import quantity, signal_text, story_text
 
 _PLAIN_WIDTH = 200  # no terminal to measure: wide enough that lines stay whole for grep
 
@@ -54,7 +54,7 @@ def decision_table(decisions: Iterable[Decision], objectives: Mapping[str, Objec
     for decision in decisions:
         for role, decided in decision.roles.items():
             signals = key_signals(role, decision.signals)
-            table.add_row(decision.service, role.value, _replicas(decided), reason_text(decided), signals)
+            table.add_row(decision.service, role.value, _replicas(decided), story_text(decided), signals)
         for role, reason in decision.undecided.items():
             table.add_row(decision.service, role.value, "?", reason, key_signals(role, decision.signals))
         if decision.service in objectives:

@@ -34,6 +34,15 @@ def binding_stage(decided: RoleDecision) -> Stage:
 
 def reason_text(decided: RoleDecision) -> str:
     """The binding reason, with the numbers behind it where the stage gave them."""
-    words = decided.reason.value.replace("_", " ")
-    detail = binding_stage(decided).detail
-    return f"{words}: {detail}" if detail else words
+    return _stage_text(binding_stage(decided))
+
+
+def story_text(decided: RoleDecision) -> str:
+    """What was proposed and why, and the guard that had the last word where one did."""
+    proposal, binding = decided.stages[0], binding_stage(decided)
+    return _stage_text(proposal) if binding is proposal else f"{_stage_text(proposal)}; {_stage_text(binding)}"
+
+
+def _stage_text(stage: Stage) -> str:
+    words = stage.reason.value.replace("_", " ")
+    return f"{words}: {stage.detail}" if stage.detail else words

@@ -241,7 +241,7 @@ def test_a_change_is_logged_once_with_number_reason_and_outcome() -> None:
     (line,) = [line for line in bench.lines if line["event"] == "scale"]
     assert line["role"] == "prefill"
     assert (line["current"], line["desired"], line["reason"], line["outcome"]) == (2, 3, "at_min", "applied")
-    assert line["detail"] == "the policy wants at least 3"
+    assert str(line["detail"]).endswith("at min: the policy wants at least 3")
 
 
 def test_a_recommendation_that_stays_the_same_is_logged_once() -> None:

@@ -44,8 +44,8 @@ def test_a_number_that_no_guard_changed_is_shown_once() -> None:
     assert "3/3 -> 3 (uncapped" not in plain(decision())
 
 
-def test_the_reason_is_that_of_the_binding_stage_in_words() -> None:
-    assert "at max: the policy allows at most 5" in plain(decision())
+def test_a_row_says_why_from_the_proposal_to_the_binding_guard() -> None:
+    assert "40 waiting must drain in 0.4 s; at max: the policy allows at most 5" in plain(decision())
 
 
 def test_signals_carry_units_and_an_absent_one_says_so() -> None:
