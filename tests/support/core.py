@@ -353,7 +353,7 @@ class Story:
         assert not self._decided, f"the tick at {self.time_s} s is over: wait first"
 
     def _ready(self, role: Role) -> int:
-        return self.pods[role].state(self.now, self.now).ready
+        return self.pods[role].state(self.now, self.now).ready if role in self.pods else 0
 
     def _decide(self) -> None:
         if self._decided:

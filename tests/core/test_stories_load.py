@@ -1,0 +1,371 @@
+"""Load that rises, falls, jitters or stays: how far and when a service follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from autoscaler.core.decision import Reason
+from autoscaler.core.policy import Behavior, Role, RolePolicy, ServicePolicy
+from tests.core.fluid import Fluid, Load
+from tests.support.core import (
+    ENGINE,
+    ROLE_POLICY,
+    Story,
+    direction,
+    percent,
+    pods,
+    service_policy,
+    story,
+    without_prior,
+)
+
+BOTH = (Role.PREFILL, Role.DECODE)
+SETTLED_S = 1800.0
+WITH_PRIOR = service_policy()
+BY_RULES = service_policy(without_prior(), without_prior())
+
+either_way = pytest.mark.parametrize("policy", [WITH_PRIOR, BY_RULES], ids=["with a prior", "by rules"])
+
+
+def both(role: RolePolicy) -> ServicePolicy:
+    return service_policy(role, role)
+
+
+def changes(counts: Sequence[int]) -> int:
+    return sum(before != after for before, after in pairwise(counts))
+
+
+def reversals(counts: Sequence[int]) -> int:
+    """How often growth was followed by shrink or the other way round."""
+    moves = [after > before for before, after in pairwise(counts) if after != before]
+    return sum(one is not other for one, other in pairwise(moves))
+
+
+def prefill_work(load: Load) -> float:
+    """Replicas that a load keeps busy."""
+    return load.requests_per_s * ENGINE.prefill.request_ms(load.prompt_tokens) / 1e3
+
+
+def settled(load: Load, policy: ServicePolicy = WITH_PRIOR) -> tuple[Fluid, Story]:
+    """A service that has carried a load for half an hour."""
+    fluid = Fluid(load)
+    return fluid, story(6, 3, policy=policy, service=fluid).at(SETTLED_S)
+
+
+@either_way
+@pytest.mark.parametrize("requests_per_s", [4.0, 20.0, 45.0])
+def test_constant_load_makes_no_action_once_settled(policy: ServicePolicy, requests_per_s: float) -> None:
+    """But for one step down, when the forecast has seen how calm the load is."""
+    _, tale = settled(Load(requests_per_s), policy)
+
+    tale.wait(3600)
+
+    for role in BOTH:
+        counts = tale.counts(role, SETTLED_S)
+        assert changes(counts) <= 1, counts
+        assert counts[-1] in {counts[0], counts[0] - 1}
+
+
+@either_way
+@pytest.mark.parametrize("seed", range(2))
+def test_noise_on_constant_load_makes_no_flapping(policy: ServicePolicy, seed: int) -> None:
+    """Dynamo makes 164 pairs of up and down in half an hour of constant load."""
+    fluid = Fluid(Load(20.0), noise_ratio=0.05, seed=seed)
+
+    tale = story(6, 3, policy=policy, service=fluid).at(SETTLED_S + 3600)
+
+    assert all(reversals(tale.counts(role, SETTLED_S)) <= 4 for role in BOTH)
+
+
+@either_way
+@pytest.mark.parametrize("requests_per_s", [4.0, 20.0, 45.0])
+def test_a_settled_service_serves_its_load_without_waste(policy: ServicePolicy, requests_per_s: float) -> None:
+    load = Load(requests_per_s)
+    fluid, tale = settled(load, policy)
+
+    work = prefill_work(load)
+    assert work < tale.current(Role.PREFILL) <= 2.0 * work + 1.0
+    assert tale.current(Role.DECODE) <= max(work, 1.0)
+    assert fluid.readings()["service.ttft_attainment_ratio"] > 0.95
+    assert fluid.readings()["service.tpot_attainment_ratio"] > 0.95
+
+
+@either_way
+def test_load_that_doubles_doubles_the_pools(policy: ServicePolicy) -> None:
+    fluid, tale = settled(Load(30.0), policy)
+    before = {role: tale.current(role) for role in BOTH}
+
+    fluid.load = fluid.load.times(2.0)
+    tale.wait(1800)
+
+    for role in BOTH:
+        assert tale.current(role) > before[role], tale.explain()
+    assert tale.current(Role.PREFILL) > prefill_work(fluid.load)
+    assert fluid.readings()["service.ttft_attainment_ratio"] > 0.95
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="whose cost was lowest speaks, and weekly falls silent at each quarter of an hour: 4, 15, 4, 15 replicas",
+)
+def test_a_step_of_load_is_followed_by_no_flapping() -> None:
+    fluid = Fluid(Load(30.0))
+    slow = both(replace(ROLE_POLICY, startup_time_s=240.0))
+    tale = story(6, 3, policy=slow, service=fluid, startup_s=240.0).at(SETTLED_S)
+
+    fluid.load = fluid.load.times(2.0)
+    tale.wait(2 * 3600)
+
+    later = {role: tale.counts(role, SETTLED_S + 3600) for role in BOTH}
+    assert {role: reversals(counts) <= 1 for role, counts in later.items()} == dict.fromkeys(BOTH, True), later
+
+
+SERVED = "a backlog's sample divides by arrivals, not by what was served: a starved pool looks fast"
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        pytest.param(WITH_PRIOR, id="with a prior", marks=pytest.mark.xfail(strict=True, reason=SERVED)),
+        pytest.param(BY_RULES, id="by rules"),
+    ],
+)
+def test_a_starved_pool_does_not_ask_for_less_the_longer_it_starves(policy: ServicePolicy) -> None:
+    """Nobody obeys, the queue grows: the ask may only grow with it."""
+    tale = story(2, 4, policy=policy, service=Fluid(Load(40.0)), obeyed=False).at(1800)
+    asked = [decided.roles[Role.PREFILL].uncapped for decided in tale.decisions]
+
+    assert min(asked) >= prefill_work(Load(40.0))
+    assert all(later >= earlier - 1 for earlier, later in pairwise(asked))
+
+
+@pytest.mark.xfail(strict=True, reason=SERVED)
+def test_a_starved_pool_does_not_teach_that_its_engine_is_fast() -> None:
+    tale = story(2, 4, service=Fluid(Load(40.0)), obeyed=False).at(1800)
+
+    fit = tale.state.roles[Role.PREFILL].fit
+    assert fit is not None
+    assert min(fit.factors) > 0.8
+
+
+@either_way
+def test_load_that_doubles_on_a_saturated_pool_doubles_the_ask(policy: ServicePolicy) -> None:
+    """Served work saturates exactly when a pool starves; offered work does not."""
+    fluid = Fluid(Load(20.0))
+    tale = story(2, 4, policy=policy, service=fluid, obeyed=False).at(300)
+    before = tale.decision.roles[Role.PREFILL].uncapped
+
+    fluid.load = fluid.load.times(2.0)
+    tale.wait(300)
+
+    assert tale.decision.roles[Role.PREFILL].uncapped >= 1.8 * before
+
+
+HAND_OVER = "decode sizes for the whole prefill queue at once, however slowly prefill can hand it over"
+
+
+@pytest.mark.xfail(strict=True, reason=HAND_OVER)
+def test_a_queue_before_prefill_is_not_yet_decodes_to_serve() -> None:
+    """Two prefill replicas hand over 16 requests/s, whatever waits before them."""
+    tale = story(2, 2, service=Fluid(Load(40.0)), obeyed=False).at(900)
+
+    assert tale.desired(Role.DECODE) <= 4, tale.explain()
+
+
+@pytest.mark.xfail(strict=True, reason=HAND_OVER)
+def test_a_step_of_load_does_not_overshoot() -> None:
+    fluid = Fluid(Load(12.0))
+    role = replace(ROLE_POLICY, startup_time_s=240.0)
+    tale = story(3, 2, policy=both(role), service=fluid, startup_s=240.0).at(900)
+
+    fluid.load = fluid.load.times(3.0)
+    tale.wait(1800)
+
+    work = prefill_work(fluid.load)
+    assert max(tale.counts(Role.PREFILL)) <= 2.5 * work
+    assert max(tale.counts(Role.DECODE)) <= 2.0 * work, tale.counts(Role.DECODE)
+
+
+@either_way
+def test_a_burst_into_the_queue_grows_prefill_at_the_next_tick(policy: ServicePolicy) -> None:
+    """Dynamo #10528: service time says nothing, the queue says everything."""
+    _, tale = settled(Load(8.0), policy)
+    before = tale.current(Role.PREFILL)
+
+    tale.wait(15).prefill_queue(2000.0)
+
+    assert tale.desired(Role.PREFILL) > before
+    assert tale.decision.roles[Role.PREFILL].stages[0].reason is Reason.PREFILL_BACKLOG
+
+
+@either_way
+def test_a_jitter_of_the_queue_grows_nothing(policy: ServicePolicy) -> None:
+    _, tale = settled(Load(20.0), policy)
+    before = tale.current(Role.PREFILL)
+
+    tale.wait(15).prefill_queue(2.0)
+
+    assert tale.desired(Role.PREFILL) == before
+
+
+@either_way
+def test_an_empty_queue_at_busy_replicas_is_no_reason_to_shrink(policy: ServicePolicy) -> None:
+    """Dynamo removes one when nothing waits, at 89 % busy, and adds it again at the next tick."""
+    load = Load(1.78 / prefill_work(Load(1.0)))
+    tale = story(2, 2, policy=policy, service=Fluid(load)).at(1800)
+
+    assert min(tale.counts(Role.PREFILL)) >= 2
+
+
+@either_way
+def test_replicas_on_their_way_are_not_ordered_twice(policy: ServicePolicy) -> None:
+    """Dynamo #9774, #8422: while pods start, signals stay bad; the same need must not stack up."""
+    role = replace(ROLE_POLICY, startup_time_s=600.0)
+    roles = {name: replace(policy.roles[name], startup_time_s=600.0) for name in policy.roles}
+    slow = replace(policy, roles=roles)
+    load = Load(6.0 / prefill_work(Load(1.0)))
+    tale = story(4, 4, policy=slow, service=Fluid(load), startup_s=role.startup_time_s).at(60)
+    ordered = tale.current(Role.PREFILL)
+
+    tale.at(585)
+
+    assert tale.current(Role.PREFILL) <= 1.5 * ordered, tale.explain()
+
+
+@either_way
+def test_growth_goes_on_while_earlier_replicas_start(policy: ServicePolicy) -> None:
+    """Dynamo #8583: waiting for full readiness is a deadlock."""
+    fluid = Fluid(Load(20.0))
+    tale = story(2, 2, policy=policy, service=fluid, startup_s=600.0).at(120)
+    starting = tale.current(Role.PREFILL)
+
+    fluid.load = fluid.load.times(3.0)
+    tale.at(420)
+
+    assert starting > 2
+    assert tale.current(Role.PREFILL) > starting
+
+
+@either_way
+def test_load_that_halves_shrinks_after_the_window_and_not_before(policy: ServicePolicy) -> None:
+    fluid, tale = settled(Load(40.0), policy)
+    before = {role: tale.current(role) for role in BOTH}
+
+    fluid.load = fluid.load.times(0.25)
+    tale.wait(105)
+    assert tale.current(Role.PREFILL) == before[Role.PREFILL]
+
+    tale.wait(900)
+    assert all(tale.current(role) < before[role] for role in BOTH), tale.explain()
+
+
+@pytest.mark.parametrize("interval_s", [5.0, 15.0, 40.0])
+def test_a_window_is_as_long_however_often_is_looked(interval_s: float) -> None:
+    """Delays count seconds, not ticks."""
+    role = without_prior(replace(ROLE_POLICY, behavior=Behavior(direction(0.0), direction(120.0))))
+    tale = story(6, 6, policy=replace(both(role), interval_s=interval_s), service=Fluid(Load(4.0)))
+
+    assert tale.at(119).current(Role.DECODE) == 6
+    assert tale.at(120 + interval_s).desired(Role.DECODE) < 6
+
+
+@either_way
+def test_a_window_lets_go_while_the_load_keeps_jittering_below_it(policy: ServicePolicy) -> None:
+    """A window that each little peak starts anew never ends (AIBrix #1159, Ray #26455)."""
+    fluid = Fluid(Load(40.0))
+    tale = story(8, 4, policy=policy, service=fluid).at(900)
+    before = tale.current(Role.PREFILL)
+
+    for index in range(120):
+        fluid.load = Load(10.0 if index % 2 else 8.0)
+        tale.wait(15)
+
+    assert tale.current(Role.PREFILL) <= before / 2
+
+
+@either_way
+def test_a_short_dip_shrinks_nothing(policy: ServicePolicy) -> None:
+    patient = Behavior(direction(0.0), direction(300.0))
+    roles = {name: replace(policy.roles[name], behavior=patient) for name in policy.roles}
+    fluid, tale = settled(Load(40.0), replace(policy, roles=roles))
+    before = tale.current(Role.PREFILL)
+
+    fluid.load = fluid.load.times(0.1)
+    tale.wait(60)
+    fluid.load = fluid.load.times(10.0)
+    tale.wait(600)
+
+    assert min(tale.counts(Role.PREFILL, SETTLED_S)) >= before - 1, "one step down may have been due"
+
+
+@either_way
+def test_a_rate_limits_growth_over_time(policy: ServicePolicy) -> None:
+    one_a_minute = Behavior(direction(0.0, pods(1, 60.0)), direction(120.0))
+    roles = {name: replace(policy.roles[name], behavior=one_a_minute) for name in policy.roles}
+
+    counts = story(2, 4, policy=replace(policy, roles=roles), service=Fluid(Load(60.0))).at(600).counts(Role.PREFILL)
+
+    assert counts[-1] >= 8
+    assert all(counts[index + 4] - counts[index] <= 1 for index in range(len(counts) - 4))
+
+
+@either_way
+def test_a_rate_limits_shrink_over_time(policy: ServicePolicy) -> None:
+    half_in_two_minutes = Behavior(direction(0.0), direction(0.0, percent(50, 120.0)))
+    roles = {name: replace(policy.roles[name], behavior=half_in_two_minutes) for name in policy.roles}
+
+    counts = story(16, 4, policy=replace(policy, roles=roles), service=Fluid(Load(1.0))).at(900).counts(Role.PREFILL)
+
+    assert counts[-1] == 1
+    assert all(counts[index + 8] >= counts[index] // 2 for index in range(len(counts) - 8))
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a change is dated one tick late, when it is seen, so that periods last a tick longer"
+)
+def test_a_change_counts_from_when_it_was_made() -> None:
+    """HPA's default, 100 % in 15 s, doubles at every look that is 15 s after the last."""
+    doubling = Behavior(direction(0.0, percent(100, 15.0)), direction(120.0))
+    tale = story(1, 4, policy=both(replace(ROLE_POLICY, behavior=doubling)), service=Fluid(Load(100.0))).at(60)
+
+    assert tale.counts(Role.PREFILL) == [2, 4, 8, 16]
+
+
+@either_way
+def test_someone_elses_change_is_taken_as_it_is_and_counts_for_the_rates(policy: ServicePolicy) -> None:
+    limited = Behavior(direction(0.0, pods(4, 120.0)), direction(120.0))
+    roles = {name: replace(policy.roles[name], behavior=limited) for name in policy.roles}
+    tale = story(2, 4, policy=replace(policy, roles=roles), service=Fluid(Load(60.0)), obeyed=False).at(150)
+
+    tale.resized_by_hand(Role.PREFILL, 5)
+
+    assert tale.decision.roles[Role.PREFILL].current == 5
+    assert tale.desired(Role.PREFILL) == 6, "three of the four pods of this period came by hand"
+
+
+def test_a_growth_that_is_foreseen_is_ordered_a_startup_time_ahead() -> None:
+    """A ramp: the ask leads the load by about one startup time."""
+    fluid = Fluid(Load(10.0))
+    slow = both(replace(ROLE_POLICY, startup_time_s=300.0))
+    tale = story(3, 2, policy=slow, service=fluid, startup_s=300.0).at(900)
+
+    short_ticks = 0
+    for _ in range(120):
+        fluid.load = Load(fluid.load.requests_per_s + 0.25)
+        tale.wait(15)
+        short_ticks += tale.decision.roles[Role.PREFILL].ready < prefill_work(fluid.load)
+
+    assert short_ticks <= 24, "prefill was short for more than a fifth of the ramp"
+    assert tale.decision.roles[Role.PREFILL].stages[0].reason in {Reason.PREFILL_FORECAST, Reason.PREFILL_BACKLOG}
+
+
+def test_a_startup_time_that_was_measured_replaces_the_configured_one() -> None:
+    tale = story(2, 2, service=Fluid(Load(30.0)), startup_s=200.0).at(600)
+
+    evidence = tale.decision.roles[Role.PREFILL].evidence
+    assert evidence is not None
+    assert evidence.startup_time_s == 200.0
