@@ -110,6 +110,7 @@ def sum_share_within(first: Buckets, second: Buckets, target_s: float) -> Share:
     area += _half_square(target_s - b - d) - _half_square(target_s - a - d)
     box = (b - a) * (d - c)
     inside = np.clip(area / np.where(finite, box, 1.0), 0.0, 1.0)
+    inside = np.where(high <= target_s, 1.0, inside)  # exact where the formula would lose digits
     least = float(weights[high <= target_s].sum())
     most = float(weights[low < target_s].sum())
     ratio = float((weights * inside)[finite].sum())

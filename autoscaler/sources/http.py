@@ -105,19 +105,30 @@ class BoundedSession(requests.Session):
         return response
 
     def _read(self, response: requests.Response, deadline_s: float) -> bytes:
-        body = bytearray()
         try:
-            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-                body += chunk
-                if self._clock() > deadline_s:
-                    raise requests.ReadTimeout("the answer did not end in time")
-                if len(body) > _MOST_BYTES:
-                    raise TooLargeError(f"the answer is larger than {_MOST_BYTES >> 20} MiB; aggregate the series")
+            return read_body(response.raw, _MOST_BYTES, deadline_s, self._clock)
         except urllib3.exceptions.TimeoutError as error:
             raise requests.ReadTimeout(error) from error
         except urllib3.exceptions.HTTPError as error:
             raise requests.ConnectionError(error) from error
-        return bytes(body)
+
+
+def read_body(raw: urllib3.BaseHTTPResponse, most_bytes: int, deadline_s: float, clock: Callable[[], float]) -> bytes:
+    """Read a body to its end, within a time and a size.
+
+    Raises:
+        TooLargeError: It is longer than `most_bytes`.
+        urllib3.exceptions.HTTPError: It broke off, or did not end by `deadline_s` of the clock.
+    """
+    body = bytearray()
+    while chunk := raw.read1(_CHUNK_BYTES, decode_content=True):
+        body += chunk
+        if clock() > deadline_s:
+            raise urllib3.exceptions.TimeoutError("the answer did not end in time")
+        if len(body) > most_bytes:
+            raise TooLargeError(f"the answer is larger than {most_bytes >> 20} MiB")
+    raw.drain_conn()  # nothing is left, but only now does the connection go back to its pool
+    return bytes(body)
 
 
 class NamedAdapter(HTTPAdapter):

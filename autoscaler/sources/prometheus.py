@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from autoscaler.core.signals import Signals
 from autoscaler.sources.answers import Answer
 from autoscaler.sources.backoff import Backoff
 from autoscaler.sources.batches import divide, pack, union
 from autoscaler.sources.http import Connection
-from autoscaler.sources.query_client import FailureKind, QueryClient, QueryError, concerns_expression
+from autoscaler.sources.query_client import Failure, FailureKind, QueryClient, concerns_expression
 from autoscaler.sources.readings import (
     ReplicaCounts,
     read_replicas,
@@ -88,11 +88,11 @@ class PrometheusSource:
             self._backoff.succeeded()
         else:
             self._backoff.failed(self._clock())
-            self._outage = str(questions.latest_error)
+            self._outage = questions.latest_failure.message if questions.latest_failure is not None else ""
         self.last_read = ReadStats(questions.requests, dict(questions.errors), self._clock() - started_s)
         return answers
 
-    def _ask_all(self, questions: _Questions, expressions: Iterable[str]) -> dict[str, Answer]:
+    def _ask_all(self, questions: _Questions, expressions: Sequence[str]) -> dict[str, Answer]:
         alone = [expression for expression in expressions if expression in self._alone]
         together = [expression for expression in expressions if expression not in self._alone]
         answers: dict[str, Answer] = {}
@@ -106,9 +106,9 @@ class PrometheusSource:
         if len(group) == 1:
             return {group[0]: self._ask_alone(questions, group[0])}
         found = questions.ask(union(group))
-        if isinstance(found, QueryError):
+        if isinstance(found, Failure):
             if found.kind is not FailureKind.EXPRESSION:
-                return {expression: Answer(error=str(found)) for expression in group}
+                return {expression: Answer(error=found.message) for expression in group}
         elif not concerns_expression(found.warning):
             return {
                 expression: Answer(elements, warning=found.warning)
@@ -123,10 +123,10 @@ class PrometheusSource:
     def _ask_alone(self, questions: _Questions, expression: str) -> Answer:
         """Ask for one expression; one that is at fault itself stays out of groups until it is well again."""
         found = questions.ask(expression)
-        if isinstance(found, QueryError):
+        if isinstance(found, Failure):
             if found.kind is FailureKind.EXPRESSION:
                 self._alone.add(expression)
-            return Answer(error=str(found))
+            return Answer(error=found.message)
         if concerns_expression(found.warning):
             self._alone.add(expression)
         else:
@@ -141,37 +141,41 @@ class _Questions:
         self.requests = 0
         self.errors: Counter[FailureKind] = Counter()
         self.reached = False
-        self.latest_error: QueryError | None = None
+        self.latest_failure: Failure | None = None
         self._client = client
         self._clock = clock
         self._now_s = now_s
         self._deadline_s = deadline_s
         self._answered = False
-        self._hopeless: QueryError | None = None
+        self._hopeless: Failure | None = None
 
-    def ask(self, expression: str) -> Answer | QueryError:
+    def ask(self, expression: str) -> Answer | Failure:
         """Ask one question, if there is a point in it."""
         if self._hopeless is not None:
             return self._hopeless
         left_s = self._deadline_s - self._clock()
         if left_s <= 0:
             message = f"earlier queries used up the time of this tick{self._because()}"
-            return QueryError(FailureKind.TIMEOUT, message, hopeless=True)
+            return Failure(FailureKind.TIMEOUT, message, hopeless=True)
         self.requests += 1
-        try:
-            answer = self._client.ask(expression, self._now_s, left_s)
-        except QueryError as error:
-            self.errors[error.kind] += 1
-            self.latest_error = error
-            if error.hopeless or (not self._answered and self.errors[FailureKind.EXPRESSION] > _MOST_REFUSALS):
-                self._hopeless = error
-            # A server that refuses one query is up; one that refuses every query is of no use.
-            self.reached = self._answered or (error.kind is FailureKind.EXPRESSION and self._hopeless is None)
-            return error
+        found = self._client.ask(expression, self._now_s, left_s)
+        if isinstance(found, Failure):
+            self._note(found)
+            return found
         self.reached = self._answered = True
-        if answer.warning:
+        if found.warning:
             self.errors[FailureKind.WARNING] += 1
-        return answer
+        return found
+
+    def _note(self, failure: Failure) -> None:
+        self.errors[failure.kind] += 1
+        self.latest_failure = failure
+        if failure.hopeless:
+            self._hopeless = failure
+        elif not self._answered and self.errors[FailureKind.EXPRESSION] > _MOST_REFUSALS:
+            self._hopeless = replace(failure, kind=FailureKind.SERVER, hopeless=True)
+        # A server that refuses one query is up; one that refuses every query is of no use.
+        self.reached = self._answered or (failure.kind is FailureKind.EXPRESSION and self._hopeless is None)
 
     def _because(self) -> str:
-        return f"; the last failure was: {self.latest_error}" if self.latest_error is not None else ""
+        return f"; the last failure was: {self.latest_failure.message}" if self.latest_failure is not None else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
@@ -41,18 +42,19 @@ class FailureKind(StrEnum):
     WARNING = "warning"
 
 
-class QueryError(Exception):
+@dataclass(frozen=True, slots=True)
+class Failure:
     """No answer.
 
     Attributes:
         kind: What went wrong.
+        message: What failed, why, and what to do about it.
         hopeless: Whether other questions at this moment would fail in the same way.
     """
 
-    def __init__(self, kind: FailureKind, message: str, *, hopeless: bool) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.hopeless = hopeless
+    kind: FailureKind
+    message: str
+    hopeless: bool
 
 
 class QueryClient:
@@ -70,73 +72,70 @@ class QueryClient:
         self._client = PrometheusConnect(self._url, session=self._session, retry=adapter.max_retries, method="POST")
         self._session.mount(self._url, adapter)
 
-    def ask(self, expression: str, now_s: float, timeout_s: float) -> Answer:
+    def ask(self, expression: str, now_s: float, timeout_s: float) -> Answer | Failure:
         """Evaluate an expression that gives an instant vector.
 
         Args:
             expression: PromQL.
             now_s: Unix time of the evaluation.
             timeout_s: Longest wait.
-
-        Raises:
-            QueryError: With what failed and what to do about it.
         """
         params = {"time": f"{now_s:.3f}", "timeout": f"{max(timeout_s, 0.001):.3f}"}
         try:
             result = self._client.custom_query(expression, params=params, timeout=timeout_s)
             elements = tuple(Element(item["metric"], float(item["value"][1])) for item in result)
         except PrometheusApiClientException:
-            raise self._refused() from None
+            return self._refused()
         except requests.JSONDecodeError:
-            raise self._malformed("no JSON") from None
+            return self._malformed("no JSON")
         except (requests.RequestException, OSError, urllib3.exceptions.HTTPError) as error:
-            raise self._unreachable(error, timeout_s) from error
+            return self._unreachable(error, timeout_s)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-            raise self._malformed("JSON of an unknown form") from None
+            return self._malformed("JSON of an unknown form")
         return Answer(elements, warning=self._warning())
 
     def close(self) -> None:
         """Let go of connections."""
         self._client.close()
 
-    def _unreachable(self, error: Exception, timeout_s: float) -> QueryError:
+    def _unreachable(self, error: Exception, timeout_s: float) -> Failure:
         where = f"Prometheus at {self._url}"
         if isinstance(error, CredentialsError):
-            return QueryError(FailureKind.CREDENTIALS, str(error), hopeless=True)
+            return Failure(FailureKind.CREDENTIALS, str(error), hopeless=True)
         if isinstance(error, TooLargeError):
-            return QueryError(FailureKind.EXPRESSION, f"{where}: {error}", hopeless=False)
+            return Failure(FailureKind.EXPRESSION, f"{where}: {error}; aggregate the series", hopeless=False)
         if isinstance(error, requests.ConnectTimeout):
             message = (
                 f"{where} took no connection within {timeout_s:.3g} s: is the address right, is a firewall between?"
             )
-            return QueryError(FailureKind.TIMEOUT, message, hopeless=True)
+            return Failure(FailureKind.TIMEOUT, message, hopeless=True)
         if isinstance(error, requests.Timeout):
             message = f"{where} gave no answer within {timeout_s:.3g} s: is it overloaded, or is a window too long?"
-            return QueryError(FailureKind.TIMEOUT, message, hopeless=False)
+            return Failure(FailureKind.TIMEOUT, message, hopeless=False)
         if isinstance(error, requests.exceptions.SSLError):
             message = f"{where} has no certificate that we trust: {_cause(error)}; set caFile or serverName under tls"
-            return QueryError(FailureKind.CONNECTION, message, hopeless=True)
+            return Failure(FailureKind.CONNECTION, message, hopeless=True)
         message = f"{where} cannot be reached: {_cause(error)}; check the address and that the server runs"
-        return QueryError(FailureKind.CONNECTION, message, hopeless=True)
+        return Failure(FailureKind.CONNECTION, message, hopeless=True)
 
-    def _refused(self) -> QueryError:
+    def _refused(self) -> Failure:
         response = self._session.last
         status = response.status_code if response is not None else 0
         said = self._said()
         where = f"Prometheus at {self._url}"
         if status in _EXPRESSION_STATUS:
-            return QueryError(FailureKind.EXPRESSION, f"{where} refused the query ({status}): {said}", hopeless=False)
+            return Failure(FailureKind.EXPRESSION, f"{where} refused the query ({status}): {said}", hopeless=False)
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             message = f"{where} refused our credentials ({status}): {said}; check the token, user or tenant header"
-            return QueryError(FailureKind.CREDENTIALS, message, hopeless=True)
+            return Failure(FailureKind.CREDENTIALS, message, hopeless=True)
         if status == HTTPStatus.NOT_FOUND:
             message = f"{self._url}/api/v1/query does not exist (404): {said}; is a path prefix missing in the address?"
-            return QueryError(FailureKind.SERVER, message, hopeless=True)
+            return Failure(FailureKind.SERVER, message, hopeless=True)
         if response is not None and response.is_redirect:
             message = f"{where} redirects to {response.headers['Location']} ({status}); write that address, or log in"
-            return QueryError(FailureKind.SERVER, message, hopeless=True)
+            return Failure(FailureKind.SERVER, message, hopeless=True)
         message = f"{where} failed ({status}): {said}; look into its log"
-        return QueryError(FailureKind.SERVER, message, hopeless=status == HTTPStatus.TOO_MANY_REQUESTS)
+        return Failure(FailureKind.SERVER, message, hopeless=status == HTTPStatus.TOO_MANY_REQUESTS)
 
     def _said(self) -> str:
         """The server's own words: the error of Prometheus' JSON, else the start of the body."""
@@ -148,9 +147,9 @@ class QueryClient:
         except (ValueError, KeyError, TypeError):
             return " ".join(response.text.split())[:_LONGEST_QUOTE] or "no body"
 
-    def _malformed(self, what: str) -> QueryError:
+    def _malformed(self, what: str) -> Failure:
         message = f"{self._url}/api/v1/query answered with {what}: {self._said()}; is it a Prometheus API?"
-        return QueryError(FailureKind.MALFORMED, message, hopeless=True)
+        return Failure(FailureKind.MALFORMED, message, hopeless=True)
 
     def _warning(self) -> str:
         """Warnings of the answer, which the client leaves out; remarks on style do not count."""

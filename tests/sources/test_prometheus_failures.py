@@ -112,6 +112,14 @@ def test_a_healthy_server_gives_values() -> None:
     assert source.last_read.errors == {}
 
 
+def test_a_connection_is_used_again_by_the_next_tick() -> None:
+    with running_loopback(healthy) as server, reading(server) as source:
+        source.read(NOW_S)
+        source.read(NOW_S + 15.0)
+
+    assert len({request.connection for request in server.requests}) == 1
+
+
 def test_queries_go_into_the_body_at_the_time_of_the_tick_and_stay_below_the_size_of_a_batch() -> None:
     with running_loopback(healthy) as server, reading(server) as source:
         source.read(NOW_S)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client sent."""
+    """What a client sent; `connection` tells connections apart."""
 
+    connection: int
     method: str
     path: str
     headers: Mapping[str, str]
@@ -74,7 +75,7 @@ def running_loopback(answer: Answerer, *, port: int = 0, certificate: Path | Non
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            request = Request(self.command, self.path, dict(self.headers), body)
+            request = Request(self.client_address[1], self.command, self.path, dict(self.headers), body)
             loopback.requests.append(request)
             reply = loopback.answer(request)
             self.send_response(reply.status)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoscaler.sources.answers import Element
+from autoscaler.sources.attainment import BucketError, Buckets, mixed, share_within, sum_share_within
+
+
+def buckets(*cumulative: tuple[str, float]) -> Buckets:
+    return Buckets.of([Element({"le": bound}, rate) for bound, rate in cumulative])
+
+
+def random_buckets(draw_bounds: list[float], counts: list[int]) -> Buckets:
+    rates = np.cumsum(counts)
+    rows = [(repr(bound), float(rate)) for bound, rate in zip(draw_bounds, rates, strict=False)]
+    return buckets(*rows, ("+Inf", float(rates[-1])))
+
+
+BUCKETS = st.builds(
+    random_buckets,
+    st.lists(st.floats(0.001, 50.0).map(lambda value: round(value, 3)), min_size=3, max_size=6, unique=True).map(
+        sorted
+    ),
+    st.lists(st.integers(0, 50), min_size=7, max_size=7).filter(lambda counts: sum(counts[:3]) > 0),
+)
+THREE = buckets(("1", 2.0), ("2.5", 8.0), ("+Inf", 10.0))
+
+
+def test_a_target_on_a_bound_is_exact() -> None:
+    share = share_within(THREE, 2.5)
+
+    assert (share.ratio, share.exact) == (0.8, True)
+
+
+def test_a_target_inside_a_bucket_is_interpolated_between_its_bounds() -> None:
+    share = share_within(THREE, 2.0)
+
+    assert share.ratio == pytest.approx(0.2 + 0.6 * 2 / 3)
+    assert (share.least, share.most) == pytest.approx((0.2, 0.8))
+    assert not share.exact
+
+
+def test_a_target_beyond_the_last_bound_counts_what_is_above_as_missed() -> None:
+    share = share_within(THREE, 100.0)
+
+    assert (share.ratio, share.least, share.most) == (0.8, 0.8, 1.0)
+
+
+def test_two_spellings_of_a_bound_are_one() -> None:
+    both = buckets(("1", 1.0), ("1.0", 1.0), ("2.5", 8.0), ("+Inf", 10.0))
+
+    assert share_within(both, 1.0).ratio == 0.2
+
+
+def test_a_rate_that_falls_from_one_bound_to_the_next_counts_as_equal() -> None:
+    uneven = buckets(("1", 5.0), ("2", 4.9), ("3", 10.0), ("+Inf", 10.0))
+
+    assert share_within(uneven, 2.0).ratio == 0.5
+
+
+def test_a_first_bound_of_zero_is_a_bucket_of_its_own() -> None:
+    zero = buckets(("0", 4.0), ("1", 8.0), ("+Inf", 8.0))
+
+    assert share_within(zero, 0.0).ratio == 0.5
+    assert sum_share_within(zero, zero, 1.0).ratio == pytest.approx(0.25 + 2 * 0.25 + 0.25 / 2, abs=1e-6)
+
+
+def test_two_uniform_latencies_add_up_to_a_triangle() -> None:
+    unit = buckets(("1", 1.0), ("+Inf", 1.0))
+
+    assert [sum_share_within(unit, unit, target_s).ratio for target_s in (0.0, 0.5, 1.0, 1.5, 2.0)] == pytest.approx(
+        [0.0, 0.125, 0.5, 0.875, 1.0]
+    )
+
+
+def test_latencies_beyond_the_last_bound_miss_any_target() -> None:
+    slow = buckets(("1", 5.0), ("+Inf", 10.0))
+    share = sum_share_within(slow, slow, 50.0)
+
+    assert (share.ratio, share.least, share.most) == (0.25, 0.25, 1.0)
+
+
+@given(BUCKETS, BUCKETS, st.floats(0.0, 120.0))
+def test_a_share_lies_in_its_bracket_whatever_the_buckets(first: Buckets, second: Buckets, target_s: float) -> None:
+    for share in (share_within(first, target_s), sum_share_within(first, second, target_s)):
+        assert 0.0 <= share.least <= share.ratio + 1e-9
+        assert share.ratio <= share.most + 1e-9 <= 1.0 + 2e-9
+
+
+@given(BUCKETS, BUCKETS, st.floats(0.0, 60.0), st.floats(0.0, 60.0))
+def test_a_larger_target_is_met_by_no_smaller_share(
+    first: Buckets, second: Buckets, target_s: float, more_s: float
+) -> None:
+    longer_s = target_s + more_s
+
+    assert share_within(first, target_s).ratio <= share_within(first, longer_s).ratio + 1e-9
+    assert sum_share_within(first, second, target_s).ratio <= sum_share_within(first, second, longer_s).ratio + 1e-9
+
+
+@given(BUCKETS, BUCKETS, st.floats(0.1, 60.0))
+def test_the_order_of_the_legs_does_not_matter_and_a_second_leg_never_helps(
+    first: Buckets, second: Buckets, target_s: float
+) -> None:
+    both = sum_share_within(first, second, target_s).ratio
+
+    assert both == pytest.approx(sum_share_within(second, first, target_s).ratio, abs=1e-7)
+    assert both <= share_within(first, target_s).ratio + 1e-7
+
+
+@given(BUCKETS, BUCKETS, st.floats(0.1, 60.0), st.integers(0, 2**32 - 1))
+def test_the_sum_of_two_legs_is_that_of_random_draws(
+    first: Buckets, second: Buckets, target_s: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    draws = 20_000
+
+    def draw(latency: Buckets) -> np.typing.NDArray[np.float64]:
+        index = random.choice(len(latency.weights), draws, p=latency.weights)
+        upper_s = np.where(np.isfinite(latency.upper_s), latency.upper_s, 1e9)
+        return np.where(
+            np.isfinite(latency.upper_s)[index],
+            latency.lower_s[index] + random.random(draws) * (upper_s - latency.lower_s)[index],
+            math.inf,
+        )
+
+    share = float(np.mean(draw(first) + draw(second) <= target_s))
+
+    assert sum_share_within(first, second, target_s).ratio == pytest.approx(share, abs=0.025)
+
+
+def test_requests_with_one_leg_and_with_both_are_weighed_by_their_number() -> None:
+    share = mixed(share_within(THREE, 1.0), share_within(THREE, 2.5), 0.25)
+
+    assert share.ratio == pytest.approx(0.25 * 0.2 + 0.75 * 0.8)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], "no bucket le"),
+        ([("1", 5.0)], "no bucket le"),
+        ([("1", 0.0), ("+Inf", 0.0)], "no request finished"),
+        ([("1", math.nan), ("+Inf", math.nan)], "no request finished"),
+        ([("", 5.0), ("+Inf", 5.0)], "le='' is no bucket bound"),
+        ([("x", 5.0)], "le='x' is no bucket bound"),
+    ],
+)
+def test_what_is_no_histogram_is_refused(rows: list[tuple[str, float]], words: str) -> None:
+    with pytest.raises(BucketError, match=words):
+        buckets(*rows)
