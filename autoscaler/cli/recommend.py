@@ -25,11 +25,15 @@ from autoscaler.core.state import State
 from autoscaler.daemon import logs
 from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections
 from autoscaler.daemon.clock import Clock, SteadyClock
+from autoscaler.daemon.scraper import Scraper
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_store import MemoryStateStore
 from autoscaler.daemon.tick import Tick
 from autoscaler.report.record import to_json, to_yaml
 from autoscaler.report.table import print_table
+
+_SCRAPES = 3  # a rate needs two samples, a trend three
+_SLOW_PAGES_S = 20.0
 
 
 class Output(StrEnum):
@@ -82,7 +86,7 @@ def recommend(
 
 
 def look_once(document: ScalingPolicy, around: Surroundings, clock: Clock) -> Tick:
-    """Observe and decide once, as if the stabilisation windows had passed.
+    """Observe and decide once, as if the stabilisation windows had passed; pods without a Prometheus are watched first.
 
     Raises:
         AssemblyError: Something that the policy needs is not given.
@@ -94,6 +98,8 @@ def look_once(document: ScalingPolicy, around: Surroundings, clock: Clock) -> Ti
     store.save(policy.service, State(started_at_s=0.0))  # remembers since 1970, and nothing of it
     runner = ServiceRunner(policy, source, target, store, log)
     try:
+        if isinstance(source, Scraper) and document.spec.scrape is not None:
+            source.wait_for(_SCRAPES, timeout_s=_SCRAPES * document.spec.scrape.interval_s + _SLOW_PAGES_S)
         return runner.tick(clock.now_s())
     finally:
         runner.close()

@@ -8,16 +8,22 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from autoscaler.config import ScalingPolicy
+from autoscaler.config.connection import Prometheus
 from autoscaler.config.roles import TargetRef
+from autoscaler.core.policy import Role
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.metrics_target import MetricsTarget
-from autoscaler.daemon.queries import service_queries
-from autoscaler.sources.base import Source
+from autoscaler.daemon.pod_pages import PodPages
+from autoscaler.daemon.queries import page_labels, pod_label, service_queries
+from autoscaler.daemon.scraper import Scraper
+from autoscaler.sources.endpoints import fixed_endpoints
 from autoscaler.sources.http import Connection
 from autoscaler.sources.prometheus import PrometheusSource
+from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.stacks.errors import StackError
 from autoscaler.targets.base import Target
+from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.connection import KubeConfigError, connect
 from autoscaler.targets.kubernetes.refs import ObjectRef
 from autoscaler.targets.kubernetes.scale import ScaledPool, ScaleTarget
@@ -44,8 +50,8 @@ class Surroundings:
 
 def connections(
     policy: ScalingPolicy, around: Surroundings, clock: Clock, log: Log, *, writes: bool
-) -> tuple[Source, Target]:
-    """Make the source and the target of a policy; no request is sent yet.
+) -> tuple[PrometheusSource | Scraper, Target]:
+    """Make the source and the target of a policy; a Prometheus or a cluster is not asked yet.
 
     Args:
         policy: The policy.
@@ -57,21 +63,41 @@ def connections(
     Raises:
         AssemblyError: Something that the policy needs is not given.
     """
-    connection = prometheus_connection(policy, around.prometheus_url)
+    client = _cluster(policy, around, log, required=writes)
     try:
-        source = PrometheusSource(service_queries(policy), connection, clock=clock.now_s)
-    except StackError as error:
+        source = _source(policy, around, clock)
+    except (StackError, KubeConfigError, AssemblyError) as error:
+        if client is not None:
+            client.close()
         raise AssemblyError(f"{policy.service}: {error}") from error
+    if client is None:
+        return source, MetricsTarget(source, clock)
+    return source, ScaleTarget(client, {role: ScaledPool(ref) for role, ref in _objects(policy).items()})
+
+
+def _source(policy: ScalingPolicy, around: Surroundings, clock: Clock) -> PrometheusSource | Scraper:
+    scrape = policy.spec.scrape
+    if scrape is None or around.prometheus_url is not None:
+        connection = prometheus_connection(policy, around.prometheus_url)
+        return PrometheusSource(service_queries(policy), connection, clock=clock.now_s)
+    labels, pod = page_labels(policy), pod_label(policy)
+    if scrape.endpoints is not None:
+        pages = {Role.PREFILL: scrape.endpoints.prefill, Role.DECODE: scrape.endpoints.decode}
+        fixed = fixed_endpoints(((url, labels[role]) for role, urls in pages.items() for url in urls), pod)
+        return Scraper(ScrapeSource(service_queries(policy), fixed), scrape.interval_s, clock, after=_nothing)
+    client = connect(kubeconfig=around.kubeconfig, context=around.context)
+    pods = PodPages(client, _objects(policy), labels, pod, scrape.port, scrape.path)
+    return Scraper(ScrapeSource(service_queries(policy), pods), scrape.interval_s, clock, after=client.close)
+
+
+def _cluster(policy: ScalingPolicy, around: Surroundings, log: Log, *, required: bool) -> KubeClient | None:
     try:
-        client = connect(kubeconfig=around.kubeconfig, context=around.context)
+        return connect(kubeconfig=around.kubeconfig, context=around.context)
     except KubeConfigError as error:
-        if writes or around.kubeconfig is not None or around.context is not None:
-            source.close()
+        if required or around.kubeconfig is not None or around.context is not None:
             raise AssemblyError(f"{policy.service}: {error}") from error
         log.info("replica counts come from metrics", reason=str(error))
-        return source, MetricsTarget(source, clock)
-    pools = {role: ScaledPool(_object(target)) for role, target in policy.targets().items()}
-    return source, ScaleTarget(client, pools)
+        return None
 
 
 def prometheus_connection(policy: ScalingPolicy, url: str | None) -> Connection:
@@ -80,9 +106,9 @@ def prometheus_connection(policy: ScalingPolicy, url: str | None) -> Connection:
     Raises:
         AssemblyError: Neither the policy nor the command line names a server.
     """
-    server = policy.spec.prometheus
-    if server is None or (url or server.url) is None:
-        raise AssemblyError(f"{policy.service}: no Prometheus is named: set spec.prometheus.url or pass --prometheus")
+    server = policy.spec.prometheus or Prometheus()
+    if (url or server.url) is None:
+        raise AssemblyError("no Prometheus is named: set spec.prometheus.url or pass --prometheus")
     user = server.basic_auth
     return Connection(
         url=url or server.url or "",
@@ -99,6 +125,10 @@ def prometheus_connection(policy: ScalingPolicy, url: str | None) -> Connection:
         server_name=server.tls.server_name,
         headers={name: value.get_secret_value() for name, value in server.headers.items()},
     )
+
+
+def _objects(policy: ScalingPolicy) -> dict[Role, ObjectRef]:
+    return {role: _object(target) for role, target in policy.targets().items()}
 
 
 def _object(target: TargetRef) -> ObjectRef:
@@ -119,3 +149,7 @@ def _text(secret: SecretStr | None) -> str | None:
 
 def _path(name: str | None) -> Path | None:
     return Path(name) if name is not None else None
+
+
+def _nothing() -> None:
+    """Fixed pages hold no connection."""

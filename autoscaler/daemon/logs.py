@@ -84,7 +84,8 @@ def without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> E
 
 
 def _what_matters_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return {name: event[name] for name in ("timestamp", "level", "event") if name in event} | event
+    first = {name: event[name] for name in ("timestamp", "level", "event") if name in event}
+    return {**first, **event}
 
 
 def _blanked(value: Any) -> Any:

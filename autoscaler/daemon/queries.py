@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autoscaler.config import ScalingPolicy
+from autoscaler.core.policy import Role
 from autoscaler.stacks.load import load_stack
 from autoscaler.stacks.placeholders import Matcher
 from autoscaler.stacks.queries import ServiceQueries
@@ -33,6 +34,28 @@ def service_queries(policy: ScalingPolicy) -> ServiceQueries:
         overrides=spec.signals.by_scope(),
         stale_after_s=spec.stale_after_s,
     )
+
+
+def page_labels(policy: ScalingPolicy) -> dict[Role, dict[str, str]]:
+    """Labels that a directly scraped page of each role must carry so that the queries find its series.
+
+    Raises:
+        StackError: There is no such stack.
+    """
+    role_label = load_stack(policy.spec.stack).labels.role
+    return {
+        role: {**policy.spec.selector, **(pool.selector or {role_label.name: role_label.values[role]})}
+        for role, pool in policy.spec.roles.by_role().items()
+    }
+
+
+def pod_label(policy: ScalingPolicy) -> str:
+    """Label that names a replica.
+
+    Raises:
+        StackError: There is no such stack.
+    """
+    return load_stack(policy.spec.stack).labels.pod
 
 
 def _matchers(labels: Mapping[str, str]) -> tuple[Matcher, ...]:

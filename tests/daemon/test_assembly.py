@@ -13,6 +13,8 @@ from autoscaler.core.snapshot import PoolState
 from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, prometheus_connection
 from autoscaler.daemon.metrics_target import MetricsTarget
 from autoscaler.daemon.queries import service_queries
+from autoscaler.daemon.scraper import Scraper
+from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.readings import ReplicaCounts
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.scale import ScaleTarget
@@ -85,6 +87,51 @@ def test_nothing_stands_in_for_a_cluster_that_is_needed(tmp_path: Path, around: 
 def test_an_unknown_stack_names_those_that_exist(tmp_path: Path) -> None:
     with pytest.raises(AssemblyError, match="vllm"):
         connections(policy(tmp_path, stack="vlm"), Surroundings(), HandClock(), capturing()[0], writes=False)
+
+
+def scraping(folder: Path, **scrape: Any) -> ScalingPolicy:
+    document = policy_document("chat", "serving", "", scrape=scrape)
+    del document["spec"]["prometheus"]
+    path = folder / "chat.yaml"
+    path.write_text(yaml.safe_dump(document))
+    (loaded,) = load_paths([path])
+    return loaded.policy
+
+
+def test_fixed_pages_are_scraped_without_a_cluster(tmp_path: Path) -> None:
+    pages = {"prefill": ["http://127.0.0.1:1/metrics"], "decode": ["http://127.0.0.1:2/metrics"]}
+
+    source, target = connections(
+        scraping(tmp_path, endpoints=pages), Surroundings(), HandClock(), capturing()[0], writes=False
+    )
+    source.close()
+
+    assert isinstance(source, Scraper)
+    assert isinstance(target, MetricsTarget)
+
+
+def test_pods_are_found_through_the_cluster(tmp_path: Path) -> None:
+    around = Surroundings(kubeconfig=kubeconfig(tmp_path))
+
+    source, target = connections(scraping(tmp_path), around, HandClock(), capturing()[0], writes=True)
+    target.close()
+    source.close()
+
+    assert isinstance(source, Scraper)
+
+
+def test_pods_cannot_be_found_without_a_cluster(tmp_path: Path) -> None:
+    with pytest.raises(AssemblyError, match="chat: no kubeconfig"):
+        connections(scraping(tmp_path), Surroundings(), HandClock(), capturing()[0], writes=False)
+
+
+def test_a_prometheus_on_the_command_line_takes_the_place_of_scraping(tmp_path: Path) -> None:
+    around = Surroundings(prometheus_url="http://prom:9090")
+
+    source, _ = connections(scraping(tmp_path), around, HandClock(), capturing()[0], writes=False)
+    source.close()
+
+    assert isinstance(source, PrometheusSource)
 
 
 def test_the_command_line_names_another_server_and_keeps_the_credentials(tmp_path: Path) -> None:

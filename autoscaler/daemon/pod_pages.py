@@ -1,0 +1,67 @@
+"""Finds the metrics pages of the pods that serve, through the Kubernetes API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autoscaler.core.policy import Role
+from autoscaler.sources.endpoints import INSTANCE, Endpoint, EndpointsError
+from autoscaler.targets.kubernetes.client import KubeClient
+from autoscaler.targets.kubernetes.errors import KubeError
+from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class PodPages:
+    """Tells where the pages are now; an `Endpoints` of a scrape source.
+
+    Attributes:
+        client: Connection to the cluster.
+        objects: The object behind each role; its scale names the pods.
+        labels: Labels of each role's series.
+        pod_label: Label that names a replica.
+        port: Port of the page.
+        path: Path of the page.
+    """
+
+    client: KubeClient
+    objects: Mapping[Role, ObjectRef]
+    labels: Mapping[Role, Mapping[str, str]]
+    pod_label: str
+    port: int
+    path: str
+
+    def __call__(self) -> Sequence[Endpoint]:
+        """The pages of all pods that serve.
+
+        Raises:
+            EndpointsError: The cluster does not tell; says what failed and what to do about it.
+        """
+        try:
+            return [
+                self._endpoint(pod, self.labels[role])
+                for role, ref in self.objects.items()
+                for pod in self._pods(ref)
+                if _serves(pod)
+            ]
+        except KubeError as error:
+            raise EndpointsError(str(error)) from error
+
+    def _pods(self, ref: ObjectRef) -> list[JsonObject]:
+        selector = self.client.get(ref, "scale").get("status", {}).get("selector", "")
+        if not selector:
+            raise EndpointsError(f"the scale of {ref} names no pods: it has no selector; set scrape.endpoints instead")
+        return self.client.list_items(ObjectRef.pods(ref.namespace), label_selector=selector)
+
+    def _endpoint(self, pod: JsonObject, labels: Mapping[str, str]) -> Endpoint:
+        address: str = pod["status"]["podIP"]
+        host = f"[{address}]" if ":" in address else address
+        own = {self.pod_label: pod["metadata"]["name"], INSTANCE: f"{host}:{self.port}"}
+        return Endpoint(f"http://{host}:{self.port}{self.path}", {**own, **labels})
+
+
+def _serves(pod: JsonObject) -> bool:
+    status = pod.get("status", {})
+    ready = any(item["type"] == "Ready" and item["status"] == "True" for item in status.get("conditions", []))
+    return ready and bool(status.get("podIP"))
