@@ -207,12 +207,13 @@ class Scripted:
 
 @dataclass
 class Pods:
-    """The replicas of one pool: when each becomes ready, whether the next ones find a node, whether they roll."""
+    """The replicas of one pool: when each becomes ready, whether the next ones find a node, how many drain or roll."""
 
     ready_at_s: list[float]
     startup_s: float
     schedulable: bool = True
     updating: bool = False
+    terminating: int = 0
 
     def resize(self, replicas: int, now: float) -> None:
         """Start or stop replicas; those that do not serve yet stop first."""
@@ -226,6 +227,7 @@ class Pods:
             current=len(self.ready_at_s),
             ready=sum(at_s <= now for at_s in self.ready_at_s),
             unschedulable=sum(math.isinf(at_s) for at_s in self.ready_at_s),
+            terminating=self.terminating,
             updating=self.updating,
             startup_times_s=tuple(self.startup_s for at_s in self.ready_at_s if before < at_s <= now),
         )
