@@ -131,6 +131,19 @@ def read_body(raw: urllib3.BaseHTTPResponse, most_bytes: int, deadline_s: float,
     return bytes(body)
 
 
+def cause_of(error: BaseException) -> str:
+    """The innermost reason in short, without the object dump that urllib3 wraps it in."""
+    reason: BaseException = error
+    while (inner := _inner(reason)) is not None:
+        reason = inner
+    return str(reason) or type(reason).__name__
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    candidates = (getattr(error, "reason", None), error.__cause__, *error.args[:1], error.__context__)
+    return next((item for item in candidates if isinstance(item, BaseException) and item is not error), None)
+
+
 class NamedAdapter(HTTPAdapter):
     """One attempt a request, and optionally another name to expect in the server's certificate."""
 

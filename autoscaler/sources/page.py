@@ -10,10 +10,11 @@ from http import HTTPStatus
 import urllib3
 
 from autoscaler import __version__
-from autoscaler.sources.http import TooLargeError, read_body
+from autoscaler.sources.http import TooLargeError, cause_of, read_body
 
 _MOST_BYTES = 16 * 1024 * 1024
 _MOST_REDIRECTS = 3
+_MOST_HOSTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,10 @@ class PageFetcher:
         self._timeout_s = timeout_s
         self._clock = clock
         self._pool = urllib3.PoolManager(
-            num_pools=connections,
+            num_pools=_MOST_HOSTS,
             maxsize=connections,
             timeout=timeout_s,
-            retries=urllib3.Retry(0, redirect=_MOST_REDIRECTS),
+            retries=urllib3.Retry(None, connect=0, read=0, status=0, other=0, redirect=_MOST_REDIRECTS),
             headers={
                 "Accept": "text/plain;version=0.0.4",
                 "Accept-Encoding": "gzip",
@@ -60,14 +61,16 @@ class PageFetcher:
             if response.status != HTTPStatus.OK:
                 return Page(error=f"answered {response.status} {body[:100].decode(errors='replace').strip()}".rstrip())
             return Page(text=body.decode())
-        except urllib3.exceptions.TimeoutError:
-            return Page(error=f"no answer within {self._timeout_s:g} s")
-        except urllib3.exceptions.MaxRetryError as error:
-            if isinstance(error.reason, urllib3.exceptions.TimeoutError):
-                return Page(error=f"no answer within {self._timeout_s:g} s")
-            return Page(error=f"cannot be reached: {error.reason}")
         except (urllib3.exceptions.HTTPError, TooLargeError, UnicodeDecodeError, OSError, ValueError) as error:
-            return Page(error=f"gave no page: {error}")
+            return Page(error=self._in_words(error))
+
+    def _in_words(self, error: Exception) -> str:
+        reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
+        if isinstance(reason, urllib3.exceptions.NewConnectionError):
+            return f"cannot be reached: {cause_of(reason)}"
+        if isinstance(reason, urllib3.exceptions.TimeoutError):
+            return f"no answer within {self._timeout_s:g} s"
+        return f"gave no page: {cause_of(error)}"
 
     def close(self) -> None:
         """Let go of connections."""

@@ -15,7 +15,7 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 
 from autoscaler.sources.answers import Answer, Element
-from autoscaler.sources.http import BoundedSession, Connection, CredentialsError, NamedAdapter, TooLargeError
+from autoscaler.sources.http import BoundedSession, Connection, CredentialsError, NamedAdapter, TooLargeError, cause_of
 
 _EXPRESSION_STATUS = frozenset(
     {
@@ -113,9 +113,9 @@ class QueryClient:
             message = f"{where} gave no answer within {timeout_s:.3g} s: is it overloaded, or is a window too long?"
             return Failure(FailureKind.TIMEOUT, message, hopeless=False)
         if isinstance(error, requests.exceptions.SSLError):
-            message = f"{where} has no certificate that we trust: {_cause(error)}; set caFile or serverName under tls"
+            message = f"{where} has no certificate that we trust: {cause_of(error)}; set caFile or serverName under tls"
             return Failure(FailureKind.CONNECTION, message, hopeless=True)
-        message = f"{where} cannot be reached: {_cause(error)}; check the address and that the server runs"
+        message = f"{where} cannot be reached: {cause_of(error)}; check the address and that the server runs"
         return Failure(FailureKind.CONNECTION, message, hopeless=True)
 
     def _refused(self) -> Failure:
@@ -161,16 +161,3 @@ class QueryClient:
 def concerns_expression(warning: str) -> bool:
     """Whether a warning is about the expression, as opposed to the data that the server could reach."""
     return warning.startswith(_ANNOTATION)
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason in short, without the object dump that urllib3 wraps it in."""
-    reason: BaseException = error
-    while (inner := _inner(reason)) is not None:
-        reason = inner
-    return str(reason) or type(reason).__name__
-
-
-def _inner(error: BaseException) -> BaseException | None:
-    candidates = (getattr(error, "reason", None), error.__cause__, *error.args[:1], error.__context__)
-    return next((item for item in candidates if isinstance(item, BaseException) and item is not error), None)

@@ -88,6 +88,15 @@ def resolve(
     return ServiceQueries(service, stack.name, signals, replicas, stale_after_s)
 
 
+def series_labels(stack: StackModel, labels: ServiceLabels, role: Role) -> dict[str, str]:
+    """Labels that make the queries of a service find a pod's series, for whoever scrapes the pod itself."""
+    return {
+        matcher.label: matcher.value
+        for matcher in (*labels.selector, *_role_matchers(stack, labels, role))
+        if matcher.operator == "="
+    }
+
+
 def _replicas(stack: StackModel, role: Role, values: Mapping[str, str | None], chosen: _Chooser) -> ReplicaQuery:
     of_pool = {"pool": role.value, "pool_target": f"{role}_target", "pool_namespace": f"{role}_namespace"}
     of_role = {**values, **{name: values[of_this_role] for name, of_this_role in of_pool.items()}}
@@ -151,7 +160,7 @@ def _values(stack: StackModel, labels: ServiceLabels, objectives: Objectives) ->
         "tpot_q": repr(objectives.tpot.percentile_ratio),
     }
     for role in stack.labels.role.values:
-        of_role = labels.roles.get(role, (Matcher(stack.labels.role.name, stack.labels.role.values[role]),))
+        of_role = _role_matchers(stack, labels, role)
         workload = labels.workloads.get(role)
         namespace = workload.namespace if workload is not None else None
         values[role.value] = join_matchers((*labels.selector, *of_role, *of_model))
@@ -159,3 +168,7 @@ def _values(stack: StackModel, labels: ServiceLabels, objectives: Objectives) ->
         values[f"{role}_target"] = quote(workload.name) if workload is not None else None
         values[f"{role}_namespace"] = str(Matcher("namespace", namespace)) if namespace is not None else ""
     return values
+
+
+def _role_matchers(stack: StackModel, labels: ServiceLabels, role: Role) -> tuple[Matcher, ...]:
+    return labels.roles.get(role, (Matcher(stack.labels.role.name, stack.labels.role.values[role]),))

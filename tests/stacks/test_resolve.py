@@ -15,7 +15,7 @@ from autoscaler.stacks.load import load_stack, stack_names
 from autoscaler.stacks.model import Dispatch
 from autoscaler.stacks.placeholders import Matcher
 from autoscaler.stacks.queries import Candidate, ServiceQueries
-from autoscaler.stacks.resolve import Overrides, ServiceLabels, Workload, resolve
+from autoscaler.stacks.resolve import Overrides, ServiceLabels, Workload, resolve, series_labels
 
 STACKS = {name: load_stack(name) for name in stack_names()}
 OBJECTIVES = Objectives(LatencyObjective(0.95, 2.0), LatencyObjective(0.9, 0.05), 0.95)
@@ -229,3 +229,11 @@ def test_the_age_of_an_expression_comes_from_its_bare_selectors() -> None:
 
     (candidate,) = candidates(resolved, Scope.SERVICE, "ttft_s")
     assert candidate.expressions[0].selectors == ('a{x="1"}', '{__name__=~"b|c",y!~"2",z!="\\n"}')
+
+
+def test_a_pod_that_one_scrapes_oneself_gets_the_labels_that_the_queries_look_for() -> None:
+    by_job = {Role.DECODE: (Matcher("job", "decode"), Matcher("env", "prod|live", "=~"))}
+    labels = ServiceLabels(selector=(Matcher("namespace", "serving"),), roles=by_job)
+
+    assert series_labels(STACKS["vllm"], labels, Role.PREFILL) == {"namespace": "serving", "role": "prefill"}
+    assert series_labels(STACKS["vllm"], labels, Role.DECODE) == {"namespace": "serving", "job": "decode"}
