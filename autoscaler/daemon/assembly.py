@@ -84,10 +84,10 @@ def _source(policy: ScalingPolicy, around: Surroundings, clock: Clock) -> Promet
     if scrape.endpoints is not None:
         pages = {Role.PREFILL: scrape.endpoints.prefill, Role.DECODE: scrape.endpoints.decode}
         fixed = fixed_endpoints(((url, labels[role]) for role, urls in pages.items() for url in urls), pod)
-        return Scraper(ScrapeSource(service_queries(policy), fixed), scrape.interval_s, clock, after=_nothing)
+        return Scraper(ScrapeSource(service_queries(policy), fixed), scrape.interval_s, clock)
     client = connect(kubeconfig=around.kubeconfig, context=around.context)
     pods = PodPages(client, _objects(policy), labels, pod, scrape.port, scrape.path)
-    return Scraper(ScrapeSource(service_queries(policy), pods), scrape.interval_s, clock, after=client.close)
+    return Scraper(ScrapeSource(service_queries(policy), pods), scrape.interval_s, clock, owned=(client,))
 
 
 def _cluster(policy: ScalingPolicy, around: Surroundings, log: Log, *, required: bool) -> KubeClient | None:
@@ -107,11 +107,12 @@ def prometheus_connection(policy: ScalingPolicy, url: str | None) -> Connection:
         AssemblyError: Neither the policy nor the command line names a server.
     """
     server = policy.spec.prometheus or Prometheus()
-    if (url or server.url) is None:
+    address = url or server.url
+    if address is None:
         raise AssemblyError("no Prometheus is named: set spec.prometheus.url or pass --prometheus")
     user = server.basic_auth
     return Connection(
-        url=url or server.url or "",
+        url=address,
         timeout_s=server.timeout_s,
         bearer_token=_text(server.bearer_token),
         bearer_token_file=_path(server.bearer_token_file),
@@ -149,7 +150,3 @@ def _text(secret: SecretStr | None) -> str | None:
 
 def _path(name: str | None) -> Path | None:
     return Path(name) if name is not None else None
-
-
-def _nothing() -> None:
-    """Fixed pages hold no connection."""

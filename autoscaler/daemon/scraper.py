@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from threading import Condition, Thread
+from typing import Protocol
 
 from autoscaler.core.signals import Signals
 from autoscaler.daemon.clock import Clock
 from autoscaler.sources.readings import ReplicaCounts
 from autoscaler.sources.scrape import ScrapeSource
+
+_PATIENCE_S = 0.2
+
+
+class Closeable(Protocol):
+    """Holds connections."""
+
+    def close(self) -> None:
+        """Let go of them."""
+        ...
 
 
 class Scraper:
@@ -18,14 +29,14 @@ class Scraper:
         source: What scrapes and evaluates; closed with this.
         interval_s: Seconds between scrapes.
         clock: Where the time comes from.
-        after: What to let go of once the last scrape has ended.
+        owned: What to close with the source, such as the connection that finds its pods.
     """
 
-    def __init__(self, source: ScrapeSource, interval_s: float, clock: Clock, after: Callable[[], None]) -> None:
+    def __init__(self, source: ScrapeSource, interval_s: float, clock: Clock, owned: Sequence[Closeable] = ()) -> None:
         self._source = source
         self._interval_s = interval_s
         self._clock = clock
-        self._after = after
+        self._owned = owned
         self._rounds = 0
         self._closed = False
         self._changed = Condition()
@@ -46,15 +57,21 @@ class Scraper:
             self._changed.wait_for(lambda: self._rounds >= rounds, timeout_s)
 
     def close(self) -> None:
-        """End the thread and let go of connections."""
+        """Let go of connections; a scrape under way, which sick pods may hold up, does so when it ends."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join()
-        self._source.close()
-        self._after()
+        self._thread.join(_PATIENCE_S)
 
     def _run(self) -> None:
+        try:
+            self._scrape_until_closed()
+        finally:
+            self._source.close()
+            for item in self._owned:
+                item.close()
+
+    def _scrape_until_closed(self) -> None:
         due_s = self._clock.now_s()
         while True:
             self._source.scrape(self._clock.now_s())

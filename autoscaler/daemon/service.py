@@ -68,7 +68,8 @@ class ServiceRunner:
         reading = self._target.read()
         signals = self._source.read(now_s)
         snapshot = Snapshot(self.policy.service, now_s, reading.pools, signals, reading.errors)
-        decision, state = decide(self.policy, snapshot, self._state, now_s)
+        memory = _begun_anew_after_a_hole(self._state, now_s, self.policy.interval_s)
+        decision, state = decide(self.policy, snapshot, memory, now_s)
         self._remember(state, troubles)  # before the act: whoever takes over after a crash sees the change as made
         writes = self._act(decision, reading)
         self._tell(decision, writes)
@@ -90,14 +91,10 @@ class ServiceRunner:
 
     def _recall(self, now_s: float, troubles: list[Trouble]) -> State:
         try:
-            state = self._store.load(self.policy.service, now_s)
+            return self._store.load(self.policy.service, now_s)
         except StateStoreError as error:
             troubles.append(Trouble(Dependency.STATE, "service", str(error)))
             return State()
-        decided_at_s = state.decided_at_s if state.decided_at_s is not None else now_s
-        if now_s - decided_at_s > _HOLE_INTERVALS * self.policy.interval_s:
-            return replace(state, started_at_s=now_s)
-        return state
 
     def _remember(self, state: State, troubles: list[Trouble]) -> None:
         self._state = state
@@ -116,6 +113,13 @@ class ServiceRunner:
                     "scale", role=role.value, mode=decision.mode.value, **_in_words(decided, writes.get(role))
                 )
             self._told[role] = numbers
+
+
+def _begun_anew_after_a_hole(state: State, now_s: float, interval_s: float) -> State:
+    """A memory that begins now where nothing was decided for a while: after a pause of the process or the machine."""
+    if state.decided_at_s is None or now_s - state.decided_at_s <= _HOLE_INTERVALS * interval_s:
+        return state
+    return replace(state, started_at_s=now_s)
 
 
 def _in_words(decided: RoleDecision, written: WriteResult | None) -> dict[str, object]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
+from threading import Event
 
 import pytest
 
@@ -10,7 +10,7 @@ from autoscaler.daemon.scraper import Scraper
 from autoscaler.sources.endpoints import fixed_endpoints
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.stacks.queries import ServiceQueries
-from tests.support.loopback import Loopback, Reply, running_loopback
+from tests.support.loopback import Loopback, Reply, Request, running_loopback
 
 WAIT_S = 10.0
 NO_QUERIES = ServiceQueries("chat", "vllm", (), {}, 60.0)
@@ -22,13 +22,23 @@ def page() -> Iterator[Loopback]:
         yield server
 
 
-def scraper_of(page: Loopback, interval_s: float, closed: list[str]) -> Scraper:
+class Client:
+    """A connection that tells when it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = Event()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def scraper_of(page: Loopback, interval_s: float, *owned: Client) -> Scraper:
     source = ScrapeSource(NO_QUERIES, fixed_endpoints([(page.url, {})], "pod"))
-    return Scraper(source, interval_s, SteadyClock(), after=lambda: closed.append("client"))
+    return Scraper(source, interval_s, SteadyClock(), owned)
 
 
 def test_pages_are_read_again_and_again(page: Loopback) -> None:
-    scraper = scraper_of(page, 0.01, [])
+    scraper = scraper_of(page, 0.01)
 
     scraper.wait_for(3, WAIT_S)
     scraper.close()
@@ -37,7 +47,7 @@ def test_pages_are_read_again_and_again(page: Loopback) -> None:
 
 
 def test_waiting_ends_when_the_time_is_up(page: Loopback) -> None:
-    scraper = scraper_of(page, 3600.0, [])
+    scraper = scraper_of(page, 3600.0)
 
     scraper.wait_for(2, timeout_s=0.01)
     scraper.close()
@@ -45,12 +55,30 @@ def test_waiting_ends_when_the_time_is_up(page: Loopback) -> None:
     assert len(page.requests) <= 1
 
 
-def test_closing_ends_the_thread_before_it_lets_go_of_the_rest(page: Loopback) -> None:
-    closed: list[str] = []
-    scraper = scraper_of(page, 3600.0, closed)
+def test_closing_lets_go_of_everything(page: Loopback) -> None:
+    client = Client()
+    scraper = scraper_of(page, 3600.0, client)
     scraper.wait_for(1, WAIT_S)
 
     scraper.close()
 
-    assert closed == ["client"]
-    assert "scraper" not in [thread.name for thread in threading.enumerate()]
+    assert client.closed.wait(WAIT_S)
+
+
+def test_closing_does_not_wait_for_a_sick_pod(page: Loopback) -> None:
+    client, asked, answer = Client(), Event(), Event()
+
+    def hang(_: Request) -> Reply:
+        asked.set()
+        answer.wait(WAIT_S)
+        return Reply()
+
+    page.answer = hang
+    scraper = scraper_of(page, 3600.0, client)
+    assert asked.wait(WAIT_S)
+
+    scraper.close()
+    assert not client.closed.is_set()
+
+    answer.set()
+    assert client.closed.wait(WAIT_S)

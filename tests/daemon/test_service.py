@@ -188,11 +188,13 @@ def test_a_restart_goes_on_with_the_memory_of_the_store(tmp_path: Path) -> None:
     assert bench.store.load("chat", bench.now_s).started_at_s == began_s
 
 
-def test_a_memory_with_a_long_hole_holds_every_shrink_for_a_window() -> None:
+@pytest.mark.parametrize("restarted", [True, False], ids=["process was down", "machine was asleep"])
+def test_a_memory_with_a_long_hole_holds_every_shrink_for_a_window(*, restarted: bool) -> None:
     bench = Bench(policy(prefill=role_policy(window_s=60.0)))
     bench.target.counts[Role.PREFILL] = 5
     bench.tick()
-    bench.restart()
+    if restarted:
+        bench.restart()
 
     bench.tick(after_s=3600.0)
 
