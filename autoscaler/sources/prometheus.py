@@ -80,7 +80,7 @@ class PrometheusSource:
         started_s = self._clock()
         if wait_s := self._backoff.wait_s(started_s):
             self.last_read = ReadStats()
-            reason = f"{self._outage} (failed {self._backoff.failures} times, next attempt in {wait_s:.0f} s)"
+            reason = f"{self._outage} (failures in a row: {self._backoff.failures}; next attempt in {wait_s:.0f} s)"
             return {expression: Answer(error=reason) for expression in expressions}
         questions = _Questions(self._client, self._clock, now_s, started_s + self._timeout_s)
         answers = self._ask_all(questions, expressions)

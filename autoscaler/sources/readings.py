@@ -142,7 +142,7 @@ def _signal(
     now_s: float,
     stale_after_s: float,
 ) -> Signal:
-    detail = "; ".join(part for part in (number.detail, candidate.note) if part)
+    detail = _join(number.detail, candidate.note)
     age_s = _age_s(candidate, answers, now_s)
     warnings = [answers[expression.text].warning for expression in candidate.expressions]
     if warning := next((warning for warning in warnings if warning), ""):
@@ -161,6 +161,8 @@ def _number(candidate: Candidate, answers: Mapping[str, Answer]) -> _Number:
         if answer.error:
             raise _NoNumberError(answer.error, final=True)
     for answer in found:
+        if not answer.elements and answer.warning:
+            raise _NoNumberError(f"the answer is empty and may be incomplete: {answer.warning}", final=True)
         if not answer.elements:
             raise _empty(candidate, answers)
     vectors = [answer.elements for answer in found]

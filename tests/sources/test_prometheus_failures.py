@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -40,7 +41,7 @@ class FakeClock:
         return self.at_s
 
 
-def elements(query: str, value: float = 7.0) -> list[object]:
+def elements(query: str, value: float = 7.0) -> list[dict[str, Any]]:
     """One series for every expression of a query; ages are those of fresh samples."""
     arms = re.findall(r'label_replace\((.*?)\n, "pd_signal", "(\d+)", "", ""\)', query, re.DOTALL)
     return [
@@ -159,7 +160,7 @@ def test_a_failing_server_is_left_alone_for_growing_times_up_to_a_minute() -> No
             source.read(NOW_S)
             asked = len(server.requests)
             reason = the_reason(source.read(NOW_S))
-            assert f"(failed {failures} times, next attempt in" in reason
+            assert f"(failures in a row: {failures}; next attempt in" in reason
             assert source.last_read == ReadStats()
             pauses_s.append(float(re.findall(r"next attempt in (\d+) s", reason)[0]))
             clock.at_s += pauses_s[-1] - 0.5
@@ -424,6 +425,23 @@ def test_a_partial_answer_is_shown_and_may_not_be_used() -> None:
     assert (signal.state, signal.value, signal.usable) == (SignalState.STALE, 7.0, None)
     assert signal.detail == "the answer may be incomplete: No StoreAPIs matched for this query"
     assert source.last_read.errors == {FailureKind.WARNING: source.last_read.requests}
+
+
+def test_a_leg_that_a_partial_answer_lacks_is_not_taken_as_no_leg() -> None:
+    def without_prefill(request: Request) -> Reply:
+        arms = [arm for arm in elements(request.form["query"]) if not is_sum_of_legs(request.form["query"], arm)]
+        result = {"resultType": "vector", "result": arms}
+        return json_reply({"status": "success", "data": result, "warnings": ["a store is away"]})
+
+    def is_sum_of_legs(query: str, element: dict[str, Any]) -> bool:
+        position = query.find(f'"pd_signal", "{element["metric"]["pd_signal"]}"')
+        return "e2e_request_latency" in query[query.rfind("label_replace(", 0, position) : position]
+
+    with running_loopback(without_prefill) as server, reading(server) as source:
+        ttft = pick(source.read(NOW_S), "service.ttft_s")
+
+    assert ttft.state is SignalState.ABSENT
+    assert ttft.detail == "the answer is empty and may be incomplete: a store is away"
 
 
 def test_remarks_on_style_change_nothing() -> None:
