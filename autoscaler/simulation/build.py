@@ -21,16 +21,25 @@ _QUEUES = ("waiting", "prefilling", "loaded", "fresh")
 
 def build(config: ServiceConfig, trace: Trace) -> w.World:
     """Make the world before the first event; no replica serves yet."""
-    pools, tables = _pools(config), _timing(config)
+    pools, tables = _pools(config)
     return w.World(
         requests=_requests(config, trace),
         pools=cast("w.Table[w.Pool]", pools),
         clock=_clock(config),
-        retired=np.zeros((w.POOLS, LAYOUT.width)),
-        samples=np.zeros((_ring(config), w.GATEWAY + 1, w.SAMPLE_WIDTH)),
-        sample_s=np.full(_ring(config), np.nan),
-        **tables,
+        tables=tables,
         **_slots(_FIRST_SLOTS, int(pools["max_sequences"].max()), config.block_size),
+    )
+
+
+def monitor_of(config: ServiceConfig) -> w.Monitor:
+    """An empty memory of scrapes, for the longest window and what is too young to be seen."""
+    monitoring = config.monitoring
+    longest_s = max(monitoring.rate_window_s, monitoring.shape_window_s) + monitoring.delay_s
+    ring = math.ceil(longest_s / monitoring.scrape_interval_s) + 2
+    return w.Monitor(
+        samples=np.zeros((ring, w.GATEWAY + 1, w.SAMPLE_WIDTH)),
+        sample_s=np.full(ring, np.nan),
+        retired=np.zeros((w.POOLS, LAYOUT.width)),
     )
 
 
@@ -44,9 +53,9 @@ def with_more_slots(world: w.World) -> w.World:
     fresh["transfers"][: old.transfers.size] = old.transfers
     fresh["counters"][:slots] = old.counters[:slots]
     fresh["counters"][-1] = old.counters[-1]
-    fresh["next_s"][:slots] = old.next_s[:slots]
-    fresh["next_s"][-1] = old.next_s[-1]
-    fresh["tree"][:] = _tournament(fresh["next_s"])
+    next_s = fresh["agenda"].next_s
+    next_s[:slots], next_s[-1] = old.agenda.next_s[:slots], old.agenda.next_s[-1]
+    fresh["agenda"] = w.Agenda(next_s, _tournament(next_s))
     return world._replace(**fresh)
 
 
@@ -61,8 +70,7 @@ def _slots(slots: int, sequences: int, block_size: int) -> dict[str, Any]:
         "transfers": _table(w.Transfer, slots * sequences),
         "batches": np.zeros((slots, sequences), dtype=np.int32),
         "phases": np.zeros((slots, block_size), dtype=np.int32),
-        "next_s": next_s,
-        "tree": _tournament(next_s),
+        "agenda": w.Agenda(next_s, _tournament(next_s)),
         "counters": np.zeros((slots + 1, LAYOUT.width)),
     }
 
@@ -112,18 +120,31 @@ def _clock(config: ServiceConfig) -> w.Table[w.Clock]:
     return cast("w.Table[w.Clock]", clock)
 
 
-def _ring(config: ServiceConfig) -> int:
-    """Scrapes to keep: the longest window, and what is too young to be seen."""
-    monitoring = config.monitoring
-    longest_s = max(monitoring.rate_window_s, monitoring.shape_window_s) + monitoring.delay_s
-    return math.ceil(longest_s / monitoring.scrape_interval_s) + 2
-
-
-def _pools(config: ServiceConfig) -> Any:
-    pools = _table(w.Pool, w.POOLS)
+def _pools(config: ServiceConfig) -> tuple[Any, Floats]:
+    """One row per role, and the tables that the rows point into."""
+    pools, tables = _table(w.Pool, w.POOLS), np.zeros(0)
     for role, pool in config.pools.items():
-        _fill_pool(pools[ROLE_NUMBER[role]], pool, config.block_size)
-    return pools
+        row = pools[ROLE_NUMBER[role]]
+        _fill_pool(row, pool, config.block_size)
+        if pool.tables is not None:
+            row.tables_at = tables.size
+            row.prefill_points = pool.tables.prefill_tokens.size
+            row.kv_points = pool.tables.kv_tokens.size
+            row.context_points = pool.tables.context_tokens.size
+            tables = np.concatenate((tables, _flat(pool.tables)))
+    return pools, tables
+
+
+def _flat(tables: TimingTables) -> Floats:
+    return np.concatenate(
+        (
+            tables.prefill_tokens,
+            tables.prefill_ms / 1000,
+            tables.kv_tokens,
+            tables.context_tokens,
+            tables.step_ms.ravel() / 1000,
+        )
+    )
 
 
 def _fill_pool(row: w.Pool, pool: PoolConfig, block_size: int) -> None:
@@ -146,33 +167,3 @@ def _fill_pool(row: w.Pool, pool: PoolConfig, block_size: int) -> None:
     row.kv_bytes_per_token = engine.kv_bytes_per_token
     row.link_bytes_per_s = pool.link_bytes_per_s
     row.turn = w.NOBODY
-    if pool.tables is not None:
-        row.prefill_points = pool.tables.prefill_tokens.size
-        row.kv_points = pool.tables.kv_tokens.size
-        row.context_points = pool.tables.context_tokens.size
-
-
-def _timing(config: ServiceConfig) -> dict[str, Any]:
-    """The tables of all roles, padded to one shape."""
-    tables: dict[Role, TimingTables] = {
-        role: pool.tables for role, pool in config.pools.items() if pool.tables is not None
-    }
-    prefill, kv, context = (
-        max((getattr(table, axis).size for table in tables.values()), default=0)
-        for axis in ("prefill_tokens", "kv_tokens", "context_tokens")
-    )
-    padded = {
-        "prefill_tokens": np.zeros((w.POOLS, prefill)),
-        "prefill_s": np.zeros((w.POOLS, prefill)),
-        "kv_tokens": np.zeros((w.POOLS, kv)),
-        "context_tokens": np.zeros((w.POOLS, context)),
-        "step_s": np.zeros((w.POOLS, kv, context)),
-    }
-    for role, table in tables.items():
-        number = ROLE_NUMBER[role]
-        padded["prefill_tokens"][number, : table.prefill_tokens.size] = table.prefill_tokens
-        padded["prefill_s"][number, : table.prefill_ms.size] = table.prefill_ms / 1000
-        padded["kv_tokens"][number, : table.kv_tokens.size] = table.kv_tokens
-        padded["context_tokens"][number, : table.context_tokens.size] = table.context_tokens
-        padded["step_s"][number, : table.kv_tokens.size, : table.context_tokens.size] = table.step_ms / 1000
-    return padded

@@ -15,7 +15,7 @@ from autoscaler.core.policy import Role
 from autoscaler.core.snapshot import PoolState
 from autoscaler.simulation.build import ROLE_NUMBER, with_more_slots
 from autoscaler.simulation.config import Lost, Removal, ServiceConfig, SimulationError
-from autoscaler.simulation.counters import ReplicaPhase
+from autoscaler.simulation.counters import Floats, ReplicaPhase
 from autoscaler.simulation.engine.fleet import close_slot, open_slot, stop_routing
 from autoscaler.simulation.engine.world import NOBODY, World
 
@@ -58,12 +58,12 @@ class Fleet:
         desired: Replicas asked for, per role.
     """
 
-    def __init__(self, config: ServiceConfig, world: World, seed: int) -> None:
+    def __init__(self, config: ServiceConfig, world: World, retired: Floats, seed: int) -> None:
         self.world = world
         self.live: list[Replica] = []
         self.gone: list[Replica] = []
         self.desired = {role: pool.replicas for role, pool in config.pools.items()}
-        self._config = config
+        self._config, self._retired = config, retired
         self._blocked_until_s = dict.fromkeys(config.pools, -math.inf)
         self._rng = {role: np.random.default_rng((seed, ROLE_NUMBER[role])) for role in config.pools}
         self._created = dict.fromkeys(config.pools, 0)
@@ -218,7 +218,7 @@ class Fleet:
 
     def _end(self, replica: Replica, now_s: float, *, retry: bool) -> None:
         if replica.slot != NOBODY:
-            close_slot(self.world, replica.slot, now_s, retry)
+            close_slot(self.world, self._retired, replica.slot, now_s, retry)
             replica.slot = NOBODY
         replica.removed_s = now_s
         self.live.remove(replica)

@@ -7,7 +7,7 @@ import math
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Signals
 from autoscaler.core.snapshot import Snapshot
-from autoscaler.simulation.build import build
+from autoscaler.simulation.build import build, monitor_of
 from autoscaler.simulation.config import ServiceConfig, SimulationError
 from autoscaler.simulation.counters import PodCounters
 from autoscaler.simulation.engine.loop import advance
@@ -33,7 +33,8 @@ class Service:
 
     def __init__(self, config: ServiceConfig, trace: Trace, seed: int = 0) -> None:
         self._config = config
-        self._fleet = Fleet(config, build(config, trace), seed)
+        self._monitor = monitor_of(config)
+        self._fleet = Fleet(config, build(config, trace), self._monitor.retired, seed)
         self._faults: list[Fault] = []
         self._actions: list[Action] = []
 
@@ -70,7 +71,7 @@ class Service:
         while True:
             fault_s = self._faults[0].at_s if self._faults else math.inf
             due_s = min(float(at_s), self._fleet.next_change_s(), fault_s)
-            more = advance(self._fleet.world, due_s)
+            more = advance(self._fleet.world, self._monitor, due_s)
             self._fleet.change(self.now_s)
             if fault_s <= self.now_s:
                 self._strike(self._faults.pop(0))
@@ -79,7 +80,7 @@ class Service:
 
     def observe(self, now_s: float) -> Signals:
         """Canonical signals as a query at `now_s` sees them."""
-        return observe(self._fleet.world, self._config, now_s)
+        return observe(self._fleet.world, self._monitor, self._config, now_s)
 
     def snapshot(self, now_s: float) -> Snapshot:
         """Everything that `core.decide` is told in production. Startup times are told once."""

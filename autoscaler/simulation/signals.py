@@ -13,6 +13,7 @@ from autoscaler.core.policy import Objectives, Role
 from autoscaler.core.signals import CATALOGUE, Scope, Signal, Signals, absent, measured
 from autoscaler.simulation.build import ROLE_NUMBER
 from autoscaler.simulation.config import ServiceConfig
+from autoscaler.simulation.counters import Floats
 from autoscaler.simulation.engine import world as w
 from autoscaler.simulation.scrapes import Scrapes, quantile, share_within
 
@@ -21,15 +22,15 @@ _LOOKBACK_S = 300.0  # Prometheus forgets a series whose newest sample is older
 Values = Mapping[str, float | None]
 
 
-def observe(world: w.World, config: ServiceConfig, now_s: float) -> Signals:
+def observe(world: w.World, monitor: w.Monitor, config: ServiceConfig, now_s: float) -> Signals:
     """All canonical signals of a service as a query at `now_s` sees them."""
     scopes = (*(Scope(role.value) for role in config.pools), Scope.SERVICE)
-    places = _visible(world, now_s - config.monitoring.delay_s)
-    if not places.size or now_s - world.sample_s[places[-1]] > _LOOKBACK_S:
+    places = _visible(world.clock[0].samples, monitor.sample_s, now_s - config.monitoring.delay_s)
+    if not places.size or now_s - monitor.sample_s[places[-1]] > _LOOKBACK_S:
         return {scope: _all_absent(scope) for scope in scopes}
-    at_s = world.sample_s[places]
+    at_s = monitor.sample_s[places]
     scrapes = [
-        Scrapes(at_s, world.samples[places, number], now_s, config.monitoring) for number in range(w.GATEWAY + 1)
+        Scrapes(at_s, monitor.samples[places, number], now_s, config.monitoring) for number in range(w.GATEWAY + 1)
     ]
     age_s = now_s - float(at_s[-1])
     return {
@@ -41,11 +42,10 @@ def observe(world: w.World, config: ServiceConfig, now_s: float) -> Signals:
     }
 
 
-def _visible(world: w.World, until_s: float) -> w.Ints:
+def _visible(taken: int, sample_s: Floats, until_s: float) -> w.Ints:
     """Places in the ring of the samples that a query can see, oldest first."""
-    taken, ring = world.clock[0].samples, world.sample_s.size
-    places = np.arange(max(taken - ring, 0), taken, dtype=np.int32) % np.int32(ring)
-    return places[: int(np.searchsorted(world.sample_s[places], until_s, side="right"))]
+    places = np.arange(max(taken - sample_s.size, 0), taken, dtype=np.int32) % np.int32(sample_s.size)
+    return places[: int(np.searchsorted(sample_s[places], until_s, side="right"))]
 
 
 def _all_absent(scope: Scope) -> Mapping[str, Signal]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from autoscaler.simulation.engine.compiled import compiled
-from autoscaler.simulation.engine.world import World
+from autoscaler.simulation.engine.world import Agenda
 
 
 @compiled
-def plan(world: World, leaf: int, at_s: float) -> None:
+def plan(agenda: Agenda, leaf: int, at_s: float) -> None:
     """Let the leaf's next event be at `at_s`. Of events at one time the lowest leaf comes first."""
-    next_s, tree = world.next_s, world.tree
+    next_s, tree = agenda.next_s, agenda.tree
     next_s[leaf] = at_s
     node = (leaf + next_s.size) // 2
     while node >= 1:

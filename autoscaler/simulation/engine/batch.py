@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoscaler.simulation.engine.compiled import compiled
-from autoscaler.simulation.engine.world import World
+from autoscaler.simulation.engine.world import Ints, Request, Table, World
 
 
 @compiled
@@ -13,7 +13,7 @@ def push(world: World, slot: int, index: int) -> None:
     place = replica.batch
     replica.batch += 1
     world.batches[slot, place] = index
-    _sift_up(world, slot, place)
+    _sift_up(world.batches[slot], world.requests, place)
 
 
 @compiled
@@ -26,8 +26,8 @@ def take(world: World, slot: int, place: int) -> int:
     last = replica.batch
     if place != last:
         heap[place] = heap[last]
-        _sift_up(world, slot, place)
-        _sift_down(world, slot, place)
+        _sift_up(heap, world.requests, place)
+        _sift_down(heap, world.requests, place, last)
     return index
 
 
@@ -43,8 +43,7 @@ def latest(world: World, slot: int) -> int:
 
 
 @compiled
-def _sift_up(world: World, slot: int, place: int) -> None:
-    heap, requests = world.batches[slot], world.requests
+def _sift_up(heap: Ints, requests: Table[Request], place: int) -> None:
     index = int(heap[place])
     key = requests[index].finish_step
     while place > 0:
@@ -57,9 +56,7 @@ def _sift_up(world: World, slot: int, place: int) -> None:
 
 
 @compiled
-def _sift_down(world: World, slot: int, place: int) -> None:
-    heap, requests = world.batches[slot], world.requests
-    size = world.replicas[slot].batch
+def _sift_down(heap: Ints, requests: Table[Request], place: int, size: int) -> None:
     index = int(heap[place])
     key = requests[index].finish_step
     while True:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from autoscaler.simulation.counters import Floats
 from autoscaler.simulation.engine import queues, transfers
 from autoscaler.simulation.engine.agenda import plan
-from autoscaler.simulation.engine.compiled import compiled
+from autoscaler.simulation.engine.compiled import compiled, entry
 from autoscaler.simulation.engine.interrupt import interrupt, is_empty, note_if_drained
-from autoscaler.simulation.engine.observe import ERRORS, count, count_steps
+from autoscaler.simulation.engine.observe import ERRORS, count_steps
 from autoscaler.simulation.engine.pace import steps_done
 from autoscaler.simulation.engine.routing import enter, reroute_gateway
 from autoscaler.simulation.engine.world import (
@@ -24,7 +25,7 @@ from autoscaler.simulation.engine.world import (
 )
 
 
-@compiled
+@entry
 def open_slot(world: World, slot: int, role: int, now_s: float) -> None:
     """Let a replica serve."""
     replica, pool = world.replicas[slot], world.pools[role]
@@ -37,29 +38,29 @@ def open_slot(world: World, slot: int, role: int, now_s: float) -> None:
     reroute_gateway(world, now_s)
 
 
-@compiled
+@entry
 def stop_routing(world: World, slot: int, now_s: float) -> None:
     """Send a replica no more requests; it finishes what it holds."""
     world.replicas[slot].accepting = 0
     note_if_drained(world, slot, now_s)
 
 
-@compiled
-def close_slot(world: World, slot: int, now_s: float, retry: bool) -> None:
-    """Remove a replica. Whatever it still holds fails, or starts again elsewhere if `retry`."""
+@entry
+def close_slot(world: World, retired: Floats, slot: int, now_s: float, retry: bool) -> None:
+    """Remove a replica and keep its counts in `retired`. What it holds fails, or starts again elsewhere if `retry`."""
     replica = world.replicas[slot]
     replica.accepting = 0
     if replica.running:
         count_steps(world, slot, steps_done(replica, now_s))
     if not is_empty(replica):
         _lose_all(world, slot, now_s, retry)
-    for column in range(world.retired.shape[1]):
-        world.retired[replica.role, column] += world.counters[slot, column]
+    for column in range(world.counters.shape[1]):
+        retired[replica.role, column] += world.counters[slot, column]
         world.counters[slot, column] = 0.0
     for phase in range(world.phases.shape[1]):
         world.phases[slot, phase] = 0
     _reset(replica)
-    plan(world, slot, math.inf)
+    plan(world.agenda, slot, math.inf)
 
 
 @compiled
@@ -118,7 +119,7 @@ def _settle_lost(world: World, index: int, now_s: float, retry: bool) -> None:
     request.state = FAILED
     request.finish_s = now_s
     world.clock[0].settled += 1
-    count(world, world.replicas.size, ERRORS, 1.0)
+    world.counters[-1, ERRORS] += 1.0
 
 
 @compiled

@@ -13,7 +13,7 @@ def interrupt(world: World, slot: int, now_s: float) -> None:
     """End the run under way with its present step, or let an idle replica look at once."""
     replica = world.replicas[slot]
     if not replica.running:
-        plan(world, slot, now_s)
+        plan(world.agenda, slot, now_s)
         return
     if replica.run_steps == 1:
         return
@@ -22,14 +22,14 @@ def interrupt(world: World, slot: int, now_s: float) -> None:
         done += 1
     if done < replica.run_steps:
         replica.run_steps = done
-        plan(world, slot, boundary_s(replica, done))
+        plan(world.agenda, slot, boundary_s(replica, done))
 
 
 @compiled
 def wake(world: World, slot: int, now_s: float) -> None:
     """Let an idle replica look at once; a busy one will look after its step anyway."""
     if not world.replicas[slot].running:
-        plan(world, slot, now_s)
+        plan(world.agenda, slot, now_s)
 
 
 @compiled

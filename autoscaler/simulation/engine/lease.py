@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from autoscaler.simulation.engine.compiled import compiled
-from autoscaler.simulation.engine.observe import KV_EXPIRED, count
-from autoscaler.simulation.engine.routing import blocks_of, cached_tokens
+from autoscaler.simulation.engine.observe import KV_EXPIRED
+from autoscaler.simulation.engine.sizes import blocks_of, cached_tokens
 from autoscaler.simulation.engine.transfers import release
 from autoscaler.simulation.engine.world import AWAITING_DECODE, AWAITING_PULL, NOBODY, QUEUED, World
 
@@ -51,15 +51,15 @@ def expire(world: World, now_s: float) -> None:
 def _expire(world: World, index: int, now_s: float) -> None:
     """Free the blocks; the decode replica has to compute the prompt itself."""
     request = world.requests[index]
-    count(world, request.prefill_slot, KV_EXPIRED, 1.0)
+    world.counters[request.prefill_slot, KV_EXPIRED] += 1.0
     release(world, index, now_s)
     if request.state == AWAITING_DECODE:
         return
     replica = world.replicas[request.slot]
     request.state = QUEUED
     request.local = 1
-    request.computed_tokens = cached_tokens(world, index)
+    request.computed_tokens = cached_tokens(request)
     replica.outstanding_tokens += request.context_tokens - request.computed_tokens
     replica.wanted_blocks -= request.blocks
-    request.blocks = blocks_of(world, request.context_tokens + 1)
+    request.blocks = blocks_of(request.context_tokens + 1, world.clock[0].block_size)
     replica.wanted_blocks += request.blocks

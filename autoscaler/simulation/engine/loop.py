@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from autoscaler.simulation.counters import LAYOUT
-from autoscaler.simulation.engine.compiled import compiled
+from autoscaler.simulation.counters import LAYOUT, Floats
+from autoscaler.simulation.engine.compiled import compiled, entry
 from autoscaler.simulation.engine.lease import expire
 from autoscaler.simulation.engine.observe import count_steps
 from autoscaler.simulation.engine.pace import steps_done
@@ -23,23 +23,24 @@ from autoscaler.simulation.engine.world import (
     GATEWAY,
     POOLS,
     SAMPLE_WIDTH,
+    Monitor,
     World,
 )
 
 _WIDTH = LAYOUT.width
 
 
-@compiled
-def advance(world: World, until_s: float) -> bool:
+@entry
+def advance(world: World, monitor: Monitor, until_s: float) -> bool:
     """Play events up to and including `until_s`, or until a draining replica has become empty; move the clock there.
 
     Returns:
         Whether a replica became empty, so that there may be more to play.
     """
-    clock, requests, transfer_leaf = world.clock[0], world.requests, world.next_s.size - 1
+    clock, requests, transfer_leaf = world.clock[0], world.requests, world.agenda.next_s.size - 1
     while True:
-        leaf = world.tree[1]
-        engine_s: float = world.next_s[leaf]
+        leaf = world.agenda.tree[1]
+        engine_s: float = world.agenda.next_s[leaf]
         arrival_s = requests[clock.next_arrival].arrival_s if clock.next_arrival < requests.size else math.inf
         scrape_s = clock.next_scrape * clock.scrape_interval_s
         now_s = min(engine_s, arrival_s, scrape_s, clock.lease_due_s)
@@ -58,7 +59,7 @@ def advance(world: World, until_s: float) -> bool:
             clock.next_arrival += 1
             arrive(world, clock.next_arrival - 1)
         else:
-            scrape(world, now_s)
+            scrape(world, monitor, now_s)
         if clock.drained:
             clock.drained = 0
             clock.now_s = now_s
@@ -66,29 +67,29 @@ def advance(world: World, until_s: float) -> bool:
 
 
 @compiled
-def scrape(world: World, now_s: float) -> None:
+def scrape(world: World, monitor: Monitor, now_s: float) -> None:
     """Take one sample of every pool and of the gateway, unless monitoring is down."""
     clock = world.clock[0]
     clock.next_scrape += 1
     if now_s < clock.blind_until_s:
         return
-    place = clock.samples % world.sample_s.size
+    place = clock.samples % monitor.sample_s.size
     clock.samples += 1
-    world.sample_s[place] = now_s
-    sample = world.samples[place]
+    monitor.sample_s[place] = now_s
+    sample = monitor.samples[place]
     for row in range(GATEWAY + 1):
         for column in range(SAMPLE_WIDTH):
-            sample[row, column] = world.retired[row, column] if row < POOLS and column < _WIDTH else 0.0
+            sample[row, column] = monitor.retired[row, column] if row < POOLS and column < _WIDTH else 0.0
     for slot in range(world.replicas.size):
         if world.replicas[slot].in_use:
-            _add_pod(world, slot, now_s, place)
+            _add_pod(world, sample, slot, now_s)
     for column in range(_WIDTH):
-        sample[GATEWAY, column] = world.counters[world.replicas.size, column]
+        sample[GATEWAY, column] = world.counters[-1, column]
     sample[GATEWAY, G_WAITING] = clock.gateway.count
     sample[GATEWAY, G_WAITING_FOR_KV] = clock.handoff.count
 
 
-@compiled
+@entry
 def count_pod(world: World, slot: int, now_s: float) -> None:
     """Bring the counters of a pod up to the steps it has done by now."""
     replica = world.replicas[slot]
@@ -96,7 +97,7 @@ def count_pod(world: World, slot: int, now_s: float) -> None:
         count_steps(world, slot, steps_done(replica, now_s))
 
 
-@compiled
+@entry
 def used_blocks(world: World, slot: int) -> int:
     """Blocks in use in the step under way."""
     replica = world.replicas[slot]
@@ -106,10 +107,10 @@ def used_blocks(world: World, slot: int) -> int:
 
 
 @compiled
-def _add_pod(world: World, slot: int, now_s: float, place: int) -> None:
+def _add_pod(world: World, samples: Floats, slot: int, now_s: float) -> None:
     count_pod(world, slot, now_s)
     replica = world.replicas[slot]
-    sample = world.samples[place, replica.role]
+    sample = samples[replica.role]
     for column in range(_WIDTH):
         sample[column] += world.counters[slot, column]
     usage = float(used_blocks(world, slot)) / replica.num_blocks

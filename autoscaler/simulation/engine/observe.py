@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from autoscaler.simulation.counters import COUNTERS, HISTOGRAMS, LAYOUT
+from autoscaler.simulation.counters import COUNTERS, HISTOGRAMS, LAYOUT, Floats
 from autoscaler.simulation.engine import queues
 from autoscaler.simulation.engine.compiled import compiled
 from autoscaler.simulation.engine.pace import boundary_s, step_s
@@ -53,17 +53,11 @@ def bucket_of(histogram: int, value: float) -> int:
 
 
 @compiled
-def observe(world: World, row: int, histogram: int, value: float) -> None:
-    """Observe one value."""
-    counters, start = world.counters[row], _STARTS[histogram]
-    counters[start + bucket_of(histogram, value)] += 1.0
-    counters[start + _LENGTHS[histogram] + 1] += value
-
-
-@compiled
-def count(world: World, row: int, counter: int, by: float) -> None:
-    """Add to a plain counter."""
-    world.counters[row, counter] += by
+def observe(row: Floats, histogram: int, value: float) -> None:
+    """Observe one value, in a pod's or the gateway's row."""
+    start = _STARTS[histogram]
+    row[start + bucket_of(histogram, value)] += 1.0
+    row[start + _LENGTHS[histogram] + 1] += value
 
 
 @compiled
@@ -114,66 +108,66 @@ def _first_tokens(world: World, slot: int, at_s: float) -> None:
 @compiled
 def first_token(world: World, slot: int, index: int, at_s: float) -> None:
     """Record a request's first token on this replica, and for the user if it is the first at all."""
-    request = world.requests[index]
+    request, row = world.requests[index], world.counters[slot]
     if not math.isnan(request.pod_first_token_s):
         return
     request.pod_first_token_s = at_s
-    observe(world, slot, H_TTFT, at_s - request.decode_arrival_s)
-    count(world, slot, PROMPT, request.input_tokens)
+    observe(row, H_TTFT, at_s - request.decode_arrival_s)
+    row[PROMPT] += request.input_tokens
     if request.local:
         cached = min(request.cached_tokens, request.input_tokens)
-        count(world, slot, PROMPT_CACHED, cached)
-        count(world, slot, PROMPT_COMPUTED, request.input_tokens - cached)
+        row[PROMPT_CACHED] += cached
+        row[PROMPT_COMPUTED] += request.input_tokens - cached
     else:
-        count(world, slot, PROMPT_PULLED, request.input_tokens)
+        row[PROMPT_PULLED] += request.input_tokens
     if math.isnan(request.first_token_s):
         request.first_token_s = at_s
-        observe(world, world.replicas.size, H_TTFT, at_s - request.arrival_s)
+        observe(world.counters[-1], H_TTFT, at_s - request.arrival_s)
 
 
 @compiled
 def finished_decode(world: World, slot: int, index: int) -> None:
     """Observe what vLLM observes when a request ends on the replica that decoded it, and what the gateway sees."""
-    request, gateway = world.requests[index], world.replicas.size
+    request, row, gateway = world.requests[index], world.counters[slot], world.counters[-1]
     first_s, finish_s = request.pod_first_token_s, request.finish_s
     scheduled_s = request.pod_scheduled_s
     gaps = request.output_tokens - 1
-    observe(world, slot, H_E2E, finish_s - request.decode_arrival_s)
-    observe(world, slot, H_QUEUE, scheduled_s - request.decode_arrival_s)
-    observe(world, slot, H_PREFILL, first_s - scheduled_s)
-    observe(world, slot, H_DECODE, finish_s - first_s)
-    observe(world, slot, H_INFERENCE, finish_s - scheduled_s)
-    observe(world, slot, H_TPOT, (finish_s - first_s) / gaps if gaps > 0 else 0.0)
-    observe(world, slot, H_PROMPT, request.input_tokens)
-    observe(world, slot, H_OUTPUT, request.output_tokens)
-    count(world, slot, STOPPED, 1.0)
-    observe(world, gateway, H_E2E, finish_s - request.arrival_s)
+    observe(row, H_E2E, finish_s - request.decode_arrival_s)
+    observe(row, H_QUEUE, scheduled_s - request.decode_arrival_s)
+    observe(row, H_PREFILL, first_s - scheduled_s)
+    observe(row, H_DECODE, finish_s - first_s)
+    observe(row, H_INFERENCE, finish_s - scheduled_s)
+    observe(row, H_TPOT, (finish_s - first_s) / gaps if gaps > 0 else 0.0)
+    observe(row, H_PROMPT, request.input_tokens)
+    observe(row, H_OUTPUT, request.output_tokens)
+    row[STOPPED] += 1.0
+    observe(gateway, H_E2E, finish_s - request.arrival_s)
     if gaps > 0:
-        observe(world, gateway, H_TPOT, (finish_s - request.first_token_s) / gaps)
-    observe(world, gateway, H_PROMPT, request.input_tokens)
-    observe(world, gateway, H_OUTPUT, request.output_tokens)
-    count(world, gateway, GENERATED, request.output_tokens)
-    count(world, gateway, PROMPT, request.input_tokens)
-    count(world, gateway, STOPPED, 1.0)
+        observe(gateway, H_TPOT, (finish_s - request.first_token_s) / gaps)
+    observe(gateway, H_PROMPT, request.input_tokens)
+    observe(gateway, H_OUTPUT, request.output_tokens)
+    gateway[GENERATED] += request.output_tokens
+    gateway[PROMPT] += request.input_tokens
+    gateway[STOPPED] += 1.0
 
 
 @compiled
 def finished_prefill(world: World, slot: int, index: int, now_s: float) -> None:
     """Observe what vLLM observes when a prefill replica has answered with its one token."""
-    request = world.requests[index]
+    request, row = world.requests[index], world.counters[slot]
     compute_s = now_s - request.prefill_start_s
-    observe(world, slot, H_TTFT, now_s - request.entered_s)
-    observe(world, slot, H_E2E, now_s - request.entered_s)
-    observe(world, slot, H_QUEUE, request.prefill_start_s - request.entered_s)
-    observe(world, slot, H_PREFILL, compute_s)
-    observe(world, slot, H_DECODE, 0.0)
-    observe(world, slot, H_INFERENCE, compute_s)
-    observe(world, slot, H_TPOT, 0.0)
-    observe(world, slot, H_PROMPT, request.context_tokens)
-    observe(world, slot, H_OUTPUT, 1.0)
+    observe(row, H_TTFT, now_s - request.entered_s)
+    observe(row, H_E2E, now_s - request.entered_s)
+    observe(row, H_QUEUE, request.prefill_start_s - request.entered_s)
+    observe(row, H_PREFILL, compute_s)
+    observe(row, H_DECODE, 0.0)
+    observe(row, H_INFERENCE, compute_s)
+    observe(row, H_TPOT, 0.0)
+    observe(row, H_PROMPT, request.context_tokens)
+    observe(row, H_OUTPUT, 1.0)
     cached = min(request.cached_tokens, request.context_tokens)
-    count(world, slot, PROMPT, request.context_tokens)
-    count(world, slot, PROMPT_CACHED, cached)
-    count(world, slot, PROMPT_COMPUTED, request.context_tokens - cached)
-    count(world, slot, GENERATED, 1.0)
-    count(world, slot, CUT_AT_LENGTH, 1.0)
+    row[PROMPT] += request.context_tokens
+    row[PROMPT_CACHED] += cached
+    row[PROMPT_COMPUTED] += request.context_tokens - cached
+    row[GENERATED] += 1.0
+    row[CUT_AT_LENGTH] += 1.0

@@ -9,39 +9,38 @@ from __future__ import annotations
 
 from autoscaler.simulation.counters import Floats
 from autoscaler.simulation.engine.compiled import compiled
-from autoscaler.simulation.engine.world import Replica, World
+from autoscaler.simulation.engine.world import Pool, Replica
 
 ENDLESS = 1 << 40
 _SHORTEST_STEP_S = 0.001
 
 
 @compiled
-def prefill_s(world: World, role: int, tokens: float, squares: float) -> float:
+def prefill_s(pool: Pool, tables: Floats, tokens: float, squares: float) -> float:
     """Time of a pass that computes `tokens` prompt tokens; `squares` is the sum of end^2 - start^2 over its chunks."""
-    pool = world.pools[role]
-    if pool.prefill_points == 0:
+    points = pool.prefill_points
+    if points == 0:
         return pool.prefill_a_s + pool.prefill_b_s * tokens + pool.prefill_c_s * squares
-    xs, ys = world.prefill_tokens[role], world.prefill_s[role]
-    cell = cell_of(xs, pool.prefill_points, tokens)
-    seconds: float = ys[cell] + (ys[cell + 1] - ys[cell]) * (tokens - xs[cell]) / (xs[cell + 1] - xs[cell])
+    left = pool.tables_at + cell_of(tables, pool.tables_at, points, tokens)
+    share = (tokens - tables[left]) / (tables[left + 1] - tables[left])
+    seconds: float = tables[left + points] + (tables[left + points + 1] - tables[left + points]) * share
     return max(seconds, 0.0)
 
 
 @compiled
-def mixed_s(world: World, role: int, batch: int, kv_tokens: float, tokens: float, squares: float) -> float:
+def mixed_s(pool: Pool, tables: Floats, batch: int, kv_tokens: float, tokens: float, squares: float) -> float:
     """Time of one step that decodes `batch` sequences and prefills a chunk: the fixed cost is paid once."""
+    chunk_s = prefill_s(pool, tables, tokens, squares)
     if batch == 0:
-        return prefill_s(world, role, tokens, squares)
-    step_s = step_piece(world, role, batch, kv_tokens)[0]
-    return step_s + max(prefill_s(world, role, tokens, squares) - prefill_s(world, role, 0.0, 0.0), 0.0)
+        return chunk_s
+    return step_piece(pool, tables, batch, kv_tokens)[0] + max(chunk_s - prefill_s(pool, tables, 0.0, 0.0), 0.0)
 
 
 @compiled
-def step_piece(world: World, role: int, batch: int, kv_tokens: float) -> tuple[float, float, float, int]:
+def step_piece(pool: Pool, tables: Floats, batch: int, kv_tokens: float) -> tuple[float, float, float, int]:
     """Coefficients q0, q1, q2 of the coming steps' times, and for how many steps they hold."""
-    pool = world.pools[role]
     if pool.kv_points > 0:
-        return _table_piece(world, role, batch, kv_tokens)
+        return _table_piece(pool, tables, batch, kv_tokens)
     if batch <= pool.small_batch_max:
         q0 = pool.small_d0_s + pool.small_d1_s * batch + pool.small_d2_s * kv_tokens
         return q0, pool.small_d2_s * batch, 0.0, ENDLESS
@@ -49,36 +48,36 @@ def step_piece(world: World, role: int, batch: int, kv_tokens: float) -> tuple[f
 
 
 @compiled
-def _table_piece(world: World, role: int, batch: int, kv_tokens: float) -> tuple[float, float, float, int]:
-    pool = world.pools[role]
-    xs, ys = world.kv_tokens[role], world.context_tokens[role]
+def _table_piece(pool: Pool, tables: Floats, batch: int, kv_tokens: float) -> tuple[float, float, float, int]:
     context = kv_tokens / batch
-    i = cell_of(xs, pool.kv_points, kv_tokens)
-    k = cell_of(ys, pool.context_points, context)
-    z = world.step_s[role]
-    width, height = xs[i + 1] - xs[i], ys[k + 1] - ys[k]
-    dx, dy = kv_tokens - xs[i], context - ys[k]
-    gx = (z[i + 1, k] - z[i, k]) / width
-    gy = (z[i, k + 1] - z[i, k]) / height
-    gxy = (z[i + 1, k + 1] - z[i + 1, k] - z[i, k + 1] + z[i, k]) / (width * height)
-    q0 = z[i, k] + gx * dx + gy * dy + gxy * dx * dy
+    kv_at = pool.tables_at + 2 * pool.prefill_points
+    context_at = kv_at + pool.kv_points
+    i = cell_of(tables, kv_at, pool.kv_points, kv_tokens)
+    k = cell_of(tables, context_at, pool.context_points, context)
+    dx, width = kv_tokens - tables[kv_at + i], tables[kv_at + i + 1] - tables[kv_at + i]
+    dy, height = context - tables[context_at + k], tables[context_at + k + 1] - tables[context_at + k]
+    corner = context_at + pool.context_points + i * pool.context_points + k
+    z00, z01 = tables[corner], tables[corner + 1]
+    z10, z11 = tables[corner + pool.context_points], tables[corner + pool.context_points + 1]
+    gx, gy, gxy = (z10 - z00) / width, (z01 - z00) / height, (z11 - z10 - z01 + z00) / (width * height)
+    q0 = z00 + gx * dx + gy * dy + gxy * dx * dy
+    if q0 < _SHORTEST_STEP_S:
+        return _SHORTEST_STEP_S, 0.0, 0.0, 1
     steps = float(ENDLESS)
     if i < pool.kv_points - 2:
         steps = (width - dx) / batch
     if k < pool.context_points - 2:
         steps = min(steps, height - dy)
-    if q0 < _SHORTEST_STEP_S:
-        return _SHORTEST_STEP_S, 0.0, 0.0, 1
     return q0, gx * batch + gy + gxy * (dx + batch * dy), gxy * batch, max(int(steps) + 1, 1)
 
 
 @compiled
-def cell_of(xs: Floats, points: int, x: float) -> int:
-    """Index of the cell [xs[i], xs[i+1]) that holds x; the outermost cells reach to infinity."""
+def cell_of(tables: Floats, at: int, points: int, x: float) -> int:
+    """Cell of the axis at `tables[at:]` that holds x; the outermost cells reach to infinity."""
     low, high = 0, points - 2
     while low < high:
         middle = (low + high + 1) // 2
-        if xs[middle] <= x:
+        if tables[at + middle] <= x:
             low = middle
         else:
             high = middle - 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from autoscaler.simulation.engine import queues
-from autoscaler.simulation.engine.compiled import compiled
+from autoscaler.simulation.engine.compiled import compiled, entry
 from autoscaler.simulation.engine.interrupt import interrupt
-from autoscaler.simulation.engine.observe import ERRORS, count
+from autoscaler.simulation.engine.observe import ERRORS
+from autoscaler.simulation.engine.sizes import blocks_of, cached_tokens
 from autoscaler.simulation.engine.world import (
     AT_GATEWAY,
     AWAITING_DECODE,
@@ -26,42 +27,27 @@ def arrive(world: World, index: int) -> None:
     """Take in a new request; refuse it if it can never fit."""
     request, clock = world.requests[index], world.clock[0]
     request.context_tokens = request.input_tokens
-    role = entry_role(world, index)
-    fits = blocks_of(world, request.input_tokens + request.output_tokens) <= world.pools[clock.local_role].num_blocks
-    if fits and role == PREFILL:
-        fits = (
-            blocks_of(world, request.input_tokens) <= world.pools[PREFILL].num_blocks
-            and blocks_of(world, request.input_tokens + request.output_tokens) <= world.pools[DECODE].num_blocks
-        )
+    size = clock.block_size
+    most = blocks_of(request.input_tokens + request.output_tokens, size)
+    fits = most <= world.pools[clock.local_role].num_blocks
+    if fits and entry_role(world, index) == PREFILL:
+        prefix = blocks_of(request.input_tokens, size)
+        fits = prefix <= world.pools[PREFILL].num_blocks and most <= world.pools[DECODE].num_blocks
     if fits:
         enter(world, index, request.arrival_s)
         return
     request.state = REJECTED
     request.finish_s = request.arrival_s
     clock.settled += 1
-    count(world, world.replicas.size, ERRORS, 1.0)
+    world.counters[-1, ERRORS] += 1.0
 
 
 @compiled
 def entry_role(world: World, index: int) -> int:
     """The pool that prefills a request, by the number of tokens that no cache holds."""
     request, clock = world.requests[index], world.clock[0]
-    uncached = request.context_tokens - cached_tokens(world, index)
+    uncached = request.context_tokens - cached_tokens(request)
     return PREFILL if uncached >= clock.disaggregate_from_tokens else clock.local_role
-
-
-@compiled
-def cached_tokens(world: World, index: int) -> int:
-    """Tokens of the context that the prefix cache holds; the last token is always computed."""
-    request = world.requests[index]
-    return min(request.cached_tokens, request.context_tokens - 1)
-
-
-@compiled
-def blocks_of(world: World, tokens: int) -> int:
-    """KV blocks for so many tokens."""
-    size = world.clock[0].block_size
-    return (tokens + size - 1) // size
 
 
 @compiled
@@ -79,7 +65,7 @@ def enter(world: World, index: int, now_s: float) -> None:
     if role == PREFILL:
         request.prefill_slot = slot
         request.local = 0
-        request.blocks = blocks_of(world, request.context_tokens)
+        request.blocks = blocks_of(request.context_tokens, world.clock[0].block_size)
         _queue_prefill(world, index, slot, now_s)
     else:
         prefill_at(world, index, slot, now_s)
@@ -94,14 +80,14 @@ def prefill_at(world: World, index: int, slot: int, now_s: float) -> None:
     request.decode_arrival_s = now_s
     request.pod_scheduled_s = math.nan
     request.pod_first_token_s = math.nan
-    request.blocks = blocks_of(world, request.context_tokens + 1)
+    request.blocks = blocks_of(request.context_tokens + 1, world.clock[0].block_size)
     _queue_prefill(world, index, slot, now_s)
 
 
 @compiled
 def _queue_prefill(world: World, index: int, slot: int, now_s: float) -> None:
     request, replica = world.requests[index], world.replicas[slot]
-    request.computed_tokens = cached_tokens(world, index)
+    request.computed_tokens = cached_tokens(request)
     replica.outstanding_tokens += request.context_tokens - request.computed_tokens
     request.state = QUEUED
     _queue(world, index, slot, now_s)
@@ -124,7 +110,7 @@ def hand_off(world: World, index: int, now_s: float) -> None:
     request.decode_arrival_s = now_s
     request.pod_scheduled_s = math.nan
     request.pod_first_token_s = math.nan
-    request.blocks = blocks_of(world, request.context_tokens)
+    request.blocks = blocks_of(request.context_tokens, world.clock[0].block_size)
     _queue(world, index, slot, now_s)
 
 
@@ -138,7 +124,7 @@ def _queue(world: World, index: int, slot: int, now_s: float) -> None:
         interrupt(world, slot, now_s)
 
 
-@compiled
+@entry
 def reroute_gateway(world: World, now_s: float) -> None:
     """Try everything that waits at the gateway again: a replica became ready, or the threshold moved."""
     clock = world.clock[0]

@@ -18,14 +18,14 @@ from autoscaler.simulation.engine.observe import (
     CACHE_QUERIES,
     GENERATED,
     PREEMPTIONS,
-    count,
     count_steps,
     finished_decode,
     finished_prefill,
     first_token,
 )
 from autoscaler.simulation.engine.pace import boundary_s, mixed_s, step_piece
-from autoscaler.simulation.engine.routing import blocks_of, hand_off
+from autoscaler.simulation.engine.routing import hand_off
+from autoscaler.simulation.engine.sizes import blocks_of
 from autoscaler.simulation.engine.world import DECODING, FINISHED, NOBODY, PREFILL, PREFILLING, QUEUED, World
 
 
@@ -109,7 +109,7 @@ def _prefilled(world: World, slot: int, index: int, now_s: float) -> None:
         hold(world, index, slot, now_s)
         hand_off(world, index, now_s)
         return
-    count(world, slot, GENERATED, 1.0)
+    world.counters[slot, GENERATED] += 1.0
     first_token(world, slot, index, now_s)
     request.generated_tokens += 1
     if request.generated_tokens < request.output_tokens:
@@ -153,7 +153,7 @@ def _leave(world: World, slot: int, index: int) -> None:
     """Give back a sequence's blocks, before those for the coming step are taken."""
     request, replica, size = world.requests[index], world.replicas[slot], world.clock[0].block_size
     context = request.joined_context + replica.step - request.joined_step
-    replica.used_blocks -= blocks_of(world, context - 1)
+    replica.used_blocks -= blocks_of(context - 1, world.clock[0].block_size)
     replica.kv_tokens -= float(context)
     world.phases[slot, (request.joined_step + 1 - request.joined_context) % size] -= 1
 
@@ -181,14 +181,14 @@ def _preempt(world: World, slot: int, index: int) -> None:
     request.generated_tokens += replica.step - request.joined_step
     request.context_tokens = request.input_tokens + request.generated_tokens
     request.computed_tokens = 0
-    request.blocks = blocks_of(world, request.context_tokens + 1)
+    request.blocks = blocks_of(request.context_tokens + 1, world.clock[0].block_size)
     request.local = 1
     request.state = QUEUED
     request.preemptions += 1
     replica.outstanding_tokens += request.context_tokens
     replica.wanted_blocks += request.blocks
     queues.prepend(replica.waiting, world.requests, index)
-    count(world, slot, PREEMPTIONS, 1.0)
+    world.counters[slot, PREEMPTIONS] += 1.0
 
 
 @compiled
@@ -237,33 +237,34 @@ def _begin_prefill(world: World, slot: int, index: int, now_s: float) -> None:
     if not recomputes:
         request.prefill_start_s = now_s
         request.pod_scheduled_s = now_s
-        count(world, slot, CACHE_QUERIES, request.context_tokens)
-        count(world, slot, CACHE_HITS, request.computed_tokens)
+        world.counters[slot, CACHE_QUERIES] += request.context_tokens
+        world.counters[slot, CACHE_HITS] += request.computed_tokens
     queues.append(replica.prefilling, world.requests, index)
 
 
 @compiled
 def _start_run(world: World, slot: int, now_s: float) -> None:
     replica = world.replicas[slot]
+    pool = world.pools[replica.role]
     replica.anchor_s = now_s
     replica.q1_s = 0.0
     replica.q2_s = 0.0
     if replica.prefilling.count > 0 and replica.batch < replica.max_batched_tokens:
         squares = _cut_chunks(world, slot)
         tokens = float(replica.pass_tokens)
-        replica.q0_s = mixed_s(world, replica.role, replica.batch, replica.kv_tokens, tokens, squares)
+        replica.q0_s = mixed_s(pool, world.tables, replica.batch, replica.kv_tokens, tokens, squares)
         replica.run_steps = 1
     elif replica.batch > 0:
-        q0_s, q1_s, q2_s, steps = step_piece(world, replica.role, replica.batch, replica.kv_tokens)
+        q0_s, q1_s, q2_s, steps = step_piece(pool, world.tables, replica.batch, replica.kv_tokens)
         replica.q0_s, replica.q1_s, replica.q2_s = q0_s, q1_s, q2_s
         steps = min(steps, world.requests[world.batches[slot, 0]].finish_step - replica.step)
         replica.run_steps = _steps_until_full(world, slot, steps)
     else:
-        plan(world, slot, math.inf)
+        plan(world.agenda, slot, math.inf)
         note_if_drained(world, slot, now_s)
         return
     replica.running = 1
-    plan(world, slot, boundary_s(replica, replica.run_steps))
+    plan(world.agenda, slot, boundary_s(replica, replica.run_steps))
 
 
 @compiled

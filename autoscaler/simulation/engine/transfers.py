@@ -53,7 +53,7 @@ def refresh(world: World, now_s: float) -> None:
     next_s = math.inf
     for k in range(clock.transfers):
         next_s = min(next_s, _pace(world, k, now_s))
-    plan(world, world.next_s.size - 1, next_s)
+    plan(world.agenda, world.agenda.next_s.size - 1, next_s)
 
 
 @compiled
@@ -103,8 +103,8 @@ def _pace(world: World, k: int, now_s: float) -> float:
 def _complete(world: World, k: int, now_s: float) -> None:
     transfer = world.transfers[k]
     index, target = transfer.request, transfer.target
-    observe(world, target, H_TRANSFER_S, now_s - transfer.start_s)
-    observe(world, target, H_TRANSFER_BYTES, transfer.bytes)
+    observe(world.counters[target], H_TRANSFER_S, now_s - transfer.start_s)
+    observe(world.counters[target], H_TRANSFER_BYTES, transfer.bytes)
     _unlink(world, k)
     request, replica = world.requests[index], world.replicas[target]
     request.state = LOADED

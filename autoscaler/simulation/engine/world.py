@@ -174,6 +174,7 @@ class Pool:
     prefill_points: int
     kv_points: int
     context_points: int
+    tables_at: int  # where its tables begin in `World.tables`
     turn: int  # slot that round robin chose last
 
 
@@ -227,6 +228,18 @@ G_READY = LAYOUT.width + 6
 SAMPLE_WIDTH = LAYOUT.width + 7
 
 
+class Agenda(NamedTuple):
+    """The next event of every leaf: a slot, or, the last one, the transfers.
+
+    Attributes:
+        next_s: When it is.
+        tree: Tournament over `next_s`; `tree[1]` is the leaf with the earliest event.
+    """
+
+    next_s: Floats
+    tree: Ints
+
+
 class World(NamedTuple):
     """Every table of one service.
 
@@ -238,17 +251,10 @@ class World(NamedTuple):
         transfers: The first `clock.transfers` rows are under way.
         batches: Per slot, decoding requests as a heap ordered by the step at which they finish.
         phases: Per slot and step modulo block size, how many sequences need a new block at such a step.
-        next_s: Per leaf (a slot; the last leaf is the transfers) the time of the next event.
-        tree: Tournament over `next_s`; `tree[1]` is the leaf with the earliest event.
+        agenda: The next event of every slot and of the transfers.
         counters: Per slot and for the gateway (last row) what was counted, laid out as `LAYOUT`.
-        retired: Per role, what replicas had counted that are gone.
-        samples: Ring of scrapes: sample, role, counters and gauges.
-        sample_s: When each of them was taken.
-        prefill_tokens: Per role, axis of the prefill table.
-        prefill_s: Per role, times of prefill passes.
-        kv_tokens: Per role, first axis of the decode table.
-        context_tokens: Per role, second axis.
-        step_s: Per role, times of decode steps.
+        tables: Per role with tables: tokens and seconds of prefill passes, KV tokens and mean contexts of decode steps,
+            seconds of these steps row by row.
     """
 
     requests: Table[Request]
@@ -258,14 +264,20 @@ class World(NamedTuple):
     transfers: Table[Transfer]
     batches: Ints
     phases: Ints
-    next_s: Floats
-    tree: Ints
+    agenda: Agenda
     counters: Floats
-    retired: Floats
+    tables: Floats
+
+
+class Monitor(NamedTuple):
+    """What Prometheus would hold.
+
+    Attributes:
+        samples: Ring of scrapes: sample, role, counters and gauges.
+        sample_s: When each of them was taken.
+        retired: Per role, what replicas had counted that are gone.
+    """
+
     samples: Floats
     sample_s: Floats
-    prefill_tokens: Floats
-    prefill_s: Floats
-    kv_tokens: Floats
-    context_tokens: Floats
-    step_s: Floats
+    retired: Floats
