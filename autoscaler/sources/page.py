@@ -74,4 +74,7 @@ class PageFetcher:
 
     def close(self) -> None:
         """Let go of connections."""
+        # Clearing alone leaves it to the garbage collector to close idle connections.
+        for key in list(self._pool.pools.keys()):
+            self._pool.pools[key].close()
         self._pool.clear()

@@ -10,6 +10,7 @@ from tests.sources.chat import (
     E2E_S,
     ENGINES,
     EXPECTED,
+    FROM_S,
     NOW_S,
     PREFILL,
     TPOT_S,
@@ -21,8 +22,8 @@ from tests.sources.chat import (
     read,
     sum_below,
 )
-from tests.support.prometheus import Prometheus
-from tests.support.vllm_series import TOKEN_BOUNDS_S, TTFT_BOUNDS_S, Engine
+from tests.support.prometheus import Prometheus, running_prometheus
+from tests.support.vllm_series import TOKEN_BOUNDS_S, TTFT_BOUNDS_S, Engine, Fleet
 
 
 def test_every_signal_of_the_stack_has_an_expected_value(chat: Signals) -> None:
@@ -147,3 +148,12 @@ def test_the_kv_transfer_time_comes_from_the_connector_in_use(
 
     assert transfer.value == pytest.approx(0.05)
     assert words in transfer.detail
+
+
+def test_a_backfilled_history_reads_as_a_live_one(chat: Signals) -> None:
+    history = Fleet(ENGINES, "llama", {"namespace": "chat"}).openmetrics(FROM_S, NOW_S)
+
+    with running_prometheus(openmetrics=history) as backfilled:
+        signals = read(backfilled, queries("chat"))
+
+    assert signals == chat
