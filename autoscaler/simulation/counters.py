@@ -91,16 +91,23 @@ class CounterLayout:
         for row, bounds in zip(self.bounds, HISTOGRAM_BOUNDS.values(), strict=True):
             row[: len(bounds)] = bounds
 
+    def columns(self, name: str) -> slice:
+        """Columns of a histogram: its buckets, +Inf, and last the sum.
+
+        Raises:
+            ValueError: There is no histogram of that name.
+        """
+        index = HISTOGRAMS.index(name)
+        return slice(int(self.starts[index]), int(self.starts[index] + self.lengths[index] + 2))
+
     def histogram(self, row: Floats, name: str) -> Histogram:
         """Read one histogram out of a row (or a difference of rows).
 
         Raises:
             ValueError: There is no histogram of that name.
         """
-        index = HISTOGRAMS.index(name)
-        start, length = int(self.starts[index]), int(self.lengths[index])
-        counts = row[start : start + length + 1]
-        return Histogram(HISTOGRAM_BOUNDS[name], tuple(np.cumsum(counts).tolist()), float(row[start + length + 1]))
+        values = row[self.columns(name)]
+        return Histogram(HISTOGRAM_BOUNDS[name], tuple(values[:-1].cumsum().tolist()), float(values[-1]))
 
 
 @dataclass(frozen=True, slots=True)

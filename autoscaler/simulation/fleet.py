@@ -84,8 +84,9 @@ class Fleet:
             raise SimulationError(f"the service has no {role} pool; it has {sorted(self.desired)}")
         if replicas < 0:
             raise SimulationError(f"replicas must be at least 0, got {replicas} for {role}")
-        self.desired[role] = replicas
-        self._reconcile(role, now_s)
+        if replicas != self.desired[role]:
+            self.desired[role] = replicas
+            self._reconcile(role, now_s)
 
     def block(self, role: Role, until_s: float) -> None:
         """Let no new replica of a role find a node before `until_s`."""
@@ -149,8 +150,9 @@ class Fleet:
         excess = len(wanted) - self.desired[role]
         for _ in range(-excess):
             self._order(role, now_s)
-        for replica in sorted(wanted, key=self._removal_order)[: max(excess, 0)]:
-            self._remove(replica, now_s)
+        if excess > 0:
+            for replica in sorted(wanted, key=self._removal_order)[:excess]:
+                self._remove(replica, now_s)
         self._schedule(now_s)
 
     def _order(self, role: Role, now_s: float) -> Replica:

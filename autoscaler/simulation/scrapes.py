@@ -42,21 +42,19 @@ class Scrapes:
     def grown(self, counter: str) -> float:
         """Growth of a counter over the shape window."""
         column = COUNTERS.index(counter)
-        return float(self.latest[column] - self._rows[min(self._shape_from, len(self._rows) - 1), column])
+        return float(self.latest[column] - self._rows[self._first(self._shape_from), column])
 
     def recent(self, histogram: str) -> Histogram:
         """What a histogram observed in the rate window."""
-        return self._histogram(self._rate_from, histogram)
+        return LAYOUT.histogram(self.latest - self._rows[self._first(self._rate_from)], histogram)
 
     def mean(self, histogram: str) -> float | None:
         """Mean of what was observed in the rate window; None when nothing was."""
-        seen = self.recent(histogram)
-        return seen.sum / seen.count if seen.count else None
+        return self._mean(self._rate_from, histogram)
 
     def shape(self, histogram: str) -> float | None:
-        """Mean of what was observed in the shape window."""
-        seen = self._histogram(self._shape_from, histogram)
-        return seen.sum / seen.count if seen.count else None
+        """Mean of what was observed in the shape window; None when nothing was."""
+        return self._mean(self._shape_from, histogram)
 
     def slope(self, column: int) -> float:
         """Least-squares slope per second of a gauge over the rate window, as `deriv`; 0 without two samples."""
@@ -72,8 +70,14 @@ class Scrapes:
             return None
         return float((self.latest[column] - self._rows[first, column]) / (self._at_s[-1] - self._at_s[first]))
 
-    def _histogram(self, first: int, name: str) -> Histogram:
-        return LAYOUT.histogram(self.latest - self._rows[min(first, len(self._rows) - 1)], name)
+    def _mean(self, window_from: int, histogram: str) -> float | None:
+        columns = LAYOUT.columns(histogram)
+        grown = self.latest[columns] - self._rows[self._first(window_from), columns]
+        count = float(grown[:-1].sum())
+        return float(grown[-1]) / count if count else None
+
+    def _first(self, window_from: int) -> int:
+        return min(window_from, len(self._rows) - 1)
 
 
 def quantile(histogram: Histogram, share: float) -> float | None:

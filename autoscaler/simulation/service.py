@@ -25,23 +25,24 @@ class Service:
 
     Not thread-safe: a caller that reads from another thread holds its own lock around every call.
 
-    Args:
-        config: What the service is made of.
-        trace: The requests that arrive.
-        seed: Of everything random: startup times.
+    Attributes:
+        now_s: Time reached, in seconds since the trace began.
     """
 
     def __init__(self, config: ServiceConfig, trace: Trace, seed: int = 0) -> None:
+        """Set up the initial replicas, ready to serve.
+
+        Args:
+            config: What the service is made of.
+            trace: The requests that arrive.
+            seed: Of everything random: startup times.
+        """
+        self.now_s = 0.0
         self._config = config
         self._monitor = monitor_of(config)
         self._fleet = Fleet(config, build(config, trace), self._monitor.retired, seed)
         self._faults: list[Fault] = []
         self._actions: list[Action] = []
-
-    @property
-    def now_s(self) -> float:
-        """Time reached, in seconds since the trace began."""
-        return float(self._fleet.world.clock[0].now_s)
 
     @property
     def settled(self) -> bool:
@@ -72,6 +73,7 @@ class Service:
             fault_s = self._faults[0].at_s if self._faults else math.inf
             due_s = min(float(at_s), self._fleet.next_change_s(), fault_s)
             more = advance(self._fleet.world, self._monitor, due_s)
+            self.now_s = float(self._fleet.world.clock[0].now_s)
             self._fleet.change(self.now_s)
             if fault_s <= self.now_s:
                 self._strike(self._faults.pop(0))

@@ -43,11 +43,11 @@ else:
     COMPILES = True
     _CACHE = _cache_directory()
     _config: Any = config
+    _inner: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half of the compile time
 
     def compiled(function: Function) -> Function:
         """Compile with the entry that calls it."""
-        inner = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-        return cast("Function", inner(function))
+        return cast("Function", njit(error_model="numpy", **_inner)(function))
 
     def entry(function: Function) -> Function:
         """Compile on first call and keep the machine code on disk."""

@@ -103,7 +103,8 @@ def _commit(world: World, slot: int, now_s: float) -> None:
 @compiled
 def _prefilled(world: World, slot: int, index: int, now_s: float) -> None:
     request, replica = world.requests[index], world.replicas[slot]
-    request.prefill_end_s = now_s
+    if replica.role == PREFILL or math.isnan(request.pod_first_token_s):
+        request.prefill_end_s = now_s
     if replica.role == PREFILL:
         finished_prefill(world, slot, index, now_s)
         hold(world, index, slot, now_s)
