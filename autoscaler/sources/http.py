@@ -17,6 +17,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from autoscaler import __version__
 
 _CHUNK_BYTES = 65_536
+_MOST_CAUSES = 10  # errors can name each other
 _MOST_BYTES = 8 * 1024 * 1024
 
 
@@ -131,11 +132,20 @@ def read_body(raw: urllib3.BaseHTTPResponse, most_bytes: int, deadline_s: float,
     return bytes(body)
 
 
-def cause_of(error: BaseException) -> str:
-    """The innermost reason in short, without the object dump that urllib3 wraps it in."""
-    reason: BaseException = error
-    while (inner := _inner(reason)) is not None:
+def root_of(error: BaseException) -> BaseException:
+    """The innermost reason of an error, without the object dumps that urllib3 wraps it in."""
+    reason = error
+    for _ in range(_MOST_CAUSES):
+        inner = _inner(reason)
+        if inner is None:
+            break
         reason = inner
+    return reason
+
+
+def cause_of(error: BaseException) -> str:
+    """The innermost reason in words."""
+    reason = root_of(error)
     return str(reason) or type(reason).__name__
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,15 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 
 from autoscaler.sources.answers import Answer, Element
-from autoscaler.sources.http import BoundedSession, Connection, CredentialsError, NamedAdapter, TooLargeError, cause_of
+from autoscaler.sources.http import (
+    BoundedSession,
+    Connection,
+    CredentialsError,
+    NamedAdapter,
+    TooLargeError,
+    cause_of,
+    root_of,
+)
 
 _EXPRESSION_STATUS = frozenset(
     {
@@ -112,8 +121,11 @@ class QueryClient:
         if isinstance(error, requests.Timeout):
             message = f"{where} gave no answer within {timeout_s:.3g} s: is it overloaded, or is a window too long?"
             return Failure(FailureKind.TIMEOUT, message, hopeless=False)
-        if isinstance(error, requests.exceptions.SSLError):
+        if isinstance(root_of(error), ssl.SSLCertVerificationError):
             message = f"{where} has no certificate that we trust: {cause_of(error)}; set caFile or serverName under tls"
+            return Failure(FailureKind.CONNECTION, message, hopeless=True)
+        if isinstance(error, requests.exceptions.SSLError):
+            message = f"TLS with {where} failed: {cause_of(error)}; does it want a client certificate, or plain http?"
             return Failure(FailureKind.CONNECTION, message, hopeless=True)
         message = f"{where} cannot be reached: {cause_of(error)}; check the address and that the server runs"
         return Failure(FailureKind.CONNECTION, message, hopeless=True)

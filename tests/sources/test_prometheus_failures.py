@@ -571,3 +571,23 @@ def test_certificates_are_checked(certificate: Path, trust: dict[str, object], w
 
     assert words in signal.detail
     assert (signal.usable == 7.0) == (not words)
+
+
+def test_https_to_a_server_that_speaks_http_says_so() -> None:
+    with running_loopback(healthy) as server, reading(server.url.replace("http:", "https:")) as source:
+        reason = the_reason(source.read(NOW_S))
+
+    assert reason.startswith("TLS with Prometheus at https://")
+    assert reason.endswith("does it want a client certificate, or plain http?")
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_client_certificate_is_shown(certificate: Path, shown: bool) -> None:
+    own = {"cert_file": certificate, "key_file": certificate} if shown else {}
+    with running_loopback(healthy, certificate=certificate, clients=certificate) as server:
+        connection = Connection(server.url, ca_file=certificate, server_name="prometheus.example", **own)  # type: ignore[arg-type]
+        with reading(server, connection=connection) as source:
+            signal = pick(source.read(NOW_S), "decode.running")
+
+    assert (signal.usable == 7.0) == shown
+    assert ("does it want a client certificate" in signal.detail or "cannot be reached" in signal.detail) == (not shown)

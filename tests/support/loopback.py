@@ -58,13 +58,16 @@ def json_reply(document: object, status: int = 200) -> Reply:
 
 
 @contextlib.contextmanager
-def running_loopback(answer: Answerer, *, port: int = 0, certificate: Path | None = None) -> Iterator[Loopback]:
+def running_loopback(
+    answer: Answerer, *, port: int = 0, certificate: Path | None = None, clients: Path | None = None
+) -> Iterator[Loopback]:
     """Start a server and stop it at the end.
 
     Args:
         answer: What to say to each request.
         port: Port to listen on; 0 for a free one.
         certificate: PEM file with key and certificate, for https.
+        clients: PEM file with the certificates that a client must have one of.
     """
     loopback = Loopback(answer)
 
@@ -104,6 +107,9 @@ def running_loopback(answer: Answerer, *, port: int = 0, certificate: Path | Non
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+        if clients is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(clients)
         server.socket = context.wrap_socket(server.socket, server_side=True)
     scheme = "https" if certificate is not None else "http"
     loopback.url = f"{scheme}://127.0.0.1:{server.server_address[1]}"
