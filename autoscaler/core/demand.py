@@ -8,6 +8,9 @@ from autoscaler.core.capacity import DecodePoint, EngineModel, decode_point
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
 
+# Above this, the tail of transfer times explodes.
+_LINK_BUSY_RATIO = 0.6
+
 
 @dataclass(frozen=True, slots=True)
 class PrefillDemand:
@@ -38,9 +41,10 @@ class DecodeDemand:
     """Work for the decode pool.
 
     Attributes:
-        work: Replicas needed at the set-point; the larger of the two below.
+        work: Replicas needed at the set-point; the largest of the three below.
         by_rate: From the output tokens that are asked for per second.
         by_residency: From the sequences that run, wait, or are about to be handed over.
+        by_transfer: From the KV that arrives over each replica's link.
         sequences: Those sequences.
         offered_tokens_per_s: Output tokens asked for per second.
         point: Set-point of one replica.
@@ -50,6 +54,7 @@ class DecodeDemand:
     work: float
     by_rate: float
     by_residency: float
+    by_transfer: float
     sequences: float
     offered_tokens_per_s: float
     point: DecodePoint
@@ -104,13 +109,27 @@ def decode_demand(snapshot: Snapshot, model: EngineModel, tpot_s: float, ready: 
     if resident <= 0 and running + waiting > 0:
         return None
     coming = sum(snapshot.usable(Scope.PREFILL, name) or 0.0 for name in ("queue_depth", "in_flight"))
-    prompt_tokens_per_s = snapshot.usable(Scope.PREFILL, "offered_tokens_per_s") or 0.0
-    offered = prompt_tokens_per_s / prompt * output if prompt > 0 else 0.0
+    # What prefill hands over, not what waits in front of it: a starved prefill pool must not swell decode.
+    handed_over = (snapshot.usable(Scope.PREFILL, "request_rate") or 0.0) * output
     served = snapshot.usable(Scope.DECODE, "generation_tokens_per_s") or 0.0
     point = decode_point(model, tpot_s, resident)
-    by_rate = max(offered, served) / point.tokens_per_s
+    by_rate = max(handed_over, served) / point.tokens_per_s
     sequences = running + waiting + coming
     by_residency = sequences / point.sequences
-    return DecodeDemand(
-        max(by_rate, by_residency), by_rate, by_residency, sequences, max(offered, served), point, resident
-    )
+    by_transfer = _transfer_work(snapshot, ready)
+    work = max(by_rate, by_residency, by_transfer)
+    return DecodeDemand(work, by_rate, by_residency, by_transfer, sequences, max(handed_over, served), point, resident)
+
+
+def _transfer_work(snapshot: Snapshot, ready: int) -> float:
+    """Replicas whose links keep up with the KV that arrives.
+
+    Little's law gives the transfers in progress per link, `rate * time`; a shared link with n in progress is busy
+    `n / (1 + n)` of the time (M/M/1 processor sharing), and one replica should be so for `_LINK_BUSY_RATIO` at most.
+    """
+    rate = snapshot.usable(Scope.PREFILL, "request_rate")
+    time_s = snapshot.usable(Scope.SERVICE, "kv_transfer_time_s")
+    if rate is None or time_s is None or ready == 0:
+        return 0.0
+    in_progress = rate * time_s / ready
+    return ready * in_progress / (1.0 + in_progress) / _LINK_BUSY_RATIO

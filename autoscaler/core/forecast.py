@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 # Time constants of the moving averages, in seconds.
-_FAST_S, _MIDDLE_S, _SLOW_S = 60.0, 300.0, 900.0
+_FASTEST_S, _FAST_S, _MIDDLE_S, _SLOW_S = 20.0, 60.0, 300.0, 900.0
 # Added to both sides of a ratio, in replicas: below a fraction of a replica errors buy nothing.
 _FLOOR = 0.25
 # Histogram of log ratios.
@@ -25,7 +25,7 @@ _COST_S = 3600.0
 _DAY_S, _WEEK_S = 86_400.0, 604_800.0
 _SEASON_BIN_S = 900.0
 
-FORECASTERS = ("level", "trend", "slow_level", "damped_trend", "daily", "weekly")
+FORECASTERS = ("level", "trend", "steep_trend", "slow_level", "damped_trend", "daily", "weekly")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,17 @@ class Forecast:
 
     Attributes:
         at_s: Time of the last observation.
-        fast: Moving averages of the observed demand over 60, 300 and 900 s.
-        middle: See `fast`.
-        slow: See `fast`.
+        fastest: Moving averages of the observed demand over 20, 60, 300 and 900 s.
+        fast: See `fastest`.
+        middle: See `fastest`.
+        slow: See `fastest`.
         tracks: One record per forecaster.
         pending: Predictions whose time has not come: (due, one value per forecaster; NaN-free, -1 where it was silent).
         season: Mean demand per quarter of an hour of the week; -1 where none was seen.
     """
 
     at_s: float | None = None
+    fastest: float = 0.0
     fast: float = 0.0
     middle: float = 0.0
     slow: float = 0.0
@@ -77,6 +79,7 @@ class Outlook:
 
 
 _SILENT = -1.0
+_TRENDS = (FORECASTERS.index("trend"), FORECASTERS.index("steep_trend"))
 _SEASON_BINS = int(_WEEK_S / _SEASON_BIN_S)
 
 
@@ -104,8 +107,10 @@ def observe(
         (track.cost, index) for index, track in enumerate(tracks) if uppers[index] >= 0 and track.cost is not None
     ]
     chosen = min(spoken)[1]
+    # A ramp is seen by the trends first; they lift the bound but are wrong too often to set it in calm times.
+    upper = max(uppers[chosen], *(predictions[index] for index in _TRENDS))
     memory = replace(memory, tracks=tracks, pending=(*memory.pending, (now + horizon_s, predictions)))
-    return memory, Outlook(predictions[chosen], max(uppers[chosen], 0.0), FORECASTERS[chosen], horizon_s)
+    return memory, Outlook(predictions[chosen], max(upper, 0.0), FORECASTERS[chosen], horizon_s)
 
 
 def seed_season(memory: Forecast, history: Sequence[tuple[float, float]]) -> Forecast:
@@ -122,6 +127,7 @@ def _smooth(memory: Forecast, demand: float, now: float) -> Forecast:
         return replace(
             memory,
             at_s=now,
+            fastest=demand,
             fast=demand,
             middle=demand,
             slow=demand,
@@ -134,6 +140,7 @@ def _smooth(memory: Forecast, demand: float, now: float) -> Forecast:
     return replace(
         memory,
         at_s=max(now, memory.at_s),
+        fastest=_average(memory.fastest, demand, elapsed / _FASTEST_S),
         fast=_average(memory.fast, demand, elapsed / _FAST_S),
         middle=_average(memory.middle, demand, elapsed / _MIDDLE_S),
         slow=_average(memory.slow, demand, elapsed / _SLOW_S),
@@ -184,11 +191,14 @@ def _predict(memory: Forecast, now: float, horizon_s: float) -> tuple[float, ...
     # A ramp lags in each average by its time constant, so the difference of two averages is the slope times that of
     # their constants.
     slope = (memory.fast - memory.slow) / (_SLOW_S - _FAST_S)
+    steep_slope = (memory.fastest - memory.middle) / (_MIDDLE_S - _FASTEST_S)
+    steep = max(memory.fastest + steep_slope * (_FASTEST_S + horizon_s), 0.0)
     trend = max(memory.fast + slope * (_FAST_S + horizon_s), 0.0)
     damped = max(memory.middle + 0.5 * slope * (_MIDDLE_S + horizon_s), 0.0)
     return (
         memory.fast,
         trend,
+        steep,
         memory.slow,
         damped,
         _seasonal(memory, now, horizon_s, _DAY_S),

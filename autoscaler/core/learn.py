@@ -35,6 +35,8 @@ EXCESS_RATIO = 0.05
 _LEAST_SEQUENCES = 1.0
 # Requests waiting per replica at which every prefill replica is surely busy.
 _SATURATED_QUEUE = 4.0
+# Mean wait, as a share of the TTFT target, below which waiting is not what makes requests miss it.
+_HARMLESS_WAIT = 0.02
 # Most requests in a prefill pass, on average, for its time to be that of one request.
 _LONE_IN_FLIGHT = 0.6
 
@@ -199,13 +201,23 @@ def _steer(
     tpot = snapshot.usable(Scope.SERVICE, "tpot_attainment_ratio")
     decode_is_short = attribution.bottleneck is Bottleneck.DECODE
     if role is Role.PREFILL:
-        attained = None if attribution.bottleneck in (Bottleneck.DECODE, Bottleneck.TRANSFER) else ttft
+        attained = _prefill_share(policy, attribution, ttft)
     elif decode_is_short:
         attained = min((value for value in (ttft, tpot) if value is not None), default=None)
     else:
         attained = tpot
     objective = policy.objectives.attainment_ratio
     return headroom.steer(memory.headroom, attained, objective, now, coming=pool.starting > 0)
+
+
+def _prefill_share(policy: ServicePolicy, attribution: Attribution, attained: float | None) -> float | None:
+    """TTFT attainment as far as more prefill could better it."""
+    if attribution.bottleneck in (Bottleneck.DECODE, Bottleneck.TRANSFER):
+        return None
+    if attribution.queue_s is not None and attribution.queue_s < _HARMLESS_WAIT * policy.objectives.ttft.target_s:
+        # Requests hardly wait: what misses the target is too long to prefill in time, and replicas cannot shorten it.
+        return 1.0
+    return attained
 
 
 def _source(prior: bool, fit: calibration.Fit) -> str:

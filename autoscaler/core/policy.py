@@ -75,8 +75,8 @@ class DirectionBehavior:
     """How fast a pool may move in one direction (HPA `behavior.scaleUp` or `scaleDown`).
 
     Attributes:
-        window_s: Stabilisation: growth takes the smallest, shrink the largest number proposed within it. None for a
-            shrink window that follows the startup time, because an idle replica is worth keeping for about that long.
+        window_s: Stabilisation: growth takes the smallest, shrink the largest number proposed within it. None for one
+            that follows the startup time (ten minutes at least): an idle replica is worth keeping for about that long.
         rules: Rate rules; empty means no rate limit.
         select: Which rule binds.
         tolerance_ratio: Relative change of load that is not worth an action.

@@ -13,6 +13,8 @@ from autoscaler.core.policy import DirectionBehavior, RateRule, RolePolicy, Rule
 from autoscaler.core.proposal import whole
 from autoscaler.core.state import RoleState, Timed
 
+_LEAST_WINDOW_S = 600.0
+
 
 def tolerance(policy: RolePolicy, current: int, need: float, before: int) -> Stage:
     """Keep the current number when the need is within tolerance of it."""
@@ -26,11 +28,13 @@ def tolerance(policy: RolePolicy, current: int, need: float, before: int) -> Sta
 
 
 def window_s(behavior: DirectionBehavior, startup_time_s: float) -> float:
-    """Length of a stabilisation window; one that is not set follows the startup time.
+    """Length of a stabilisation window; one that is not set follows the startup time, but is ten minutes at least.
 
     Keeping an idle replica for about one startup time is the break-even rule of dynamic right-sizing (Lin et al. 2011).
+    Where replicas start fast, noise rather than cost sets the window: shorter ones turn a pool round several times an
+    hour on bursty traffic and save next to nothing.
     """
-    return behavior.window_s if behavior.window_s is not None else startup_time_s
+    return behavior.window_s if behavior.window_s is not None else max(startup_time_s, _LEAST_WINDOW_S)
 
 
 def stabilize(

@@ -41,5 +41,6 @@ def _staff(ctx: RoleContext, demand: DecodeDemand, work: float, reason: Reason, 
             "step_s": point.step_s,
             "by_rate": demand.by_rate,
             "by_residency": demand.by_residency,
+            "by_transfer": demand.by_transfer,
         },
     )
