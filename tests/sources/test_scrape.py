@@ -12,7 +12,6 @@ from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope, SignalState
 from autoscaler.core.snapshot import PoolState
 from autoscaler.sources.endpoints import Endpoint, Endpoints, EndpointsError, fixed_endpoints
-from autoscaler.sources.periodic import PeriodicScrape
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.queries import ServiceQueries
@@ -289,24 +288,3 @@ def test_windows_as_long_as_the_expressions_need_are_kept() -> None:
         pods.scrape_all(source)
 
         assert pick(source.read(NOW_S), "service.request_rate").usable == pytest.approx(3.0)
-
-
-def test_a_periodic_scrape_reads_on_its_own_until_it_is_closed() -> None:
-    asked = threading.Semaphore(0)
-
-    def count(_: Request) -> Reply:
-        asked.release()
-        return Reply(body=GAUGE.encode())
-
-    with running_loopback(count) as server:
-        labels = {"namespace": "one", "role": "decode", "model_name": "llama"}
-        endpoints = fixed_endpoints([(f"{server.url}/metrics", labels)], "pod")
-        source = PeriodicScrape(ScrapeSource(queries("one"), endpoints), 0.01, lambda: NOW_S)
-        assert all(asked.acquire(timeout=10.0) for _ in range(3))
-        signals, counts = source.read(NOW_S), source.read_replicas(NOW_S)
-        source.close()
-        scraped = len(server.requests)
-
-    assert pick(signals, "decode.running").usable == 3.0
-    assert counts.pools == {Role.DECODE: PoolState(1, 1)}
-    assert len(server.requests) == scraped
