@@ -5,8 +5,8 @@ Decides when replicas serve and what they cost; what they do while they serve is
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,7 @@ class Fleet:
         self.gone: list[Replica] = []
         self.desired = {role: pool.replicas for role, pool in config.pools.items()}
         self._config, self._retired = config, retired
+        self._free_slots = list(range(world.replicas.size))  # a heap
         self._blocked_until_s = dict.fromkeys(config.pools, -math.inf)
         self._rng = {role: np.random.default_rng((seed, ROLE_NUMBER[role])) for role in config.pools}
         self._created = dict.fromkeys(config.pools, 0)
@@ -151,7 +152,9 @@ class Fleet:
         for _ in range(-excess):
             self._order(role, now_s)
         if excess > 0:
-            for replica in sorted(wanted, key=self._removal_order)[:excess]:
+            wanted.reverse()  # so that the newest of equals goes first
+            wanted.sort(key=self._removal_order)
+            for replica in wanted[:excess]:
                 self._remove(replica, now_s)
         self._schedule(now_s)
 
@@ -181,13 +184,13 @@ class Fleet:
         return gpus + pool.gpus_per_replica <= self._config.schedulable_gpus
 
     def _removal_order(self, replica: Replica) -> tuple[float, ...]:
+        """Sort key: unschedulable, then starting, then ready ones."""
         if replica.phase is ReplicaPhase.UNSCHEDULABLE:
             return (0.0, -replica.created_s)
         if replica.phase is ReplicaPhase.STARTING:
             return (1.0, -replica.scheduled_s)
-        if self._config.removal is Removal.NEWEST:
-            return (2.0, -replica.ready_s)
-        return (2.0, float(self._requests_on(replica)), -replica.ready_s)
+        load = float(self._requests_on(replica)) if self._config.removal is Removal.LEAST_LOADED else 0.0
+        return (2.0, load, -replica.ready_s)
 
     def _requests_on(self, replica: Replica) -> int:
         row = self.world.replicas[replica.slot]
@@ -207,20 +210,18 @@ class Fleet:
         return not math.isnan(self.world.replicas[replica.slot].drained_s)
 
     def _serve(self, replica: Replica, now_s: float) -> None:
-        free = self._free_slots()
-        slot = next(iter(free), None)
-        if slot is None:
-            slot = self.world.replicas.size
+        if not self._free_slots:
+            slots = self.world.replicas.size
             self.world = with_more_slots(self.world)
+            self._free_slots = list(range(slots, self.world.replicas.size))
+        slot = heapq.heappop(self._free_slots)
         replica.phase, replica.ready_s, replica.slot = ReplicaPhase.READY, now_s, slot
         open_slot(self.world, slot, ROLE_NUMBER[replica.role], now_s)
-
-    def _free_slots(self) -> Iterable[int]:
-        return (slot for slot in range(self.world.replicas.size) if not self.world.replicas[slot].in_use)
 
     def _end(self, replica: Replica, now_s: float, *, retry: bool) -> None:
         if replica.slot != NOBODY:
             close_slot(self.world, self._retired, replica.slot, now_s, retry)
+            heapq.heappush(self._free_slots, replica.slot)
             replica.slot = NOBODY
         replica.removed_s = now_s
         self.live.remove(replica)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from autoscaler.core.decide import decide
@@ -19,18 +20,6 @@ Controller = Callable[[Snapshot, Memory, float], Mapping[Role, int]]
 """Replicas to have per role, from a snapshot, a memory that is its own, and the time in seconds."""
 
 
-def controller_of(policy: ServicePolicy) -> Controller:
-    """A controller that decides as the daemon does under this scaling policy."""
-
-    def control(snapshot: Snapshot, memory: Memory, now_s: float) -> Mapping[Role, int]:
-        state = memory.get("state", State())
-        assert isinstance(state, State)  # noqa: S101 - only this function writes it
-        decision, memory["state"] = decide(policy, snapshot, state, now_s)
-        return {role: decided.desired for role, decided in decision.roles.items()}
-
-    return control
-
-
 def run(
     controller: Controller | ServicePolicy,
     config: ServiceConfig,
@@ -44,7 +33,7 @@ def run(
     """Play a whole trace under a controller.
 
     Args:
-        controller: What decides; a scaling policy decides through `core.decide`.
+        controller: What decides; a scaling policy decides through `core.decide`, the switch included.
         config: The service.
         trace: Its requests.
         seed: Of everything random.
@@ -58,12 +47,35 @@ def run(
     service = Service(config, trace, seed)
     for fault in faults:
         service.inject(fault)
-    control = controller_of(controller) if isinstance(controller, ServicePolicy) else controller
-    memory: Memory = {}
+    act = _decider(controller, config) if isinstance(controller, ServicePolicy) else _scaler(controller)
     ticks = 0
     while not (service.settled and service.now_s >= trace.duration_s) and service.now_s < trace.duration_s + tail_s:
         service.advance_to(ticks * interval_s)
-        for role, replicas in control(service.snapshot(service.now_s), memory, service.now_s).items():
-            service.scale(role, replicas)
+        act(service)
         ticks += 1
     return service.finish()
+
+
+def _scaler(controller: Controller) -> Callable[[Service], None]:
+    memory: Memory = {}
+
+    def act(service: Service) -> None:
+        for role, replicas in controller(service.snapshot(service.now_s), memory, service.now_s).items():
+            service.scale(role, replicas)
+
+    return act
+
+
+def _decider(policy: ServicePolicy, config: ServiceConfig) -> Callable[[Service], None]:
+    open_from_tokens = config.disaggregate_from_tokens if math.isfinite(config.disaggregate_from_tokens) else 0.0
+    state = State()
+
+    def act(service: Service) -> None:
+        nonlocal state
+        decision, state = decide(policy, service.snapshot(service.now_s), state, service.now_s)
+        for role, decided in decision.roles.items():
+            service.scale(role, decided.desired)
+        if decision.switch is not None and decision.switch.disaggregate is not None:
+            service.set_disaggregation(open_from_tokens if decision.switch.disaggregate else math.inf)
+
+    return act

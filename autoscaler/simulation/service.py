@@ -50,6 +50,12 @@ class Service:
         return bool(self._fleet.world.clock[0].settled == self._fleet.world.requests.size)
 
     @property
+    def unrouted(self) -> int:
+        """Requests that wait for a replica to become ready, at the gateway or between prefill and decode."""
+        clock = self._fleet.world.clock[0]
+        return int(clock.gateway.count + clock.handoff.count)
+
+    @property
     def desired(self) -> dict[Role, int]:
         """Replicas asked for, per role."""
         return dict(self._fleet.desired)
@@ -87,7 +93,8 @@ class Service:
     def snapshot(self, now_s: float) -> Snapshot:
         """Everything that `core.decide` is told in production. Startup times are told once."""
         pools = {role: self._fleet.pool_state(role) for role in self._config.pools}
-        return Snapshot(self._config.name, now_s, pools, self.observe(now_s), {})
+        disaggregated = self.disaggregate_from_tokens < math.inf if Role.PREFILL in pools else None
+        return Snapshot(self._config.name, now_s, pools, self.observe(now_s), {}, disaggregated)
 
     def scale(self, role: Role, replicas: int) -> None:
         """Ask for a number of replicas of a role, as of now.

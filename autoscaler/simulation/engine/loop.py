@@ -48,16 +48,16 @@ def advance(world: World, monitor: Monitor, until_s: float) -> bool:
             clock.now_s = until_s
             return False
         clock.events += 1
-        if engine_s == now_s:
+        if arrival_s == now_s:
+            clock.next_arrival += 1
+            arrive(world, clock.next_arrival - 1)
+        elif engine_s == now_s:
             if leaf == transfer_leaf:
                 refresh(world, now_s)
             else:
                 boundary(world, leaf, now_s)
         elif clock.lease_due_s == now_s:
             expire(world, now_s)
-        elif arrival_s == now_s:
-            clock.next_arrival += 1
-            arrive(world, clock.next_arrival - 1)
         else:
             scrape(world, monitor, now_s)
         if clock.drained:

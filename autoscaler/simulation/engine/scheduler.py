@@ -26,7 +26,7 @@ from autoscaler.simulation.engine.observe import (
 from autoscaler.simulation.engine.pace import boundary_s, mixed_s, step_piece
 from autoscaler.simulation.engine.routing import hand_off
 from autoscaler.simulation.engine.sizes import blocks_of
-from autoscaler.simulation.engine.world import DECODING, FINISHED, NOBODY, PREFILL, PREFILLING, QUEUED, World
+from autoscaler.simulation.engine.world import DECODING, FINISHED, LOADED, NOBODY, PREFILL, PREFILLING, QUEUED, World
 
 
 @compiled
@@ -37,9 +37,7 @@ def boundary(world: World, slot: int, now_s: float) -> None:
         _commit(world, slot, now_s)
     preempted = _grow(world, slot)
     while replica.loaded.count > 0:
-        index = queues.pop(replica.loaded, world.requests)
-        world.requests[index].pod_scheduled_s = now_s
-        _join(world, slot, index, world.requests[index].context_tokens, now_s)
+        _join(world, slot, queues.pop(replica.loaded, world.requests), now_s)
     if not preempted:
         _admit(world, slot, now_s)
     _start_run(world, slot, now_s)
@@ -114,7 +112,8 @@ def _prefilled(world: World, slot: int, index: int, now_s: float) -> None:
     first_token(world, slot, index, now_s)
     request.generated_tokens += 1
     if request.generated_tokens < request.output_tokens:
-        _join(world, slot, index, request.context_tokens + 1, now_s)
+        request.state = LOADED
+        queues.append(replica.loaded, world.requests, index)
         return
     replica.used_blocks -= request.blocks
     _finish(world, slot, index, now_s)
@@ -132,9 +131,16 @@ def _finish(world: World, slot: int, index: int, now_s: float) -> None:
 
 
 @compiled
-def _join(world: World, slot: int, index: int, context: int, now_s: float) -> None:
-    """Enter the batch; the blocks for the first step are allocated already."""
+def _join(world: World, slot: int, index: int, now_s: float) -> None:
+    """Enter the batch; the blocks for the first step are allocated already.
+
+    A request prefilled here has had a token with its prefill; one that was pulled gets it with this first step.
+    """
     request, replica, size = world.requests[index], world.replicas[slot], world.clock[0].block_size
+    context = request.context_tokens + request.local
+    if not request.local:
+        request.pod_scheduled_s = now_s
+        queues.append(replica.fresh, world.requests, index)
     request.state = DECODING
     request.joined_s = now_s
     request.joined_step = replica.step
@@ -145,8 +151,6 @@ def _join(world: World, slot: int, index: int, context: int, now_s: float) -> No
     replica.kv_tokens += float(context)
     world.phases[slot, (replica.step + 1 - context) % size] += 1
     batch.push(world, slot, index)
-    if not request.local:
-        queues.append(replica.fresh, world.requests, index)
 
 
 @compiled
