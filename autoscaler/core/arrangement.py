@@ -116,7 +116,7 @@ def compare(
     decode_work = load.request_rate * load.output_tokens / point.tokens_per_s
     mixed = mixed_point(decode, load, objectives)
     together_work = load.request_rate / mixed.requests_per_s if mixed.requests_per_s > 0 else math.inf
-    apart_feasible = service_s < objectives.ttft.target_s and point.step_s <= objectives.tpot.target_s * 1.001
+    apart_feasible = service_s < objectives.ttft.target_s and point.limit != "unreachable"
     apart = gpus[0] * _staffed(prefill_work) + gpus[1] * _staffed(decode_work) if apart_feasible else math.inf
     together = gpus[1] * _staffed(together_work) if mixed.feasible else math.inf
     return Comparison(apart, together, _staffed(prefill_work), _staffed(decode_work), _staffed(together_work))

@@ -70,6 +70,16 @@ def start(*, from_prior: bool) -> Fit:
     return Fit((1.0, 1.0, 1.0), tuple(matrix.ravel().tolist()), 0, 0.0, from_prior)
 
 
+def check_fit(fit: Fit | None) -> None:
+    """Refuse a restored fit whose pieces do not belong together.
+
+    Raises:
+        ValueError: The covariance is not three by three.
+    """
+    if fit is not None and len(fit.covariance) != 9:  # noqa: PLR2004 three factors
+        raise ValueError(f"a fit of three factors has nine covariances, got {len(fit.covariance)}")
+
+
 def update(fit: Fit, prior_terms: tuple[float, float, float], observed: float) -> Fit:
     """Learn from one observation.
 

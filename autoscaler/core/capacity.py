@@ -98,7 +98,8 @@ class DecodePoint:
         sequences: Batch at the set-point.
         step_s: Time of a step there.
         kv_utilization_ratio: Share of KV in use there.
-        limit: What binds: the TPOT objective, the KV capacity or the engine's sequence limit.
+        limit: What binds: `tpot`, the KV capacity (`kv`) or the engine's sequence limit (`sequences`);
+            `unreachable` where one sequence alone misses the TPOT objective, so that no replica count can meet it.
     """
 
     sequences: float
@@ -129,7 +130,10 @@ def decode_point(model: EngineModel, tpot_s: float, resident_tokens: float) -> D
         "sequences": float(model.max_sequences),
     }
     limit = min(limits, key=lambda name: limits[name])
-    sequences = max(limits[limit], 1.0)
+    if limits["tpot"] < 1.0:
+        limit = "unreachable"
+        del limits["tpot"]
+    sequences = max(min(limits.values()), 1.0)
     kv_tokens = sequences * resident_tokens
     step_s = model.decode.step_ms(sequences, kv_tokens) / 1e3
     return DecodePoint(sequences, step_s, kv_tokens / model.kv_capacity_tokens, limit)

@@ -13,7 +13,7 @@ from autoscaler.core.attribution import attribute
 from autoscaler.core.decision import Decision, Evidence, Reason, RoleDecision, Stage, StageName
 from autoscaler.core.learn import learn
 from autoscaler.core.policy import Role, ServicePolicy
-from autoscaler.core.proposal import Proposal, RoleContext
+from autoscaler.core.proposal import Proposal, RoleContext, whole
 from autoscaler.core.roles import decode, prefill
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import RoleState, State, Timed
@@ -50,8 +50,11 @@ def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) 
                 role, role_policy, policy.objectives, snapshot.pools[role], snapshot, insight, attribution
             )
     proposals = {role: _POLICIES[role](context) for role, context in contexts.items()}
-    state = replace(state, roles=memories, unusable_since_s=_unusable_since(state, proposals, now))
-    short = {role for role, proposal in proposals.items() if proposal.replicas > contexts[role].pool.current}
+    for role, proposal in proposals.items():
+        blind_since_s = memories[role].unusable_since_s if memories[role].unusable_since_s is not None else now
+        memories[role] = replace(memories[role], unusable_since_s=None if proposal.terms else blind_since_s)
+    state = replace(state, roles=memories)
+    short = {role for role, context in contexts.items() if _short(policy, context, proposals[role], contexts)}
 
     steps = {
         role: _own_steps(policy, ctx, proposals[role], short - {role}, state, now) for role, ctx in contexts.items()
@@ -72,10 +75,20 @@ def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) 
     return decision, state
 
 
-def _unusable_since(state: State, proposals: Mapping[Role, Proposal], now: float) -> float | None:
-    if any(proposal.terms for proposal in proposals.values()):
-        return None
-    return state.unusable_since_s if state.unusable_since_s is not None else now
+def _short(policy: ServicePolicy, ctx: RoleContext, proposal: Proposal, contexts: Mapping[Role, RoleContext]) -> bool:
+    """Whether a pool lacks replicas now, and could get them without those of another pool.
+
+    A forecast alone is no shortage, nor is what lies beyond the pool's maximum. Under a budget that is used up, the
+    other pool's surplus is what this one waits for.
+    """
+    forecasts = {Reason.PREFILL_FORECAST, Reason.DECODE_FORECAST}
+    need = max((term.need for term in proposal.terms if term.reason not in forecasts), default=0.0)
+    if min(whole(need), ctx.policy.max_replicas) <= ctx.pool.current:
+        return False
+    one_more = {role: context.pool.current + (role is ctx.role) for role, context in contexts.items()}
+    policies = {role: context.policy for role, context in contexts.items()}
+    pools = {role: context.pool for role, context in contexts.items()}
+    return coupling.in_budget(policy.budget_gpus, policies, pools, one_more)
 
 
 def _own_steps(
@@ -87,16 +100,17 @@ def _own_steps(
     binding = proposal.binding
     if binding is None:
         steps.append(Stage(StageName.PROPOSAL, current, current, Reason.SIGNALS_UNUSABLE, _why(proposal)))
-        steps.append(_fallback(policy, ctx, state, now))
+        steps.append(_fallback(policy, ctx, memory, now))
     else:
         steps.append(
             Stage(StageName.PROPOSAL, current, proposal.replicas, binding.reason, binding.detail, binding.numbers)
         )
         steps.append(_signals(ctx, proposal, others_short))
     need = binding.need if binding is not None else float(steps[-1].after)
-    since_s = state.started_at_s if state.started_at_s is not None else now
+    since_s = memory.since_s if memory.since_s is not None else now
     lead_s = ctx.insight.startup_time_s
-    steps.append(stages.tolerance(ctx.policy, current, need, steps[-1].after))
+    firm = binding is not None and binding.reason in {Reason.TTFT_OVER_TARGET, Reason.TPOT_OVER_TARGET}
+    steps.append(stages.tolerance(ctx.policy, current, need, steps[-1].after, firm=firm))
     steps.append(stages.stabilize(ctx.policy, memory, since_s, current, steps[-1].after, now, lead_s))
     steps.append(stages.limit_rate(ctx.policy, memory, current, steps[-1].after, now))
     steps.append(stages.bound(ctx.policy, steps[-1].after))
@@ -177,10 +191,10 @@ def _signals(ctx: RoleContext, proposal: Proposal, others_short: set[Role]) -> S
     return Stage(StageName.SIGNALS, before, before, Reason.SIGNALS_HEALTHY)
 
 
-def _fallback(policy: ServicePolicy, ctx: RoleContext, state: State, now: float) -> Stage:
+def _fallback(policy: ServicePolicy, ctx: RoleContext, memory: RoleState, now: float) -> Stage:
     """Hold without signals; after a deadline go to the policy's fallback, which may only grow."""
     current, fallback = ctx.pool.current, ctx.policy.fallback_replicas
-    blind_s = now - state.unusable_since_s if state.unusable_since_s is not None else 0.0
+    blind_s = now - memory.unusable_since_s if memory.unusable_since_s is not None else 0.0
     numbers = {"unusable_for_s": blind_s, "fallback_after_s": policy.fallback_after_s}
     if fallback is None or blind_s < policy.fallback_after_s or fallback <= current:
         return Stage(StageName.SIGNALS, current, current, Reason.SIGNALS_UNUSABLE, "held until signals return", numbers)
@@ -197,6 +211,7 @@ def _remember(policy: ServicePolicy, ctx: RoleContext, state: State, decided: Ro
     proposals = (*memory.proposals, Timed(now, float(asked)))
     return replace(
         memory,
+        decided=Timed(now, float(decided.desired)) if decided.changed else None,
         proposals=tuple(item for item in proposals if item.at_s > now - longest_window_s - policy.interval_s),
         changes=tuple(item for item in memory.changes if item.at_s > now - longest_period_s),
     )

@@ -41,6 +41,8 @@ class Reason(StrEnum):
     KV_UTILIZATION = "kv_utilization"
     DECODE_WAITING = "decode_waiting"
     TPOT_OVER_TARGET = "tpot_over_target"
+    FIRST_REPLICA = "first_replica"
+    KV_FULL = "kv_full"
     IDLE = "idle"
     STEADY = "steady"
     # signals

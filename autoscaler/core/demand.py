@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from autoscaler.core.capacity import DecodePoint, EngineModel, decode_point
+from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
 
@@ -108,9 +109,9 @@ def decode_demand(snapshot: Snapshot, model: EngineModel, tpot_s: float, ready: 
         resident = prompt + output / 2
     if resident <= 0 and running + waiting > 0:
         return None
-    coming = sum(snapshot.usable(Scope.PREFILL, name) or 0.0 for name in ("queue_depth", "in_flight"))
-    # What prefill hands over, not what waits in front of it: a starved prefill pool must not swell decode.
-    handed_over = (snapshot.usable(Scope.PREFILL, "request_rate") or 0.0) * output
+    # What prefill can hand over, not what waits in front of it: a starved prefill pool must not swell decode.
+    coming = snapshot.usable(Scope.PREFILL, "in_flight") or 0.0
+    handed_over = _hand_over_rate(snapshot) * output
     served = snapshot.usable(Scope.DECODE, "generation_tokens_per_s") or 0.0
     point = decode_point(model, tpot_s, resident)
     by_rate = max(handed_over, served) / point.tokens_per_s
@@ -119,6 +120,18 @@ def decode_demand(snapshot: Snapshot, model: EngineModel, tpot_s: float, ready: 
     by_transfer = _transfer_work(snapshot, ready)
     work = max(by_rate, by_residency, by_transfer)
     return DecodeDemand(work, by_rate, by_residency, by_transfer, sequences, max(handed_over, served), point, resident)
+
+
+def _hand_over_rate(snapshot: Snapshot) -> float:
+    """Requests per second that prefill passes on: what arrives, at most what its replicas, ordered ones too, can do."""
+    arriving = snapshot.usable(Scope.PREFILL, "request_rate") or 0.0
+    pool = snapshot.pools.get(Role.PREFILL)
+    time_s = snapshot.usable(Scope.PREFILL, "prefill_time_s")
+    queue = snapshot.usable(Scope.PREFILL, "queue_depth")
+    if pool is None or not pool.ready or not time_s or not queue:
+        return arriving
+    together = max((snapshot.usable(Scope.PREFILL, "in_flight") or 0.0) / pool.ready, 1.0)
+    return min(arriving, max(pool.current, pool.ready) * together / time_s)
 
 
 def _transfer_work(snapshot: Snapshot, ready: int) -> float:

@@ -102,7 +102,7 @@ def find_engine(
         key
         for key in ENGINES
         if _matches(key.model, name)
-        and key.gpu in gpu.lower()
+        and key.gpu in re.split(r"[^a-z0-9]+", gpu.lower())
         and key.tensor_parallel == tensor_parallel
         and wanted in (None, key.precision)
     ]
@@ -110,8 +110,10 @@ def find_engine(
         return rows[0], ENGINES[rows[0]]
     label = f"{name} {wanted or ''} on {gpu.lower()} TP{tensor_parallel}"
     near = difflib.get_close_matches(label, [str(key) for key in ENGINES], n=3, cutoff=0.3)
+    weights = f" in {precision}" if precision else ""
     raise UnknownEngineError(
-        f"no built-in timing for {model} on {gpu} with tensor parallelism {tensor_parallel}; nearest: {', '.join(near)}"
+        f"no built-in timing for {model}{weights} on {gpu} with tensor parallelism {tensor_parallel}; "
+        f"nearest: {', '.join(near)}"
     )
 
 
@@ -122,4 +124,4 @@ def _normalize(model: str) -> str:
 def _matches(family: str, name: str) -> bool:
     # Llama 3.1 and 3.3 share their shape; suffixes such as -instruct or -fp8 do not change the timing model's row.
     alike = re.sub(r"llama-3\.[0-9]", "llama-3.1", name.replace("meta-", ""))
-    return alike.startswith(family)
+    return alike == family or (alike.startswith(f"{family}-") and "distill" not in alike)

@@ -22,6 +22,8 @@ _LOW, _STEP, _BINS = -1.2, 0.05, 60
 _PRIOR_SD, _PRIOR_WEIGHT = 0.25, 200.0
 _HALF_LIFE_S = 6 * 3600.0
 _COST_S = 3600.0
+# Predictions kept until their time comes.
+_MOST_PENDING = 32
 _DAY_S, _WEEK_S = 86_400.0, 604_800.0
 _SEASON_BIN_S = 900.0
 
@@ -42,6 +44,7 @@ class Forecast:
 
     Attributes:
         at_s: Time of the last observation.
+        since_s: Time of the first one, recorded history included.
         fastest: Moving averages of the observed demand over 20, 60, 300 and 900 s.
         fast: See `fastest`.
         middle: See `fastest`.
@@ -52,6 +55,7 @@ class Forecast:
     """
 
     at_s: float | None = None
+    since_s: float | None = None
     fastest: float = 0.0
     fast: float = 0.0
     middle: float = 0.0
@@ -95,22 +99,43 @@ def observe(
         horizon_s: Lead time: how long until capacity ordered now serves.
         excess_ratio: Share of the load that may exceed the upper bound.
     """
-    memory = _smooth(memory, demand, now)
-    memory = _score(memory, demand, now)
+    again = memory.at_s == now
+    if not again:
+        memory = _score(_smooth(memory, demand, now), demand, now)
     predictions = _predict(memory, now, horizon_s)
     uppers = [
         (value + _FLOOR) * math.exp(_quantile(track.errors, 1.0 - excess_ratio)) - _FLOOR if value >= 0 else _SILENT
         for value, track in zip(predictions, memory.tracks, strict=True)
     ]
-    tracks = tuple(_charge(track, upper) for track, upper in zip(memory.tracks, uppers, strict=True))
+    tracks = memory.tracks if again else tuple(map(_charge, memory.tracks, uppers))
     spoken = [
         (track.cost, index) for index, track in enumerate(tracks) if uppers[index] >= 0 and track.cost is not None
     ]
     chosen = min(spoken)[1]
     # A ramp is seen by the trends first; they lift the bound but are wrong too often to set it in calm times.
     upper = max(uppers[chosen], *(predictions[index] for index in _TRENDS))
-    memory = replace(memory, tracks=tracks, pending=(*memory.pending, (now + horizon_s, predictions)))
+    due_s = now + horizon_s
+    if not memory.pending or due_s - memory.pending[-1][0] >= horizon_s / _MOST_PENDING:
+        memory = replace(memory, pending=(*memory.pending, (due_s, predictions)))
+    memory = replace(memory, tracks=tracks)
     return memory, Outlook(predictions[chosen], max(upper, 0.0), FORECASTERS[chosen], horizon_s)
+
+
+def check_forecast(memory: Forecast) -> None:
+    """Refuse a restored memory whose pieces do not belong together.
+
+    Raises:
+        ValueError: A record, a histogram, a prediction or the season has a wrong length.
+    """
+    lengths = {
+        "tracks": (len(memory.tracks), len(FORECASTERS)),
+        "season": (len(memory.season), _SEASON_BINS),
+        **{f"tracks[{index}].errors": (len(track.errors), _BINS) for index, track in enumerate(memory.tracks)},
+        **{f"pending[{index}]": (len(item[1]), len(FORECASTERS)) for index, item in enumerate(memory.pending)},
+    }
+    for name, (length, wanted) in lengths.items():
+        if length != wanted and (memory.at_s is not None or length):
+            raise ValueError(f"{name} has {length} entries, {wanted} are wanted")
 
 
 def seed_season(memory: Forecast, history: Sequence[tuple[float, float]]) -> Forecast:
@@ -118,7 +143,9 @@ def seed_season(memory: Forecast, history: Sequence[tuple[float, float]]) -> For
     season = list(memory.season or [_SILENT] * _SEASON_BINS)
     for at_s, demand in history:
         _learn_season(season, at_s, demand)
-    return replace(memory, season=tuple(season))
+    first = min((at_s for at_s, _ in history), default=None)
+    since_s = min((at_s for at_s in (memory.since_s, first) if at_s is not None), default=None)
+    return replace(memory, season=tuple(season), since_s=since_s)
 
 
 def _smooth(memory: Forecast, demand: float, now: float) -> Forecast:
@@ -127,6 +154,7 @@ def _smooth(memory: Forecast, demand: float, now: float) -> Forecast:
         return replace(
             memory,
             at_s=now,
+            since_s=now if memory.since_s is None else min(memory.since_s, now),
             fastest=demand,
             fast=demand,
             middle=demand,
@@ -208,6 +236,8 @@ def _predict(memory: Forecast, now: float, horizon_s: float) -> tuple[float, ...
 
 def _seasonal(memory: Forecast, now: float, horizon_s: float, period_s: float) -> float:
     """Present level times how demand moved over the same stretch one period ago."""
+    if memory.since_s is None or now - memory.since_s < period_s:
+        return _SILENT
     then, ahead = now - period_s, now + horizon_s - period_s
     base = memory.season[int(then % _WEEK_S / _SEASON_BIN_S)]
     later = memory.season[int(ahead % _WEEK_S / _SEASON_BIN_S)]

@@ -33,12 +33,10 @@ _STARTUPS_KEPT = 8
 EXCESS_RATIO = 0.05
 # Below this load per replica, a pool is idle and its averages are noise.
 _LEAST_SEQUENCES = 1.0
-# Requests waiting per replica at which every prefill replica is surely busy.
-_SATURATED_QUEUE = 4.0
+# Ticks missed after which a pool's past proposals no longer tell what it needed.
+_HOLE_INTERVALS = 4.0
 # Mean wait, as a share of the TTFT target, below which waiting is not what makes requests miss it.
 _HARMLESS_WAIT = 0.02
-# Most requests in a prefill pass, on average, for its time to be that of one request.
-_LONE_IN_FLIGHT = 0.6
 
 # A guess for engines without a prior: the middle of the built-in table on a log scale.
 _GUESS = EngineModel(PrefillTime(10.0, 0.05, 0.6e-6), DecodeStep(12.0, 0.035, 25e-6), kv_capacity_tokens=500_000.0)
@@ -77,13 +75,19 @@ def learn(
 ) -> tuple[RoleState, Insight]:
     """Take one snapshot in for one role."""
     role_policy, pool = policy.roles[role], snapshot.pools[role]
-    memory = _track(state.roles.get(role, RoleState()), pool, now)
+    memory = state.roles.get(role, RoleState(since_s=state.started_at_s))
+    if memory.seen_s is not None and now - memory.seen_s > _HOLE_INTERVALS * policy.interval_s:
+        # What was proposed meanwhile is unknown, so the window begins anew.
+        memory = replace(memory, since_s=now)
+    again = memory.seen_s == now
+    memory = _track(memory, pool, now)
     lead_s = startup_time_s(role_policy, memory)
     prior = role_policy.engine
     if memory.fit is None or memory.fit.from_prior != (prior is not None):
         memory = replace(memory, fit=calibration.start(from_prior=prior is not None))
     base = prior or _GUESS
-    memory = _calibrate(memory, role, base, snapshot, pool, now)
+    if not again:
+        memory = _calibrate(memory, role, base, snapshot, attribution, pool, now)
     fit = memory.fit or calibration.start(from_prior=prior is not None)
     model = _learned(base, role, fit.factors) if fit.trusted else None
     demand = _demand(policy, role, snapshot, model, pool) if model is not None else None
@@ -103,11 +107,14 @@ def _track(memory: RoleState, pool: PoolState, now: float) -> RoleState:
     """Note what the cluster did since the last tick: counts, newly ready replicas, startup times."""
     changes = memory.changes
     if memory.current is not None and pool.current != memory.current:
-        changes = (*changes, Timed(now, float(pool.current - memory.current)))
+        ours = memory.decided is not None and memory.decided.value == pool.current
+        at_s = memory.decided.at_s if memory.decided is not None and ours else now
+        changes = (*changes, Timed(at_s, float(pool.current - memory.current)))
     grown = memory.ready is not None and pool.ready > memory.ready
     return replace(
         memory,
         changes=changes,
+        seen_s=now,
         current=pool.current,
         ready=pool.ready,
         grown_at_s=now if grown else memory.grown_at_s,
@@ -116,13 +123,20 @@ def _track(memory: RoleState, pool: PoolState, now: float) -> RoleState:
 
 
 def _calibrate(
-    memory: RoleState, role: Role, base: EngineModel, snapshot: Snapshot, pool: PoolState, now: float
+    memory: RoleState,
+    role: Role,
+    base: EngineModel,
+    snapshot: Snapshot,
+    attribution: Attribution,
+    pool: PoolState,
+    now: float,
 ) -> RoleState:
     if pool.ready == 0:
         return memory
     warming = memory.grown_at_s is not None and now - memory.grown_at_s < _WARM_UP_S
     if role is Role.PREFILL:
-        sample = None if warming else _prefill_sample(base, snapshot, pool)
+        held_up = attribution.bottleneck in (Bottleneck.DECODE, Bottleneck.TRANSFER)
+        sample = None if warming or held_up else _prefill_sample(base, snapshot, pool)
     else:
         memory, sample = _decode_sample(memory, base, snapshot, pool, now)
         sample = None if warming else sample
@@ -135,22 +149,17 @@ Sample = tuple[tuple[float, float, float], float]
 
 
 def _prefill_sample(base: EngineModel, snapshot: Snapshot, pool: PoolState) -> Sample | None:
-    """Time of one prefill: from throughput while every replica is busy, from the mean while requests run alone."""
+    """Mean prefill time against the prompts that share a pass: one at least, more where several are in flight."""
     prompt = snapshot.usable(Scope.SERVICE, "input_tokens_mean")
-    rate = snapshot.usable(Scope.PREFILL, "request_rate")
-    queue = snapshot.usable(Scope.PREFILL, "queue_depth")
-    if not prompt or not rate or queue is None:
+    time_s = snapshot.usable(Scope.PREFILL, "prefill_time_s")
+    in_flight = snapshot.usable(Scope.PREFILL, "in_flight")
+    if not prompt or time_s is None or in_flight is None:
         return None
     uncached = snapshot.usable(Scope.PREFILL, "uncached_ratio")
     cached = prompt * (1.0 - uncached) if uncached is not None else 0.0
-    terms = base.prefill.terms_ms(prompt, cached)
-    if queue > _SATURATED_QUEUE * pool.ready:
-        return terms, pool.ready / rate * 1e3
-    alone_s = snapshot.usable(Scope.PREFILL, "prefill_time_s")
-    in_flight = snapshot.usable(Scope.PREFILL, "in_flight")
-    if alone_s is None or in_flight is None or in_flight > _LONE_IN_FLIGHT * pool.ready:
-        return None
-    return terms, alone_s * 1e3
+    fixed, linear, quadratic = base.prefill.terms_ms(prompt, cached)
+    together = max(in_flight / pool.ready, 1.0)
+    return (fixed, linear * together, quadratic * together), time_s * 1e3
 
 
 def _decode_sample(

@@ -10,7 +10,7 @@ from autoscaler.core.attribution import Attribution
 from autoscaler.core.decision import Reason
 from autoscaler.core.learn import Insight
 from autoscaler.core.policy import Objectives, Role, RolePolicy
-from autoscaler.core.signals import Scope
+from autoscaler.core.signals import Scope, Signal, SignalState
 from autoscaler.core.snapshot import PoolState, Snapshot
 
 # A need of 3.0000000001 replicas is three; float noise must not buy a GPU.
@@ -85,8 +85,14 @@ class RoleContext:
             if signal is None:
                 problems[name] = "the stack does not export it"
             elif signal.usable is None:
-                problems[name] = f"{signal.state.value}: {signal.detail}" if signal.detail else signal.state.value
+                problems[name] = _problem(signal)
         return problems
+
+
+def _problem(signal: Signal) -> str:
+    if signal.state is SignalState.VALUE:
+        return f"{signal.value:g}, which cannot be"
+    return f"{signal.state.value}: {signal.detail}" if signal.detail else signal.state.value
 
 
 def whole(need: float) -> int:

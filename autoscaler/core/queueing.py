@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 
 _BISECTIONS = 30
-_MOST_SERVERS = 4096
+_LARGE_POOL = 128
+_LEAST_UTILIZATION = 0.1
 
 
 def probability_of_waiting(servers: int, utilization_ratio: float) -> float:
@@ -77,9 +78,11 @@ def servers_for(
         The need in fractional replicas, and the utilisation that it stands for.
     """
     servers = max(math.ceil(work), 1)
-    while servers < _MOST_SERVERS:
+    while servers < _LARGE_POOL:
         utilization = highest_utilization(servers, service_s, budget_s, quantile_ratio, variability)
         if utilization * servers >= work:
             return max(work / utilization if utilization > 0 else servers, servers - 1 + 1e-3), utilization
         servers += 1
-    return float(servers), work / servers
+    # Larger pools may be busier still; the utilisation of this size is on the safe side for them.
+    utilization = highest_utilization(_LARGE_POOL, service_s, budget_s, quantile_ratio, variability)
+    return max(work / max(utilization, _LEAST_UTILIZATION), float(_LARGE_POOL)), utilization

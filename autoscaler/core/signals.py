@@ -22,6 +22,10 @@ class Scope(StrEnum):
     SERVICE = "service"
 
 
+# Beyond this a reading is a fault of the exporter, and its products would overflow.
+_MOST = 1e12
+
+
 class SignalState(StrEnum):
     """Whether a signal may be used."""
 
@@ -50,8 +54,10 @@ class Signal:
 
     @property
     def usable(self) -> float | None:
-        """The value if it may be used, else None."""
-        return self.value if self.state is SignalState.VALUE else None
+        """The value if it may be used, else None; no signal is negative or beyond a million million."""
+        if self.state is not SignalState.VALUE or self.value is None or not 0.0 <= self.value <= _MOST:
+            return None
+        return self.value
 
 
 def measured(value: float, unit: str, age_s: float, *, stale_after_s: float = math.inf, detail: str = "") -> Signal:

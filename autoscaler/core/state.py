@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autoscaler.core import codec
-from autoscaler.core.calibration import Fit
-from autoscaler.core.forecast import Forecast
+from autoscaler.core.calibration import Fit, check_fit
+from autoscaler.core.forecast import Forecast, check_forecast
 from autoscaler.core.headroom import Headroom
 from autoscaler.core.policy import Role
 from autoscaler.core.supply import Shortage
@@ -51,6 +51,10 @@ class RoleState:
     Attributes:
         proposals: Numbers proposed within the longest window, oldest first.
         changes: Signed changes of the replica count seen within the longest rate period, oldest first.
+        since_s: When this memory began; the pool does not shrink for one window after.
+        seen_s: When the pool was last decided.
+        decided: The number decided then, if it was a change.
+        unusable_since_s: Since when no signal could be judged; None while some can.
         current: Replicas asked for at the last tick.
         ready: Replicas that served at the last tick.
         grown_at_s: When replicas last became ready; their first samples do not count.
@@ -64,6 +68,10 @@ class RoleState:
 
     proposals: tuple[Timed, ...] = ()
     changes: tuple[Timed, ...] = ()
+    since_s: float | None = None
+    seen_s: float | None = None
+    decided: Timed | None = None
+    unusable_since_s: float | None = None
     current: int | None = None
     ready: int | None = None
     grown_at_s: float | None = None
@@ -83,13 +91,11 @@ class State:
         started_at_s: When this memory began; nothing shrinks for one window after.
         decided_at_s: When the last decision was made; the same instant again changes nothing.
         roles: Memory per pool.
-        unusable_since_s: Since when the signals have been unusable; None while they are fine.
     """
 
     started_at_s: float | None = None
     decided_at_s: float | None = None
     roles: Mapping[Role, RoleState] = field(default_factory=dict)
-    unusable_since_s: float | None = None
 
 
 def to_json(state: State) -> dict[str, Any]:
@@ -116,6 +122,9 @@ def from_json(data: object, now: float) -> State:
         raise StateError(f"stored state has version {data['version']}, this build knows {STATE_VERSION}")
     try:
         state = codec.decode(State, {name: value for name, value in data.items() if name != "version"})
+        for memory in state.roles.values():
+            check_fit(memory.fit)
+            check_forecast(memory.forecast)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StateError(f"stored state is corrupt: {error}") from error
     return _not_after(state, now)
@@ -128,6 +137,9 @@ def _not_after(state: State, now: float) -> State:
             memory,
             proposals=_clip(memory.proposals, now),
             changes=_clip(memory.changes, now),
+            since_s=_earlier(memory.since_s, now),
+            seen_s=_earlier(memory.seen_s, now),
+            unusable_since_s=_earlier(memory.unusable_since_s, now),
             grown_at_s=_earlier(memory.grown_at_s, now),
             gauges=tuple(item for item in memory.gauges if item.at_s <= now),
             forecast=dataclasses.replace(memory.forecast, at_s=_earlier(memory.forecast.at_s, now)),
@@ -135,12 +147,7 @@ def _not_after(state: State, now: float) -> State:
         )
         for role, memory in state.roles.items()
     }
-    return State(
-        _earlier(state.started_at_s, now),
-        _earlier(state.decided_at_s, now),
-        roles,
-        _earlier(state.unusable_since_s, now),
-    )
+    return State(_earlier(state.started_at_s, now), _earlier(state.decided_at_s, now), roles)
 
 
 def _earlier(at_s: float | None, now: float) -> float | None:

@@ -13,12 +13,17 @@ _SEVERE_STEP_RATIO = 0.20
 
 
 def latency_step(ctx: RoleContext, observed_s: float, target_s: float, reason: Reason) -> Term | None:
-    """Ask for a fixed step more while latency is over its target, unless capacity is already on its way.
+    """Ask for a fixed step more while latency is over its target; hold while the last step's replicas are starting.
 
     Steps as in HeteroScale (arXiv 2508.19559): 10 % over the target, 20 % when it is missed by a fifth or more.
     """
-    if observed_s <= target_s or ctx.pool.starting > 0:
+    if observed_s <= target_s:
         return None
+    if ctx.pool.starting > 0:
+        waits = (
+            f"{observed_s:.3g} s against a target of {target_s:.3g} s, but {ctx.pool.starting} replicas are starting"
+        )
+        return Term(float(ctx.pool.current), reason, waits, {"observed_s": observed_s, "target_s": target_s})
     step = _SEVERE_STEP_RATIO if observed_s >= _SEVERE_RATIO * target_s else _MODERATE_STEP_RATIO
     need = ctx.pool.current + max(step * ctx.pool.current, 1.0)
     return Term(
@@ -27,6 +32,13 @@ def latency_step(ctx: RoleContext, observed_s: float, target_s: float, reason: R
         f"{observed_s:.3g} s against a target of {target_s:.3g} s: {step:.0%} more, at least one",
         {"observed_s": observed_s, "target_s": target_s, "step_ratio": step},
     )
+
+
+def first_replica(ctx: RoleContext, *names: str) -> Term | None:
+    """One replica for a pool that has none while there is work for it; every other rule multiplies by what is ready."""
+    if ctx.pool.current > 0 or not any(ctx.usable(name) for name in names):
+        return None
+    return Term(1.0, Reason.FIRST_REPLICA, "there is work and no replica")
 
 
 def idle(ctx: RoleContext, *names: str) -> Term | None:

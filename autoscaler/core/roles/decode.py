@@ -7,6 +7,7 @@ from autoscaler.core.demand import DecodeDemand
 from autoscaler.core.proposal import Proposal, RoleContext, Term
 from autoscaler.core.roles import decode_rules
 from autoscaler.core.roles.common import idle
+from autoscaler.core.roles.decode_rules import full
 
 _NEEDED_TO_SHRINK = ("kv_utilization_mean", "running", "waiting")
 
@@ -24,6 +25,9 @@ def propose(ctx: RoleContext) -> Proposal:
         outlook = ctx.insight.outlook
         when = f"may be asked for in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
         terms.append(_staff(ctx, demand, outlook.upper, Reason.DECODE_FORECAST, when))
+    out_of_blocks = full(ctx)
+    if out_of_blocks is not None:
+        terms.append(out_of_blocks)
     return Proposal(tuple(terms), ctx.missing(*_NEEDED_TO_SHRINK))
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from autoscaler.core.decision import Reason
 from autoscaler.core.proposal import Proposal, RoleContext, Term
-from autoscaler.core.roles.common import idle, latency_step
+from autoscaler.core.roles.common import first_replica, idle, latency_step
 from autoscaler.core.signals import Scope
 
 # Set-point of KV utilisation without a capacity model: room for the fluctuation of a batch before blocks run out.
 KV_TARGET_RATIO = 0.8
 # Sequences per replica assumed for waiting requests when nothing runs that could tell.
 _UNKNOWN_BATCH = 8.0
+
+# Utilisation at which a pod admits nothing more.
+_KV_FULL_RATIO = 0.97
+# Sequences per replica below which splitting a batch cannot make its steps much shorter.
+_SPLITTABLE_BATCH = 4.0
 
 _NEEDED_TO_SHRINK = ("kv_utilization_mean", "running", "waiting")
 
@@ -20,8 +25,18 @@ def propose(ctx: RoleContext) -> Proposal:
     calm = idle(ctx, "running", "waiting")
     if calm is not None:
         return Proposal((calm,))
-    terms = [term for term in (_kv(ctx), _waiting(ctx), _tpot(ctx)) if term is not None]
-    return Proposal(tuple(terms), ctx.missing(*_NEEDED_TO_SHRINK))
+    terms = (_kv(ctx), _waiting(ctx), _tpot(ctx), full(ctx), first_replica(ctx, "waiting"))
+    return Proposal(tuple(term for term in terms if term is not None), ctx.missing(*_NEEDED_TO_SHRINK))
+
+
+def full(ctx: RoleContext) -> Term | None:
+    """Hold while some pod is out of KV blocks: a mean hides one hot engine, which a smaller pool would heat further."""
+    fullest, preempted = ctx.usable("kv_utilization_max"), ctx.usable("preemption_rate")
+    if (fullest is None or fullest < _KV_FULL_RATIO) and not preempted:
+        return None
+    detail = f"the fullest pod is at {fullest or 0:.0%} KV, {preempted or 0:.2g} requests/s are preempted"
+    numbers = {"kv_utilization_max": fullest or 0.0, "preemption_rate": preempted or 0.0}
+    return Term(float(ctx.pool.current), Reason.KV_FULL, detail, numbers)
 
 
 def _kv(ctx: RoleContext) -> Term | None:
@@ -53,6 +68,7 @@ def _waiting(ctx: RoleContext) -> Term | None:
 
 def _tpot(ctx: RoleContext) -> Term | None:
     observed = ctx.usable("tpot_s", Scope.SERVICE)
-    if observed is None:
+    running = ctx.usable("running")
+    if observed is None or running is None or running < _SPLITTABLE_BATCH * max(ctx.pool.ready, 1):
         return None
     return latency_step(ctx, observed, ctx.objectives.tpot.target_s, Reason.TPOT_OVER_TARGET)

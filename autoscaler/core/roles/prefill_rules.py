@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from autoscaler.core.attribution import Bottleneck
 from autoscaler.core.decision import Reason
 from autoscaler.core.policy import Objectives
 from autoscaler.core.proposal import Proposal, RoleContext, Term
-from autoscaler.core.roles.common import idle, latency_step
+from autoscaler.core.roles.common import first_replica, idle, latency_step
 from autoscaler.core.signals import Scope
 
 # Busy share of a replica at which queueing stays short of a typical TTFT budget (M/D/1: mean wait = service time).
 BUSY_TARGET_RATIO = 0.7
-# Share of the TTFT target that must remain for waiting even where prefill and transfer eat most of it.
-_LEAST_WAIT_SHARE = 0.1
+# Most that prefill itself, and the transfer, may take off the wait budget, as shares of the TTFT target: beyond that it
+# is they that miss the target, and replicas cannot shorten them.
+_MOST_PREFILL_SHARE, _MOST_TRANSFER_SHARE, _MOST_STEP_SHARE = 0.5, 0.2, 0.1
 
 _NEEDED_TO_SHRINK = ("queue_depth", "in_flight", "offered_tokens_per_s")
 
@@ -21,12 +23,18 @@ def wait_budget_s(ctx: RoleContext, objectives: Objectives) -> float:
 
     What prefill itself, the KV transfer and the decode pool's first token take is spent already.
     """
-    spent = (
-        (ctx.usable("prefill_time_s") or 0.0)
-        + (ctx.snapshot.usable(Scope.SERVICE, "kv_transfer_time_s") or 0.0)
-        + (ctx.snapshot.usable(Scope.DECODE, "step_time_s") or 0.0)
+    target_s = objectives.ttft.target_s
+    prefill_s = ctx.usable("prefill_time_s") or 0.0
+    if prefill_s >= target_s:
+        return prefill_s
+    transfer_s = ctx.snapshot.usable(Scope.SERVICE, "kv_transfer_time_s") or 0.0
+    step_s = ctx.snapshot.usable(Scope.DECODE, "step_time_s") or 0.0
+    return (
+        target_s
+        - min(prefill_s, _MOST_PREFILL_SHARE * target_s)
+        - min(transfer_s, _MOST_TRANSFER_SHARE * target_s)
+        - min(step_s, _MOST_STEP_SHARE * target_s)
     )
-    return max(objectives.ttft.target_s - spent, _LEAST_WAIT_SHARE * objectives.ttft.target_s)
 
 
 def propose(ctx: RoleContext) -> Proposal:
@@ -34,8 +42,10 @@ def propose(ctx: RoleContext) -> Proposal:
     calm = idle(ctx, "queue_depth", "in_flight")
     if calm is not None:
         return Proposal((calm,))
-    terms = [term for term in (_backlog(ctx), _busy(ctx), _ttft(ctx)) if term is not None]
-    return Proposal(tuple(terms), ctx.missing(*_NEEDED_TO_SHRINK))
+    terms = [_busy(ctx), first_replica(ctx, "queue_depth", "offered_tokens_per_s")]
+    if ctx.attribution.bottleneck not in {Bottleneck.DECODE, Bottleneck.TRANSFER}:
+        terms += [_backlog(ctx), _ttft(ctx)]
+    return Proposal(tuple(term for term in terms if term is not None), ctx.missing(*_NEEDED_TO_SHRINK))
 
 
 def _backlog(ctx: RoleContext) -> Term | None:
