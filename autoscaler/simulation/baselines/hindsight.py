@@ -1,0 +1,150 @@
+"""The best that a rival could have done, chosen after the fact: tuned settings, and the cheapest constant fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autoscaler.core.policy import Role
+from autoscaler.simulation.baselines.registry import Baseline
+from autoscaler.simulation.baselines.site import Site
+from autoscaler.simulation.config import ServiceConfig, SimulationError
+from autoscaler.simulation.results import Results
+from autoscaler.simulation.run import Controller
+from autoscaler.simulation.service import Service
+from autoscaler.simulation.static import run_static
+from autoscaler.simulation.traces import Trace
+
+Fleet = tuple[int, int]
+"""Prefill and decode replicas."""
+
+_CHECK_S = 600.0
+_TAIL_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A baseline's best settings for a load, and what they came to."""
+
+    settings: object
+    results: Results
+
+
+def tune(
+    baseline: Baseline[Any], site: Site, evaluate: Callable[[Controller], Results], attainment_ratio: float
+) -> Tuned:
+    """Try all settings of a baseline: the cheapest that attains enough, else the one that attains most."""
+    tried = [Tuned(settings, evaluate(controller)) for settings, controller in baseline.controllers(site)]
+    enough = [tuned for tuned in tried if tuned.results.attainment_ratio >= attainment_ratio]
+    if enough:
+        return min(enough, key=lambda tuned: tuned.results.gpu_hours)
+    return max(tried, key=lambda tuned: tuned.results.attainment_ratio)
+
+
+@dataclass(frozen=True, slots=True)
+class StaticBest:
+    """The cheapest constant fleet for a load.
+
+    Attributes:
+        fleet: Prefill and decode replicas.
+        results: What it came to.
+        runs: Simulations that the search took.
+    """
+
+    fleet: Fleet
+    results: Results
+    runs: int
+
+
+def best_static(
+    config: ServiceConfig, trace: Trace, *, attainment_ratio: float, most: Fleet, seed: int = 0
+) -> StaticBest:
+    """Search the constant fleet with the fewest GPUs that attains enough over the whole trace.
+
+    More replicas never attain less, so bisection with the other role at its maximum gives the least of either role,
+    and a fleet that fails rules out all smaller ones. Of the fleets left, the cheapest is tried first.
+
+    Args:
+        config: The service; replica counts of its pools are not used.
+        trace: The load.
+        attainment_ratio: What to attain.
+        most: Where to look at most; the fleet for the peak slot is a good guess.
+        seed: Of everything random.
+
+    Raises:
+        SimulationError: Not even the largest fleet attains enough.
+    """
+    search = _Search(config, trace, attainment_ratio, seed)
+    if not search.attains(most):
+        raise SimulationError(
+            f"{config.name}: {most[0]} prefill and {most[1]} decode replicas attain less than asked for"
+        )
+    least_prefill = _least(most[0], lambda prefill: search.attains((prefill, most[1])))
+    least_decode = _least(most[1], lambda decode: search.attains((most[0], decode)))
+    fleets = [
+        (prefill, decode)
+        for prefill in range(least_prefill, most[0] + 1)
+        for decode in range(least_decode, most[1] + 1)
+    ]
+    fleet = next(fleet for fleet in sorted(fleets, key=search.cost) if search.attains(fleet))
+    replicas = {Role.PREFILL: fleet[0], Role.DECODE: fleet[1]}
+    return StaticBest(fleet, run_static(config, trace, replicas, seed=seed), search.runs)
+
+
+def _least(most: int, suffices: Callable[[int], bool]) -> int:
+    low, high = 1, most
+    while low < high:
+        middle = (low + high) // 2
+        if suffices(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+class _Search:
+    """Which fleets attain enough; each is simulated once, and not at all where a comparison already tells."""
+
+    def __init__(self, config: ServiceConfig, trace: Trace, attainment_ratio: float, seed: int) -> None:
+        self._config, self._trace, self._seed = config, trace, seed
+        self._misses_allowed = int(len(trace) * (1.0 - attainment_ratio) + 1e-6)
+        self._known: dict[Fleet, bool] = {}
+        self.runs = 0
+
+    def cost(self, fleet: Fleet) -> float:
+        """GPUs of a fleet."""
+        pools = self._config.pools
+        return fleet[0] * pools[Role.PREFILL].gpus_per_replica + fleet[1] * pools[Role.DECODE].gpus_per_replica
+
+    def attains(self, fleet: Fleet) -> bool:
+        """Whether a fleet attains enough."""
+        for known, verdict in self._known.items():
+            larger = fleet[0] >= known[0] and fleet[1] >= known[1]
+            smaller = fleet[0] <= known[0] and fleet[1] <= known[1]
+            if (larger and verdict) or (smaller and not verdict):
+                return verdict
+        self._known[fleet] = self._simulate(fleet)
+        self.runs += 1
+        return self._known[fleet]
+
+    def _simulate(self, fleet: Fleet) -> bool:
+        """Play the trace, and stop as soon as too many requests have missed."""
+        counts: Mapping[Role, int] = {Role.PREFILL: fleet[0], Role.DECODE: fleet[1]}
+        pools = {role: replace(pool, replicas=counts[role]) for role, pool in self._config.pools.items()}
+        service = Service(replace(self._config, pools=pools), self._trace, self._seed)
+        end_s = self._trace.duration_s + _TAIL_S
+        while service.now_s < end_s and not (service.settled and service.now_s >= self._trace.duration_s):
+            service.advance_to(min(service.now_s + _CHECK_S, end_s))
+            if self._missed(service) > self._misses_allowed:
+                return False
+        return len(self._trace) - int(service.finish().requests.in_time.sum()) <= self._misses_allowed
+
+    def _missed(self, service: Service) -> int:
+        """Requests that have missed for good: settled out of time, or without a first token in time."""
+        table = service.finish().requests
+        settled = table.finished | table.failed | table.rejected
+        waited_s = service.now_s - table.arrival_s
+        target_s = self._config.objectives.ttft.target_s
+        late = ~settled & ~(table.ttft_s <= target_s) & (waited_s > target_s)
+        return int((settled & ~table.in_time).sum() + late.sum())
