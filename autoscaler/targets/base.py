@@ -19,11 +19,17 @@ class PoolReading:
         pools: State per role that could be read.
         errors: Per unreadable role what failed and what to do about it.
         basis: Per readable role an opaque token of the object version that was read; a write passes it back.
+        writers: Per role who set the count last, where the server records it.
+        blockers: Per role why a write would be refused now.
+        gpus_per_replica: Per role the accelerators that one replica asks for, where its pods show it.
     """
 
     pools: Mapping[Role, PoolState]
     errors: Mapping[Role, str] = field(default_factory=dict)
     basis: Mapping[Role, str] = field(default_factory=dict)
+    writers: Mapping[Role, str] = field(default_factory=dict)
+    blockers: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
+    gpus_per_replica: Mapping[Role, float] = field(default_factory=dict)
 
 
 class Outcome(StrEnum):
@@ -35,6 +41,9 @@ class Outcome(StrEnum):
     FORBIDDEN = "forbidden"
     MISSING = "missing"
     REJECTED = "rejected"  # the server understood and refused (422, admission)
+    REFUSED = "refused"  # by us, and nothing was sent: the stack would not bear it
+    FROZEN = "frozen"  # somebody else keeps changing the count: we have stopped, and nothing was sent
+    INSTRUCTED = "instructed"  # there is no API for it: the message says what a person has to change
     UNAVAILABLE = "unavailable"  # 5xx, 429, timeout, connection: unknown whether it was applied
 
 

@@ -100,9 +100,14 @@ class ForbiddenError(KubeError):
 class NotFoundError(KubeError):
     """404: no such object, or no such kind."""
 
+    @property
+    def unserved(self) -> bool:
+        """Whether it is the kind or its version that the server does not know."""
+        return "page not found" in self.said  # what the server says of a path that it does not know
+
     def _advice(self) -> str:
         ref, subresource = self.operation.ref, self.operation.subresource
-        if "page not found" in self.said:  # what the server says of a path that it does not know
+        if self.unserved:
             return f"the server has no {self.operation.resource} in {ref.api_version}: is its CRD installed and served?"
         offered = f", and has its kind the subresource {subresource}" if subresource else ""
         return f"is {ref.kind} {ref.name} the right name, and {ref.namespace} its namespace{offered}?"

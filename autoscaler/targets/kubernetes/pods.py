@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,14 @@ _FAILING = {
     "InvalidImageName",
     "RunContainerError",
 }
+_ACCELERATORS = (
+    "nvidia.com/gpu",
+    "amd.com/gpu",
+    "gpu.intel.com/",
+    "habana.ai/gaudi",
+    "google.com/tpu",
+    "huawei.com/Ascend",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +40,35 @@ class PodCounts:
     terminating: int = 0
 
 
-def count_pods(pods: Sequence[JsonObject]) -> PodCounts:
-    """Count the pods of a pool, leaving out those that have ended: their controller has replaced them."""
+def count_pods(pods: Sequence[JsonObject], per_replica: int = 1) -> PodCounts:
+    """Count the replicas of a pool in trouble, leaving out pods that have ended: their controller has replaced them.
+
+    Args:
+        pods: The pods.
+        per_replica: How many of them make one replica, which is in trouble as soon as one of them is.
+    """
     live = [pod for pod in pods if pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}]
     staying = [pod for pod in live if not _terminating(pod)]
     return PodCounts(
-        unschedulable=sum(_found_no_node(pod) for pod in staying),
-        failing=sum(_is_failing(pod) for pod in staying),
-        terminating=len(live) - len(staying),
+        unschedulable=math.ceil(sum(_found_no_node(pod) for pod in staying) / per_replica),
+        failing=math.ceil(sum(_is_failing(pod) for pod in staying) / per_replica),
+        terminating=math.ceil((len(live) - len(staying)) / per_replica),
     )
+
+
+def count_ready(pods: Sequence[JsonObject], per_replica: int = 1) -> int:
+    """Replicas that serve, by their pods alone."""
+    return sum(_ready_since(pod) is not None and not _terminating(pod) for pod in pods) // per_replica
+
+
+def gpus_of(pods: Sequence[JsonObject]) -> int | None:
+    """Accelerators that a pod of these asks for; None without a pod or without any."""
+    return max((sum(map(_accelerators, pod["spec"]["containers"])) for pod in pods), default=0) or None
+
+
+def _accelerators(container: JsonObject) -> int:
+    limits: JsonObject = container.get("resources", {}).get("limits", {})
+    return sum(int(count) for name, count in limits.items() if name.startswith(_ACCELERATORS))
 
 
 class StartupTimes:

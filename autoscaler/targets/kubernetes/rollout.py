@@ -21,27 +21,31 @@ class Progress:
     updating: bool
 
 
-def progress_of(document: JsonObject, *, ready_path: str, asked_for: int) -> Progress:
-    """Read the status of a scalable object.
+def progress_of(document: JsonObject, status: JsonObject, *, ready: int, asked_for: int) -> Progress:
+    """Judge the status of an object.
 
     A status that its controller wrote for an older spec may still count replicas that the newer one has taken away, so
     no more of it is believed than was asked for.
 
     Args:
         document: The object.
-        ready_path: Where it counts ready replicas; absent means none, as controllers leave out zeros.
-        asked_for: Its replica count.
+        status: The part of its status that counts the replicas in question.
+        ready: Replicas that serve by that status.
+        asked_for: The replica count.
     """
-    ready = int(lookup(document, ready_path) or 0)
-    observed = lookup(document, "status.observedGeneration")
-    if observed is not None and observed < document["metadata"].get("generation", 0):
+    if lags(document):
         return Progress(min(ready, asked_for), updating=True)
-    return Progress(ready, updating=_rolling(document))
+    return Progress(ready, updating=_rolling(document, status))
 
 
-def _rolling(document: JsonObject) -> bool:
+def lags(document: JsonObject) -> bool:
+    """Whether the status was written for an older spec than the object has now."""
+    observed = lookup(document, "status.observedGeneration")
+    return observed is not None and observed < document["metadata"].get("generation", 0)
+
+
+def _rolling(document: JsonObject, status: JsonObject) -> bool:
     """Whether replicas of an older revision are left; follows `kubectl rollout status`."""
-    status = document.get("status", {})
     replicas, updated = status.get("replicas", 0), status.get("updatedReplicas")
     if document.get("kind") == "StatefulSet":
         return _stateful_set_rolling(document, replicas, updated or 0)

@@ -121,7 +121,7 @@ def test_a_custom_resource_counts_where_its_definition_says(kube_api: Cluster, d
     )
     ref = ObjectRef(f"{group}/v1", "Runtime", "runtimes", kube_api.namespace, "decode")
 
-    read = decode_on(kube_api, ScaledPool(ref, ready_path="status.availableReplicas")).read().pools[Role.DECODE]
+    read = decode_on(kube_api, ScaledPool(ref, ready="availableReplicas")).read().pools[Role.DECODE]
 
     assert (read.current, read.ready, read.updating) == (3, 2, False)
 

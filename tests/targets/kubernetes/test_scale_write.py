@@ -104,11 +104,11 @@ def test_a_pool_at_zero_that_somebody_else_grew_is_a_conflict(kube_api: Cluster,
     assert (result.outcome, asked_for(kube_api)) == (Outcome.CONFLICT, 3)
 
 
-def test_a_negative_count_is_rejected_in_the_servers_words(kube_api: Cluster, decode: ScaleTarget) -> None:
+def test_a_negative_count_is_refused(kube_api: Cluster, decode: ScaleTarget) -> None:
     result = write(decode, -1, basis=basis_of(decode))
 
-    assert (result.outcome, asked_for(kube_api)) == (Outcome.REJECTED, 4)
-    assert "must be greater than or equal to 0" in result.message
+    assert (result.outcome, asked_for(kube_api)) == (Outcome.REFUSED, 4)
+    assert "-1 replicas are fewer than 0" in result.message
 
 
 def test_a_missing_verb_is_named_with_what_to_add(kube_api: Cluster, decode_on: DecodeOn, decode: ScaleTarget) -> None:
