@@ -32,7 +32,7 @@ class Answer:
 class Ask(Protocol):
     """Evaluates expressions at one instant. Never raises for a sick dependency."""
 
-    def __call__(self, expressions: Iterable[str], now_s: float) -> Mapping[str, Answer]:
+    def __call__(self, expressions: Iterable[str], now_s: float, /) -> Mapping[str, Answer]:
         """Answer each expression, keyed by its text."""
         ...
 

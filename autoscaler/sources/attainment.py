@@ -1,4 +1,4 @@
-"""The share of requests inside a latency target, from histogram buckets.
+"""The share of requests inside a latency target, and the latency of a share of requests, from histogram buckets.
 
 Inside a bucket latencies are taken as uniform, as `histogram_quantile` does, and with every share comes the bracket
 that the buckets alone guarantee.
@@ -7,6 +7,7 @@ that the buckets alone guarantee.
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from autoscaler.sources.answers import Element
 
 _NARROWEST_S = 1e-9  # width of a first bucket whose bound is 0
+_RANGE = re.compile(r"(?P<low>[0-9.]+)(?P<low_unit>us|ms|s)?(-(?P<high>[0-9.]+)|\+)(?P<unit>us|ms|s)?")
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
 class BucketError(ValueError):
@@ -54,11 +57,15 @@ class Buckets:
     rate: float
 
     @classmethod
-    def of(cls, elements: Iterable[Element]) -> Buckets:
+    def of(cls, elements: Iterable[Element], factor: float = 1.0) -> Buckets:
         """Read a vector of cumulative rates `by (le)`.
 
         Two spellings of one bound (`1` and `1.0`) are added. A rate that falls from one bound to the next, which
         scrapes of different ages can cause, counts as equal.
+
+        Args:
+            elements: The vector.
+            factor: Seconds in the unit of the bounds.
 
         Raises:
             BucketError: A bound is missing or no number, or nothing was observed.
@@ -77,9 +84,26 @@ class Buckets:
         total = float(rates[-1])
         if not math.isfinite(total) or total <= 0:
             raise BucketError("no request finished in the window")
-        upper_s = np.array(bounds)
-        lower_s = np.concatenate([[min(0.0, bounds[0] - _NARROWEST_S)], upper_s[:-1]])
+        upper_s = np.array(bounds) * factor
+        lower_s = np.concatenate([[min(0.0, upper_s[0] - _NARROWEST_S)], upper_s[:-1]])
         return cls(lower_s, upper_s, np.diff(rates, prepend=0.0) / total, total)
+
+    @classmethod
+    def of_ranges(cls, elements: Iterable[Element]) -> Buckets:
+        """Read a vector of rates `by (bucket)`, one for each range of latencies, such as `50-100ms` or `5000ms+`.
+
+        Raises:
+            BucketError: A label names no range, or nothing was observed.
+        """
+        rates: dict[tuple[float, float], float] = defaultdict(float)
+        for element in elements:
+            rates[_range_s(element.labels.get("bucket", ""))] += element.value
+        total = sum(rates.values())
+        if not math.isfinite(total) or total <= 0:
+            raise BucketError("no request finished in the window")
+        bounds = np.array(sorted(rates))
+        weights = np.array([rates[low, high] for low, high in sorted(rates)]) / total
+        return cls(bounds[:, 0], bounds[:, 1], weights, total)
 
 
 def share_within(latency: Buckets, target_s: float) -> Share:
@@ -91,6 +115,19 @@ def share_within(latency: Buckets, target_s: float) -> Share:
     widths = latency.upper_s[partly] - latency.lower_s[partly]  # infinite for the last bucket, which then adds 0
     inside = latency.weights[partly] * (target_s - latency.lower_s[partly]) / widths
     return Share(least + float(inside.sum()), least, most)
+
+
+def quantile(latency: Buckets, ratio: float) -> float:
+    """Latency that a share of the requests does not exceed, in seconds.
+
+    As `histogram_quantile`: linear inside a bucket, and the lower bound of the last one where that has no upper.
+    """
+    below = np.cumsum(latency.weights)
+    place = min(int(np.searchsorted(below, ratio, side="left")), below.size - 1)
+    low_s, high_s, weight = latency.lower_s[place], latency.upper_s[place], latency.weights[place]
+    if not math.isfinite(high_s) or weight <= 0:
+        return float(low_s)
+    return float(low_s + (high_s - low_s) * (ratio - (below[place] - weight)) / weight)
 
 
 def sum_share_within(first: Buckets, second: Buckets, target_s: float) -> Share:
@@ -130,3 +167,13 @@ def mixed(both: Share, second_only: Share, both_ratio: float) -> Share:
 
 def _half_square(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.square(np.maximum(values, 0.0)) / 2
+
+
+def _range_s(label: str) -> tuple[float, float]:
+    found = _RANGE.fullmatch(label)
+    if found is None or not (found["unit"] or found["low_unit"]):
+        raise BucketError(f"bucket={label!r} is no range such as 50-100ms or 5000ms+")
+    unit_s = _SECONDS[found["unit"] or found["low_unit"]]
+    low_unit_s = _SECONDS[found["low_unit"]] if found["low_unit"] else unit_s
+    high_s = float(found["high"]) * unit_s if found["high"] else math.inf
+    return float(found["low"]) * low_unit_s, high_s

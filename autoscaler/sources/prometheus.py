@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from autoscaler.core.signals import Signals
 from autoscaler.sources.answers import Answer
 from autoscaler.sources.backoff import Backoff
 from autoscaler.sources.batches import divide, pack, union
+from autoscaler.sources.dialect import Listener
 from autoscaler.sources.http import Connection
 from autoscaler.sources.query_client import Failure, FailureKind, QueryClient, concerns_expression
 from autoscaler.sources.readings import (
@@ -55,7 +56,7 @@ class PrometheusSource:
         self, queries: ServiceQueries, connection: Connection, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.last_read = ReadStats()
-        self._queries = queries
+        self._listener = Listener(queries)
         self._timeout_s = connection.timeout_s
         self._client = QueryClient(connection, clock)
         self._clock = clock
@@ -64,37 +65,48 @@ class PrometheusSource:
         self._batch_bytes = _BATCH_BYTES
         self._alone: set[str] = set()
 
+    @property
+    def queries(self) -> ServiceQueries:
+        """The queries in the dialect that the service was last heard in."""
+        return self._listener.spoken
+
     def read(self, now_s: float) -> Signals:
         """Read every signal of the queries; see `Source.read`."""
-        return read_signals(self._queries, self._ask(signal_expressions(self._queries), now_s), now_s)
+        queries, answers = self._listen(signal_expressions, now_s)
+        return read_signals(queries, answers, now_s)
 
     def read_replicas(self, now_s: float) -> ReplicaCounts:
         """Read the replica counts from metrics, for where no Kubernetes API is at hand."""
-        return read_replicas(self._queries, self._ask(replica_expressions(self._queries), now_s), now_s)
+        queries, answers = self._listen(replica_expressions, now_s)
+        return read_replicas(queries, answers, now_s)
 
     def close(self) -> None:
         """Let go of connections."""
         self._client.close()
 
-    def _ask(self, expressions: tuple[str, ...], now_s: float) -> dict[str, Answer]:
+    def _listen(
+        self, wanted: Callable[[ServiceQueries], Iterable[str]], now_s: float
+    ) -> tuple[ServiceQueries, Mapping[str, Answer]]:
         started_s = self._clock()
         if wait_s := self._backoff.wait_s(started_s):
             self.last_read = ReadStats()
             reason = f"{self._outage} (failures in a row: {self._backoff.failures}; next attempt in {wait_s:.0f} s)"
-            return {expression: Answer(error=reason) for expression in expressions}
+            queries = self._listener.spoken
+            return queries, {expression: Answer(error=reason) for expression in wanted(queries)}
         questions = _Questions(self._client, self._clock, now_s, started_s + self._timeout_s)
-        answers = self._ask_all(questions, expressions)
+        found = self._listener.hear(wanted, lambda expressions, _: self._ask(questions, expressions), now_s)
         if questions.reached:
             self._backoff.succeeded()
         else:
             self._backoff.failed(self._clock())
             self._outage = questions.latest_failure.message if questions.latest_failure is not None else ""
         self.last_read = ReadStats(questions.requests, dict(questions.errors), self._clock() - started_s)
-        return answers
+        return found
 
-    def _ask_all(self, questions: _Questions, expressions: Sequence[str]) -> dict[str, Answer]:
-        alone = [expression for expression in expressions if expression in self._alone]
-        together = [expression for expression in expressions if expression not in self._alone]
+    def _ask(self, questions: _Questions, expressions: Iterable[str]) -> dict[str, Answer]:
+        every = tuple(expressions)
+        alone = [expression for expression in every if expression in self._alone]
+        together = [expression for expression in every if expression not in self._alone]
         answers: dict[str, Answer] = {}
         for group in pack(together, self._batch_bytes):
             answers |= self._ask_group(questions, group)

@@ -11,8 +11,16 @@ from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope, Signal, Signals, SignalState, absent, measured, unit_of
 from autoscaler.core.snapshot import PoolState
 from autoscaler.sources.answers import Answer, Element, describe
-from autoscaler.sources.attainment import BucketError, Buckets, Share, mixed, share_within, sum_share_within
-from autoscaler.stacks.model import Kind
+from autoscaler.sources.attainment import (
+    BucketError,
+    Buckets,
+    Share,
+    mixed,
+    quantile,
+    share_within,
+    sum_share_within,
+)
+from autoscaler.stacks.candidates import BucketForm, Kind
 from autoscaler.stacks.queries import Candidate, ServiceQueries
 
 _REPLICAS = "replicas"
@@ -69,8 +77,10 @@ def read_signals(queries: ServiceQueries, answers: Mapping[str, Answer], now_s: 
     signals: dict[Scope, dict[str, Signal]] = {}
     for query in queries.signals:
         unit = unit_of(query.scope, query.name)
-        signals.setdefault(query.scope, {})[query.name] = _read(
-            query.candidates, unit, answers, now_s, queries.stale_after_s
+        signals.setdefault(query.scope, {})[query.name] = (
+            _read(query.candidates, unit, answers, now_s, queries.stale_after_s)
+            if query.candidates
+            else absent(unit, query.missing)
         )
     return signals
 
@@ -128,7 +138,7 @@ def _read(
             continue
         return _signal(candidate, number, unit, answers, now_s, stale_after_s)
     if not failed:
-        return absent(unit, "every way to measure it needs a name that the policy does not give")
+        return absent(unit, "every way to count replicas needs a name that the policy does not give")
     reason = str(next((error for error in failed if error.idle), failed[0]))
     others = f"; nor do {len(failed) - 1} other ways to measure it give a value" if len(failed) > 1 else ""
     return absent(unit, reason + others)
@@ -168,14 +178,16 @@ def _number(candidate: Candidate, answers: Mapping[str, Answer]) -> _Number:
     vectors = [answer.elements for answer in found]
     match candidate.kind:
         case Kind.VALUE:
-            return _one_value(vectors[0])
+            return _one_value(vectors[0], candidate)
         case Kind.LABEL_PRODUCT:
             return _label_product(vectors[0], candidate)
         case Kind.ATTAINMENT:
             return _attainment(vectors, candidate)
+        case Kind.QUANTILE:
+            return _quantile(vectors[0], candidate)
 
 
-def _one_value(elements: tuple[Element, ...]) -> _Number:
+def _one_value(elements: tuple[Element, ...], candidate: Candidate) -> _Number:
     if len(elements) > 1:
         raise _NoNumberError(
             f"{len(elements)} series where one was meant: {describe(elements)}; aggregate them, as in sum(…)",
@@ -184,7 +196,7 @@ def _one_value(elements: tuple[Element, ...]) -> _Number:
     value = elements[0].value
     if not math.isfinite(value):
         raise _NoNumberError(f"the query answered {value}, which is no number: nothing to divide by yet?")
-    return _Number(value)
+    return _Number(value * candidate.factor)
 
 
 def _label_product(elements: tuple[Element, ...], candidate: Candidate) -> _Number:
@@ -206,10 +218,7 @@ def _label_product(elements: tuple[Element, ...], candidate: Candidate) -> _Numb
 
 def _attainment(vectors: list[tuple[Element, ...]], candidate: Candidate) -> _Number:
     target_s = candidate.target_s or 0.0
-    try:
-        *first, last = [Buckets.of(elements) for elements in vectors]
-    except BucketError as error:
-        raise _NoNumberError(str(error), idle=True) from None
+    *first, last = [_buckets(elements, candidate) for elements in vectors]
     share = share_within(last, target_s)
     if not first:
         return _Number(share.ratio, _bracket(share, target_s))
@@ -220,6 +229,19 @@ def _attainment(vectors: list[tuple[Element, ...]], candidate: Candidate) -> _Nu
     if both_ratio < _BYPASS_WORTH_SAYING:
         detail += f"; {both_ratio:.0%} of the requests passed both legs"
     return _Number(share.ratio, detail)
+
+
+def _quantile(elements: tuple[Element, ...], candidate: Candidate) -> _Number:
+    return _Number(quantile(_buckets(elements, candidate), candidate.percentile_ratio or 0.0))
+
+
+def _buckets(elements: tuple[Element, ...], candidate: Candidate) -> Buckets:
+    try:
+        if candidate.buckets is BucketForm.RANGES:
+            return Buckets.of_ranges(elements)
+        return Buckets.of(elements, candidate.factor)
+    except BucketError as error:
+        raise _NoNumberError(str(error), idle=True) from None
 
 
 def _bracket(share: Share, target_s: float) -> str:

@@ -16,6 +16,7 @@ from promql_parser import Expr, MatrixSelector, VectorSelector
 
 from autoscaler.core.signals import Signals
 from autoscaler.sources.answers import Answer, Element
+from autoscaler.sources.dialect import Listener
 from autoscaler.sources.endpoints import Endpoint, Endpoints, EndpointsError
 from autoscaler.sources.page import Page, PageFetcher
 from autoscaler.sources.promql import (
@@ -93,12 +94,11 @@ class ScrapeSource:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.last_scrape = ScrapeStats(discovery_error="nothing was scraped yet")
-        self._queries = queries
+        self._listener = Listener(queries)
         self._endpoints = endpoints
         self._timeout_s = timeout_s
         self._clock = clock
-        texts = (*signal_expressions(queries), *replica_expressions(queries))
-        self._expressions = {text: _checked(text) for text in texts}
+        self._expressions = {text: _checked(text) for text in self._listener.texts()}
         self._store = SampleStore(_LOOKBACK_S + max(map(_reach_s, self._expressions.values()), default=0.0))
         self._lock = threading.Lock()
         self._parsers: dict[str, ExpositionParser] = {}
@@ -134,13 +134,15 @@ class ScrapeSource:
         """Evaluate every signal on what was scraped; see `Source.read`."""
         with self._lock:
             if self.last_scrape.pages == 0:
-                return all_absent(self._queries, self.last_scrape.trouble or "there is no pod to scrape")
-            return read_signals(self._queries, self._evaluate(signal_expressions(self._queries), now_s), now_s)
+                return all_absent(self._listener.spoken, self.last_scrape.trouble or "there is no pod to scrape")
+            queries, answers = self._listener.hear(signal_expressions, self._evaluate, now_s)
+            return read_signals(queries, answers, now_s)
 
     def read_replicas(self, now_s: float) -> ReplicaCounts:
         """Count the replicas that report."""
         with self._lock:
-            return read_replicas(self._queries, self._evaluate(replica_expressions(self._queries), now_s), now_s)
+            queries, answers = self._listener.hear(replica_expressions, self._evaluate, now_s)
+            return read_replicas(queries, answers, now_s)
 
     def close(self) -> None:
         """Let go of connections and threads."""
@@ -190,7 +192,7 @@ class ScrapeSource:
         self._parsers = {url: parser for url, parser in self._parsers.items() if url in urls}
         self._known = tuple(known)
 
-    def _evaluate(self, texts: Iterable[str], now_s: float) -> dict[str, Answer]:
+    def _evaluate(self, texts: Iterable[str], now_s: float, /) -> dict[str, Answer]:
         return {text: self._answer(text, now_s) for text in texts}
 
     def _answer(self, text: str, now_s: float) -> Answer:

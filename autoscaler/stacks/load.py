@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from autoscaler.stacks.dialects import Stack, assemble
 from autoscaler.stacks.errors import StackError, did_you_mean
-from autoscaler.stacks.model import CandidateModel, LabelsModel, ReplicasModel, SignalModel, StackModel, WindowsModel
+from autoscaler.stacks.model import StackModel
 
 _SUFFIX = ".yaml"
-_KEYS_AT: dict[str, type[BaseModel]] = {
-    "labels": LabelsModel,
-    "windows": WindowsModel,
-    "replicas": ReplicasModel,
-    "candidates": CandidateModel,
-    "asked_for": CandidateModel,
-    "ready": CandidateModel,
-}
-_SIGNAL_DEPTH = 3  # signals.<scope>.<name>
 
 
 def stack_names() -> tuple[str, ...]:
@@ -31,14 +26,23 @@ def stack_names() -> tuple[str, ...]:
     )
 
 
-def load_stack(name: str) -> StackModel:
-    """Read a stack by name.
+@cache
+def load_stack(name: str) -> Stack:
+    """Read a stack and its engines by name.
 
     Raises:
         StackError: There is no such stack, or its file is wrong.
     """
     if name not in stack_names():
         raise StackError(f"{name!r} is no stack; {did_you_mean(name, stack_names())}")
+    file = _read(name)
+    for engine in file.engines:
+        if engine not in stack_names():
+            raise StackError(f"stack {name}: engine {engine!r} is no stack; {did_you_mean(engine, stack_names())}")
+    return assemble(file, {engine: _read(engine) for engine in file.engines})
+
+
+def _read(name: str) -> StackModel:
     return parse_stack(files(__package__).joinpath(name + _SUFFIX).read_text(encoding="utf-8"), f"stack {name}")
 
 
@@ -73,11 +77,27 @@ def _words(detail: ErrorDetails) -> str:
 
 def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
     """Keys that may stand where an unknown one was found."""
-    parent = [part for part in location[:-1] if isinstance(part, str)]
-    if not parent:
-        return list(StackModel.model_fields)
-    if len(parent) == _SIGNAL_DEPTH and parent[0] == "signals":
-        return list(SignalModel.model_fields)
-    if parent == ["labels", "role"]:
-        return ["name", "values"]
-    return list(_KEYS_AT[parent[-1]].model_fields)
+    place: Any = StackModel
+    for part in location[:-1]:
+        place = _inside(place, part)
+    model = _bare(place)
+    return list(model.model_fields) if _is_model(model) else []
+
+
+def _inside(place: Any, part: int | str) -> Any:
+    """The type behind a key of a mapping or a model, or behind an item of a list."""
+    bare = _bare(place)
+    if _is_model(bare):
+        return bare.model_fields[str(part)].annotation
+    return next((arm for arm in reversed(get_args(bare)) if arm is not Ellipsis), None)
+
+
+def _bare(place: Any) -> Any:
+    """The type without its annotations, and without None beside it."""
+    while get_origin(place) in (Annotated, Union, UnionType):
+        place = next(arm for arm in get_args(place) if arm is not NoneType)
+    return place
+
+
+def _is_model(place: Any) -> bool:
+    return isinstance(place, type) and issubclass(place, BaseModel)

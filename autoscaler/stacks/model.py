@@ -1,132 +1,163 @@
-"""The form of a stack file: labels, windows, and per signal the expressions to try in order."""
+"""The form of a stack file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import CATALOGUE, Scope
+from autoscaler.stacks.base import Strict, Text
+from autoscaler.stacks.candidates import Candidates, Dispatch, LabelName, SignalModel
 from autoscaler.stacks.errors import did_you_mean
+from autoscaler.stacks.facts import FactsModel
 
-LabelName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 Window = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[smh]$")]
-Text = Annotated[str, StringConstraints(min_length=1)]
-Dispatch = Literal["sequential", "concurrent"]
+MetricName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
+WorkloadName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]*\{name\}[a-z0-9-]*$")]
 
 
-class Kind(StrEnum):
-    """How the vectors that the expressions give become a number."""
+class NamesModel(Strict):
+    """How metric names begin.
 
-    VALUE = "value"
-    """The one element's value."""
-    LABEL_PRODUCT = "label_product"
-    """The product of numbers that an info metric carries as labels."""
-    ATTAINMENT = "attainment"
-    """The share of a histogram, or of the sum of two, inside an objective."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CandidateModel(_Strict):
-    """One way to obtain a signal.
+    Scrapes and relabelling change the beginning of all names at once: a colon becomes an underscore, a prefix is added.
 
     Attributes:
-        expr: The expression; or, for attainment, `legs`: rates `sum by (le)` of one histogram, or of two whose
-            latencies add up.
-        dispatch: Only where the service's proxy dispatches so; absent means both.
-        objective: Which latency target attainment is taken at.
-        labels: Labels whose product is the value, for `label_product`.
-        versions: Versions of the stack that have these metrics.
-        note: How far to trust the value.
+        prefix: The beginning that the expressions of this file are written with.
+        spellings: The beginnings to look for, likeliest first.
+        probe: A metric that every replica exports at all times.
     """
 
-    kind: Kind = Kind.VALUE
-    expr: str | None = None
-    legs: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)] | None = None
-    dispatch: Dispatch | None = None
-    objective: Literal["ttft", "tpot"] | None = None
-    labels: tuple[LabelName, ...] = ()
-    versions: str = ""
-    note: str = ""
+    prefix: MetricName
+    spellings: Annotated[tuple[MetricName, ...], Field(min_length=1)]
+    probe: MetricName
 
     @model_validator(mode="after")
-    def _fields_fit_the_kind(self) -> Self:
-        wants_legs = self.kind is Kind.ATTAINMENT
-        if (self.legs is not None) != wants_legs or (self.expr is None) != wants_legs:
-            raise ValueError(f"kind {self.kind} takes {'legs' if wants_legs else 'expr'} and nothing else to evaluate")
-        if (self.objective is not None) != wants_legs:
-            raise ValueError("objective is for kind attainment, and needed there: write ttft or tpot")
-        if bool(self.labels) != (self.kind is Kind.LABEL_PRODUCT):
-            raise ValueError("labels is for kind label_product, and needed there")
+    def _the_probe_has_the_prefix(self) -> Self:
+        if not self.probe.startswith(self.prefix):
+            raise ValueError(f"probe has to begin with the prefix {self.prefix}")
         return self
 
-    @property
-    def templates(self) -> tuple[str, ...]:
-        """The expressions, placeholders not yet expanded."""
-        return self.legs if self.legs is not None else (self.expr or "",)
 
-
-Candidates = Annotated[tuple[CandidateModel, ...], Field(min_length=1)]
-
-
-class SignalModel(_Strict):
-    """What a signal is on this stack, and the ways to obtain it, best first."""
-
-    explanation: Text
-    candidates: Candidates
-
-
-class RoleLabelModel(_Strict):
-    """The label that tells the roles apart, and its value per role."""
+class RoleLabelModel(Strict):
+    """The label that tells the roles apart, and per role its value, or a pattern of it."""
 
     name: LabelName
+    match: Literal["exact", "regex"] = "exact"
     values: Mapping[Role, str]
 
 
-class LabelsModel(_Strict):
-    """Label names of the stack's series."""
+class LabelsModel(Strict):
+    """Label names of the engines' series; what a file leaves out is as in the engine's own.
 
-    pod: LabelName
+    Attributes:
+        pod: Names a replica.
+        model: Names the model.
+        role: Tells prefill from decode.
+        fixed: Labels with a value that every series of the engines has; an empty value is a label that none has.
+    """
+
+    pod: LabelName | None = None
+    model: LabelName | None = None
+    role: RoleLabelModel | None = None
+    fixed: Mapping[LabelName, str] = {}
+
+
+class GatewayModel(Strict):
+    """Label names of the series of the gateway in front of the engines.
+
+    Attributes:
+        model: Names the model.
+        lowercase: Whether the gateway writes the model's name in lower case.
+        selector: Labels of the service's selector that the gateway's series have too; the others are left out.
+        fixed: As in `LabelsModel`.
+    """
+
     model: LabelName
-    role: RoleLabelModel
+    lowercase: bool = False
+    selector: tuple[LabelName, ...] = ()
+    fixed: Mapping[LabelName, str] = {}
 
 
-class WindowsModel(_Strict):
+class WindowsModel(Strict):
     """Ranges: `control` for signals that drive replicas, `shape` for what a workload looks like."""
 
     control: Window
     shape: Window
 
 
-class ReplicasModel(_Strict):
+class ReplicasModel(Strict):
     """Replica counts of a pool without the Kubernetes API; `$pool…` placeholders stand for the role."""
 
     asked_for: Candidates
     ready: Candidates
 
 
-class StackModel(_Strict):
-    """One stack file; `dispatch` is that of the stack's usual proxy."""
+class GenerationModel(Strict):
+    """Versions that can be told by a series which only they have."""
+
+    versions: Text
+    probe: Text
+
+
+class StackModel(Strict):
+    """One stack file.
+
+    A file either stands alone, or names the engines that its replicas may run; what it does not say itself is then as
+    in the file of the engine.
+
+    Attributes:
+        name: As the file is called, and as policies name it.
+        title: What its makers call it.
+        versions: Versions that this file is for.
+        read: What was read to write it.
+        engines: Stack files of the engines, likeliest first, each with the spellings to look for; none given are
+            those of the engine's file.
+        names: How metric names begin; for a file that stands alone.
+        labels: Label names of the engines' series.
+        gateway: Label names of the gateway's series.
+        dispatch: That of the stack's usual proxy.
+        windows: Ranges.
+        signals: By scope and canonical name.
+        replicas: Replica counts out of metrics.
+        workloads: Name of each role's Deployment or StatefulSet, where it is not the target's own.
+        generations: Version families, newest first.
+        facts: What is scaled and how.
+    """
 
     name: Text
     title: Text
     versions: Text
-    labels: LabelsModel
-    dispatch: Dispatch
-    windows: WindowsModel
-    signals: Mapping[Scope, Mapping[str, SignalModel]]
-    replicas: ReplicasModel
+    read: Text
+    engines: Mapping[str, tuple[MetricName, ...]] = {}
+    names: NamesModel | None = None
+    labels: LabelsModel = LabelsModel()
+    gateway: GatewayModel | None = None
+    dispatch: Dispatch | None = None
+    windows: WindowsModel | None = None
+    signals: Mapping[Scope, Mapping[str, SignalModel]] = {}
+    replicas: ReplicasModel | None = None
+    workloads: Mapping[Role, WorkloadName] = {}
+    generations: tuple[GenerationModel, ...] = ()
+    facts: FactsModel
 
     @model_validator(mode="after")
     def _signals_are_canonical(self) -> Self:
         for scope, signals in self.signals.items():
             require_canonical(scope, signals)
+        return self
+
+    @model_validator(mode="after")
+    def _stands_alone_or_has_engines(self) -> Self:
+        own = {"names": self.names, "dispatch": self.dispatch, "windows": self.windows, "replicas": self.replicas}
+        own |= {f"labels.{key}": getattr(self.labels, key) for key in ("pod", "model", "role")}
+        missing = [key for key, value in own.items() if value is None]
+        if not self.engines and missing:
+            raise ValueError(f"a stack without engines needs {', '.join(missing)}")
+        if self.engines and self.names is not None:
+            raise ValueError("names belongs to the files of the engines; spellings stand beside each engine")
         return self
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
-from autoscaler.stacks.model import Kind
+from autoscaler.stacks.candidates import BucketForm, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,13 @@ class Candidate:
 
     Attributes:
         kind: How the vectors become a number.
-        expressions: One for `value` and `label_product`; one or two legs for `attainment`.
+        expressions: One for `value` and `label_product`; one or two legs for a distribution.
         labels: Labels whose product is the value (`label_product`).
         per: Label that names one replica (`label_product`).
         target_s: The latency objective that the share is taken at (`attainment`).
+        percentile_ratio: The share of requests whose slowest is asked for (`quantile`).
+        buckets: How a distribution is exported.
+        factor: What one of the metric's unit is in the canonical one; of a distribution, of its bounds.
         versions: Versions of the stack that have these metrics.
         note: How far to trust the value; empty when there is nothing to say.
     """
@@ -42,18 +45,30 @@ class Candidate:
     labels: tuple[str, ...] = ()
     per: str = ""
     target_s: float | None = None
+    percentile_ratio: float | None = None
+    buckets: BucketForm = BucketForm.CUMULATIVE
+    factor: float = 1.0
     versions: str = ""
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SignalQuery:
-    """A canonical signal and the ways to obtain it, best first."""
+    """A canonical signal and the ways to obtain it, best first.
+
+    Attributes:
+        scope: What it belongs to.
+        name: Its canonical name.
+        candidates: None where the stack, or what the policy says of the service, leaves no way.
+        explanation: What it counts on this stack.
+        missing: Why there are no candidates.
+    """
 
     scope: Scope
     name: str
     candidates: tuple[Candidate, ...]
     explanation: str = ""
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +89,9 @@ class ServiceQueries:
         signals: One entry per canonical signal that the stack knows.
         replicas: One entry per role.
         stale_after_s: A signal whose newest sample is older may not be used.
+        dialect: How the metric names of the engine begin.
+        probe: A selector of series that the service has if it speaks this dialect.
+        alternatives: The same questions in the stack's other dialects.
     """
 
     service: str
@@ -81,3 +99,6 @@ class ServiceQueries:
     signals: tuple[SignalQuery, ...]
     replicas: Mapping[Role, ReplicaQuery]
     stale_after_s: float
+    dialect: str = ""
+    probe: str = ""
+    alternatives: tuple[ServiceQueries, ...] = ()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from autoscaler.core.policy import Objectives, Role
 from autoscaler.core.signals import Scope
+from autoscaler.stacks.candidates import CandidateModel, Dispatch, Kind, SignalModel
+from autoscaler.stacks.dialects import Dialect, Stack
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.expressions import parse_expression
-from autoscaler.stacks.model import CandidateModel, Dispatch, Kind, StackModel, require_canonical
+from autoscaler.stacks.model import GatewayModel, require_canonical
 from autoscaler.stacks.placeholders import Matcher, expand, join_matchers, quote
 from autoscaler.stacks.queries import Candidate, Expression, ReplicaQuery, ServiceQueries, SignalQuery
 
@@ -44,7 +46,7 @@ class ServiceLabels:
 
 
 def resolve(
-    stack: StackModel,
+    stack: Stack,
     service: str,
     labels: ServiceLabels,
     objectives: Objectives,
@@ -52,10 +54,10 @@ def resolve(
     overrides: Overrides | None = None,
     stale_after_s: float = 60.0,
 ) -> ServiceQueries:
-    """Expand a stack file for one service.
+    """Expand a stack for one service, in every dialect.
 
     Args:
-        stack: The stack file.
+        stack: The stack.
         service: Name of the service.
         labels: What tells its series from others.
         objectives: Percentiles and targets that latencies are taken at.
@@ -66,43 +68,82 @@ def resolve(
     Raises:
         StackError: A label, a placeholder or an expression is wrong; the message names the signal.
     """
-    values = _values(stack, labels, objectives)
-    chosen = _Chooser(stack.labels.pod, labels.dispatch or stack.dispatch, objectives)
-    models: dict[tuple[Scope, str], tuple[tuple[CandidateModel, ...], str]] = {
-        (scope, name): (signal.candidates, signal.explanation)
-        for scope, signals in stack.signals.items()
-        for name, signal in signals.items()
-    }
-    for scope, replaced in (overrides or {}).items():
+    replaced = _overridden(overrides or {})
+    first, *others = (
+        _in_dialect(stack, dialect, service, labels, objectives, replaced, stale_after_s) for dialect in stack.dialects
+    )
+    return replace(first, alternatives=tuple(others))
+
+
+def series_labels(stack: Stack, labels: ServiceLabels, role: Role) -> dict[str, str]:
+    """Labels that make the queries of a service find a pod's series, for whoever scrapes the pod itself.
+
+    The pattern of a role label stands for itself.
+    """
+    of_stack = stack.labels.role
+    given = labels.roles.get(role, ())
+    own = {} if given else {of_stack.name: of_stack.values[role]}
+    wanted = (*labels.selector, *given)
+    return {**own, **{matcher.label: matcher.value for matcher in wanted if matcher.operator == "="}}
+
+
+def _overridden(overrides: Overrides) -> dict[tuple[Scope, str], SignalModel]:
+    found: dict[tuple[Scope, str], SignalModel] = {}
+    for scope, expressions in overrides.items():
         try:
-            require_canonical(scope, replaced)
+            require_canonical(scope, expressions)
         except ValueError as error:
             raise StackError(str(error)) from None
-        for name, text in replaced.items():
-            models[scope, name] = ((CandidateModel(expr=text),), "Expression of the policy.")
+        for name, text in expressions.items():
+            candidate = CandidateModel(expr=text)
+            found[scope, name] = SignalModel(explanation="Expression of the policy.", candidates=(candidate,))
+    return found
+
+
+def _in_dialect(
+    stack: Stack,
+    dialect: Dialect,
+    service: str,
+    labels: ServiceLabels,
+    objectives: Objectives,
+    replaced: Mapping[tuple[Scope, str], SignalModel],
+    stale_after_s: float,
+) -> ServiceQueries:
+    values = _values(stack, dialect, labels, objectives)
+    chosen = _Chooser(dialect.labels.pod, labels.dispatch or dialect.dispatch, objectives)
+    models = {(scope, name): signal for scope, signals in dialect.signals.items() for name, signal in signals.items()}
     signals = tuple(
-        SignalQuery(scope, name, chosen.candidates(candidates, values, f"signals.{scope}.{name}"), explanation)
-        for (scope, name), (candidates, explanation) in models.items()
+        SignalQuery(
+            scope,
+            name,
+            chosen.candidates(signal.candidates or (), values, f"signals.{scope}.{name}"),
+            signal.explanation,
+            signal.absent or "every way to measure it needs a name that the policy does not give",
+        )
+        for (scope, name), signal in (models | dict(replaced)).items()
     )
-    replicas = {role: _replicas(stack, role, values, chosen) for role in stack.labels.role.values}
-    return ServiceQueries(service, stack.name, signals, replicas, stale_after_s)
+    return ServiceQueries(
+        service=service,
+        stack=stack.name,
+        signals=signals,
+        replicas={role: _replicas(dialect, role, values, chosen) for role in dialect.labels.role.values},
+        stale_after_s=stale_after_s,
+        dialect=dialect.name,
+        probe=f"{dialect.probe}{{{values['service']}}}",
+    )
 
 
-def series_labels(stack: StackModel, labels: ServiceLabels, role: Role) -> dict[str, str]:
-    """Labels that make the queries of a service find a pod's series, for whoever scrapes the pod itself."""
-    return {
-        matcher.label: matcher.value
-        for matcher in (*labels.selector, *_role_matchers(stack, labels, role))
-        if matcher.operator == "="
+def _replicas(dialect: Dialect, role: Role, values: Mapping[str, str | None], chosen: _Chooser) -> ReplicaQuery:
+    of_pool = {
+        "pool": role.value,
+        "pool_any": f"{role}_any",
+        "pool_target": f"{role}_target",
+        "pool_namespace": f"{role}_namespace",
     }
-
-
-def _replicas(stack: StackModel, role: Role, values: Mapping[str, str | None], chosen: _Chooser) -> ReplicaQuery:
-    of_pool = {"pool": role.value, "pool_target": f"{role}_target", "pool_namespace": f"{role}_namespace"}
     of_role = {**values, **{name: values[of_this_role] for name, of_this_role in of_pool.items()}}
     return ReplicaQuery(
-        asked_for=chosen.candidates(stack.replicas.asked_for, of_role, "replicas.asked_for"),
-        ready=chosen.candidates(stack.replicas.ready, of_role, "replicas.ready"),
+        asked_for=chosen.candidates(dialect.replicas.asked_for, of_role, "replicas.asked_for"),
+        ready=chosen.candidates(dialect.replicas.ready, of_role, "replicas.ready"),
     )
 
 
@@ -135,40 +176,59 @@ class _Chooser:
                 expressions.append(parse_expression(text))
             except StackError as error:
                 raise StackError(f"{place}: {error}") from None
-        target_s = {"ttft": self.objectives.ttft.target_s, "tpot": self.objectives.tpot.target_s, None: None}
+        objective = {"ttft": self.objectives.ttft, "tpot": self.objectives.tpot, None: None}[model.objective]
         return Candidate(
             kind=model.kind,
             expressions=tuple(expressions),
             labels=model.labels,
             per=self.pod_label if model.kind is Kind.LABEL_PRODUCT else "",
-            target_s=target_s[model.objective],
+            target_s=objective.target_s if objective is not None else None,
+            percentile_ratio=objective.percentile_ratio if objective is not None else None,
+            buckets=model.buckets,
+            factor=model.unit.factor if model.unit is not None else 1.0,
             versions=model.versions,
             note=model.note,
         )
 
 
-def _values(stack: StackModel, labels: ServiceLabels, objectives: Objectives) -> dict[str, str | None]:
+def _values(stack: Stack, dialect: Dialect, labels: ServiceLabels, objectives: Objectives) -> dict[str, str | None]:
     """The text behind every placeholder; None where the service does not have it."""
-    of_model = (Matcher(stack.labels.model, labels.model),) if labels.model is not None else ()
+    own = dialect.labels
+    of_service = (*labels.selector, *_fixed(own.fixed))
+    of_model = (Matcher(own.model, labels.model),) if labels.model is not None else ()
     values: dict[str, str | None] = {
-        "service": join_matchers((*labels.selector, *of_model)),
-        "service_any": join_matchers(labels.selector),
-        "pod": stack.labels.pod,
-        "window": stack.windows.control,
-        "shape_window": stack.windows.shape,
+        "service": join_matchers((*of_service, *of_model)),
+        "service_any": join_matchers(of_service),
+        **_gateway_values(stack.gateway, labels),
+        "pod": own.pod,
+        "window": dialect.windows.control,
+        "shape_window": dialect.windows.shape,
         "ttft_q": repr(objectives.ttft.percentile_ratio),
         "tpot_q": repr(objectives.tpot.percentile_ratio),
     }
-    for role in stack.labels.role.values:
-        of_role = _role_matchers(stack, labels, role)
+    for role, value in own.role.values.items():
+        of_stack = Matcher(own.role.name, value, "=~" if own.role.match == "regex" else "=")
+        of_role = labels.roles.get(role, (of_stack,))
         workload = labels.workloads.get(role)
         namespace = workload.namespace if workload is not None else None
-        values[role.value] = join_matchers((*labels.selector, *of_role, *of_model))
-        values[f"{role}_any"] = join_matchers((*labels.selector, *of_role))
-        values[f"{role}_target"] = quote(workload.name) if workload is not None else None
+        pattern = stack.workloads.get(role, "{name}")
+        values[role.value] = join_matchers((*of_service, *of_role, *of_model))
+        values[f"{role}_any"] = join_matchers((*of_service, *of_role))
+        values[f"{role}_target"] = quote(pattern.replace("{name}", workload.name)) if workload is not None else None
         values[f"{role}_namespace"] = str(Matcher("namespace", namespace)) if namespace is not None else ""
     return values
 
 
-def _role_matchers(stack: StackModel, labels: ServiceLabels, role: Role) -> tuple[Matcher, ...]:
-    return labels.roles.get(role, (Matcher(stack.labels.role.name, stack.labels.role.values[role]),))
+def _gateway_values(gateway: GatewayModel | None, labels: ServiceLabels) -> dict[str, str | None]:
+    if gateway is None:
+        return {"gateway": None, "gateway_any": None}
+    carried = (matcher for matcher in labels.selector if matcher.label in gateway.selector)
+    of_service = (*carried, *_fixed(gateway.fixed))
+    if labels.model is None:
+        return {"gateway": join_matchers(of_service), "gateway_any": join_matchers(of_service)}
+    model = Matcher(gateway.model, labels.model.lower() if gateway.lowercase else labels.model)
+    return {"gateway": join_matchers((*of_service, model)), "gateway_any": join_matchers(of_service)}
+
+
+def _fixed(labels: Mapping[str, str]) -> tuple[Matcher, ...]:
+    return tuple(Matcher(label, value) for label, value in labels.items())

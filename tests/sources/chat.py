@@ -9,8 +9,8 @@ from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.core.signals import Scope, Signal, Signals
 from autoscaler.sources.http import Connection
 from autoscaler.sources.prometheus import PrometheusSource
+from autoscaler.stacks.candidates import Dispatch
 from autoscaler.stacks.load import load_stack
-from autoscaler.stacks.model import Dispatch
 from autoscaler.stacks.placeholders import Matcher
 from autoscaler.stacks.queries import ServiceQueries
 from autoscaler.stacks.resolve import Overrides, ServiceLabels, Workload, resolve

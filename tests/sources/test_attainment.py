@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.sources.answers import Element
-from autoscaler.sources.attainment import BucketError, Buckets, mixed, share_within, sum_share_within
+from autoscaler.sources.attainment import BucketError, Buckets, mixed, quantile, share_within, sum_share_within
 
 
 def buckets(*cumulative: tuple[str, float]) -> Buckets:
@@ -153,3 +153,59 @@ def test_requests_with_one_leg_and_with_both_are_weighed_by_their_number() -> No
 def test_what_is_no_histogram_is_refused(rows: list[tuple[str, float]], words: str) -> None:
     with pytest.raises(BucketError, match=words):
         buckets(*rows)
+
+
+def ranges(**rates: float) -> list[Element]:
+    return [Element({"bucket": label.strip("_").replace("_", "-")}, rate) for label, rate in rates.items()]
+
+
+def test_counters_per_range_are_a_distribution() -> None:
+    latency = Buckets.of_ranges([*ranges(_0_100ms=1.0, _100_500ms=2.0), Element({"bucket": "500ms+"}, 1.0)])
+
+    assert latency.upper_s.tolist() == [0.1, 0.5, math.inf]
+    assert latency.weights.tolist() == [0.25, 0.5, 0.25]
+    assert latency.rate == 4.0
+    assert share_within(latency, 0.3).ratio == pytest.approx(0.5)
+
+
+def test_ranges_may_name_other_units_and_need_not_be_complete() -> None:
+    latency = Buckets.of_ranges([Element({"bucket": "500ms-1s"}, 1.0), Element({"bucket": "2-5s"}, 1.0)])
+
+    assert latency.lower_s.tolist() == [0.5, 2.0]
+    assert latency.upper_s.tolist() == [1.0, 5.0]
+
+
+@pytest.mark.parametrize("label", ["", "fast", "1-2", "5ms"])
+def test_a_label_that_is_no_range_is_refused(label: str) -> None:
+    with pytest.raises(BucketError, match="is no range such as 50-100ms"):
+        Buckets.of_ranges([Element({"bucket": label}, 1.0)])
+
+
+def test_ranges_without_requests_are_no_distribution() -> None:
+    with pytest.raises(BucketError, match="no request finished"):
+        Buckets.of_ranges(ranges(_0_1ms=0.0))
+
+
+def test_bounds_in_milliseconds_become_seconds() -> None:
+    latency = Buckets.of([Element({"le": "100"}, 1.0), Element({"le": "+Inf"}, 2.0)], 1e-3)
+
+    assert latency.upper_s.tolist() == [0.1, math.inf]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected_s"), [(0.0, 0.0), (0.25, 0.1), (0.5, 0.3), (0.75, 0.5), (0.9, 0.5), (1.0, 0.5)]
+)
+def test_a_quantile_is_linear_inside_a_bucket_and_the_last_finite_bound_beyond(ratio: float, expected_s: float) -> None:
+    latency = Buckets.of_ranges([*ranges(_0_100ms=1.0, _100_500ms=2.0), Element({"bucket": "500ms+"}, 1.0)])
+
+    assert quantile(latency, ratio) == pytest.approx(expected_s)
+
+
+@given(st.lists(st.floats(0.0, 100.0), min_size=2, max_size=8).filter(lambda rates: sum(rates) > 0), st.floats(0.01, 1))
+def test_the_share_within_a_quantile_is_its_ratio_unless_the_last_bucket_holds_it(
+    rates: list[float], ratio: float
+) -> None:
+    elements = [Element({"bucket": f"{index}-{index + 1}s"}, rate) for index, rate in enumerate(rates)]
+    latency = Buckets.of_ranges(elements)
+
+    assert share_within(latency, quantile(latency, ratio)).ratio == pytest.approx(ratio, abs=1e-6)

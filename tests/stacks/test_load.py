@@ -10,6 +10,12 @@ HEAD = """
 name: tiny
 title: Tiny
 versions: all
+read: nothing
+names: {prefix: "tiny:", spellings: ["tiny:"], probe: "tiny:up"}
+facts:
+  targets: [deployment]
+  switch: {way: none, explanation: x}
+  drain: {explanation: x}
 labels: {pod: pod, model: model_name, role: {name: role, values: {prefill: p, decode: d}}}
 dispatch: sequential
 windows: {control: 2m, shape: 5m}
@@ -32,12 +38,13 @@ def test_every_stack_file_that_comes_with_the_program_is_well_formed(name: str) 
     assert load_stack(name).name == name
 
 
-def test_vllm_has_every_canonical_signal_of_prefill_decode_and_service() -> None:
-    signals = load_stack("vllm").signals
-
-    assert {scope: set(names) for scope, names in signals.items()} == {
-        scope: set(CATALOGUE[scope]) for scope in (Scope.PREFILL, Scope.DECODE, Scope.SERVICE)
-    }
+@pytest.mark.parametrize("name", stack_names())
+def test_every_stack_says_of_every_canonical_signal_how_it_is_read_or_why_it_is_not(name: str) -> None:
+    for dialect in load_stack(name).dialects:
+        assert {scope: set(names) for scope, names in dialect.signals.items()} == {
+            scope: set(CATALOGUE[scope]) for scope in (Scope.PREFILL, Scope.DECODE, Scope.SERVICE)
+        }
+        assert all(signal.explanation for signals in dialect.signals.values() for signal in signals.values())
 
 
 def test_an_unknown_stack_is_refused_with_the_nearest_name() -> None:
@@ -60,6 +67,14 @@ def test_a_misspelt_key_is_refused_with_its_path_and_the_nearest_key() -> None:
         (signal("{expr: a}").replace("explanation", "explain"), "queue_depth.explain is unknown;"),
         (HEAD.replace("2m", "2 minutes") + "signals: {}", "windows.control: String should match"),
         (HEAD + "signals: {prefill: {queue_dept: {explanation: x, candidates: [{expr: a}]}}}", "mean queue_depth?"),
+        (
+            HEAD.replace("none, explanation", "none, explanaton") + "signals: {}",
+            "facts.switch.explanaton is unknown; did you mean explanation?",
+        ),
+        (HEAD.replace("way: none", "way: threshold") + "signals: {}", "where, on and off are needed for every way"),
+        (HEAD.replace('probe: "tiny:up"', "probe: up") + "signals: {}", "probe has to begin with the prefix tiny:"),
+        (HEAD.replace("dispatch: sequential", "") + "signals: {}", "a stack without engines needs dispatch"),
+        (HEAD + "engines: {vllm: []}\nsignals: {}", "names belongs to the files of the engines"),
         ("[", "no YAML"),
         ("just text", "valid dictionary"),
     ],
@@ -72,12 +87,37 @@ def test_a_wrong_file_is_refused_with_what_is_wrong(text: str, words: str) -> No
     ("candidate", "words"),
     [
         ("{kind: attainment, expr: a, objective: ttft}", "kind attainment takes legs"),
-        ("{kind: attainment, legs: [a]}", "objective is for kind attainment, and needed there"),
+        ("{kind: attainment, legs: [a]}", "objective is for kind attainment and quantile, and needed there"),
         ("{expr: a, objective: ttft}", "objective is for kind attainment"),
         ("{legs: [a]}", "kind value takes expr"),
+        ("{kind: quantile, objective: ttft, legs: [a, b]}", "kind quantile takes one leg"),
+        ("{expr: a, buckets: ranges}", "buckets is for kind attainment and quantile"),
+        ("{expr: a, plus: b}", "plus is for inherit"),
+        ("{inherit: true, expr: a}", "inherit takes plus and note, and nothing else"),
         ("{kind: label_product, expr: a}", "labels is for kind label_product, and needed there"),
         ("{expr: a, labels: [x]}", "labels is for kind label_product"),
     ],
 )
 def test_fields_that_do_not_fit_the_kind_are_refused(candidate: str, words: str) -> None:
     assert words in refusal(signal(candidate))
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("{rule: min-replicas, value: 1, why: x}", "min-replicas takes role and value"),
+        ("{rule: same-gpus-per-replica, role: decode, why: x}", "same-gpus-per-replica takes neither role nor value"),
+        ("{rule: min-replica, role: decode, value: 1, why: x}", "facts.limits.0.rule"),
+    ],
+)
+def test_fields_that_do_not_fit_a_limit_are_refused(limit: str, words: str) -> None:
+    head = HEAD.replace("facts:", f"facts:\n  limits: [{limit}]")
+
+    assert words in refusal(head + "signals: {}")
+
+
+def test_a_signal_has_candidates_or_a_reason_why_it_has_none() -> None:
+    head = HEAD + "signals: {prefill: {queue_depth: {explanation: x"
+
+    assert "takes candidates, or absent with the reason" in refusal(head + "}}}")
+    assert "takes candidates, or absent" in refusal(head + ", absent: no gauge, candidates: [{expr: a}]}}}")

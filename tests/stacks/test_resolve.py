@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.core.signals import Scope
+from autoscaler.stacks.candidates import Dispatch
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.load import load_stack, stack_names
-from autoscaler.stacks.model import Dispatch
 from autoscaler.stacks.placeholders import Matcher
 from autoscaler.stacks.queries import Candidate, ServiceQueries
 from autoscaler.stacks.resolve import Overrides, ServiceLabels, Workload, resolve, series_labels
