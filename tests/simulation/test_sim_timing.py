@@ -224,6 +224,15 @@ def test_a_mixed_step_takes_the_decode_step_and_the_chunk() -> None:
     assert requests.finish_s[0] == pytest.approx(0.025 + 2 * 0.110 + 37 * 0.010)
 
 
+def test_a_mixed_step_by_tables_adds_both_times_up() -> None:
+    tables = TimingTables.of([0, 1000], [5.0, 1005.0], [0, 1000], [0, 1000], np.full((2, 2), 10.0))
+    config = together(pool(tables=tables))
+
+    requests = played(config, Trace.of([0.0, 0.050], [20, 200], [40, 2])).finish().requests
+
+    assert requests.ttft_s[1] == pytest.approx(0.005 + 0.010 + 0.205)
+
+
 def test_one_token_is_complete_with_prefill_in_an_aggregated_pool() -> None:
     requests = played(together(), Trace.of([0.0], 100, 1)).finish().requests
 

@@ -29,11 +29,16 @@ def prefill_s(pool: Pool, tables: Floats, tokens: float, squares: float) -> floa
 
 @compiled
 def mixed_s(pool: Pool, tables: Floats, batch: int, kv_tokens: float, tokens: float, squares: float) -> float:
-    """Time of one step that decodes `batch` sequences and prefills a chunk: the fixed cost is paid once."""
+    """Time of one step that decodes `batch` sequences and prefills a chunk.
+
+    The linear model pays the fixed cost once, the decode step's. Tables do not tell it apart, so both times add up.
+    """
     chunk_s = prefill_s(pool, tables, tokens, squares)
     if batch == 0:
         return chunk_s
-    return step_piece(pool, tables, batch, kv_tokens)[0] + max(chunk_s - prefill_s(pool, tables, 0.0, 0.0), 0.0)
+    if pool.prefill_points == 0:
+        chunk_s -= pool.prefill_a_s
+    return step_piece(pool, tables, batch, kv_tokens)[0] + chunk_s
 
 
 @compiled
