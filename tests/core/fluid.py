@@ -106,7 +106,7 @@ class Fluid:
         stalled = self._waiting > _HELD_PER_PREFILL * prefill_ready
         capacity = 0.0 if stalled else prefill_ready / service_s
         prefilled = min(capacity, load.requests_per_s + self._queue / _STEP_S)
-        self._queue += (load.requests_per_s - prefilled) * _STEP_S
+        self._queue = max(self._queue + (load.requests_per_s - prefilled) * _STEP_S, 0.0)
 
         each = self._running / max(decode_ready, 1)
         step_s = self.engine.decode.step_ms(each, each * load.resident_tokens) / 1e3
@@ -115,7 +115,7 @@ class Fluid:
         batch = min(_KV_FULL_RATIO * self.engine.kv_capacity_tokens / load.resident_tokens, self.engine.max_sequences)
         most = max(batch * decode_ready - self._running * left, 0.0) / (lasting_s * (1.0 - left))
         admitted = min(self._waiting / _STEP_S + prefilled, most)
-        self._waiting += (prefilled - admitted) * _STEP_S
+        self._waiting = max(self._waiting + (prefilled - admitted) * _STEP_S, 0.0)
         running = self._running * left + admitted * lasting_s * (1.0 - left)
         finished = admitted - (running - self._running) / _STEP_S
         self._running = running

@@ -89,14 +89,15 @@ def test_the_largest_batch_is_inside_the_step_and_one_more_is_not(
 
 
 @given(st.sampled_from([ENGINE, EXPERTS]), st.floats(0.005, 0.2), st.floats(1.0, 32_000.0), st.integers(1, 512))
-def test_the_set_point_keeps_every_limit_unless_not_even_one_sequence_does(
+def test_the_set_point_keeps_every_limit_that_can_be_kept(
     engine: EngineModel, tpot_s: float, resident_tokens: float, max_sequences: int
 ) -> None:
     point = decode_point(replace(engine, max_sequences=max_sequences), tpot_s, resident_tokens)
 
     assert 1.0 <= point.sequences <= max_sequences
-    if point.sequences > 1.0:
+    if point.limit != "unreachable":
         assert point.step_s <= tpot_s * (1 + 1e-9)
+    if point.sequences > 1.0:
         assert point.kv_utilization_ratio <= KV_CEILING_RATIO * (1 + 1e-9)
 
 
@@ -114,8 +115,11 @@ def test_the_set_point_gives_its_tokens_per_second() -> None:
     assert point.tokens_per_s == pytest.approx(point.sequences / 0.025)
 
 
-def test_an_objective_below_a_bare_step_leaves_one_sequence() -> None:
-    assert decode_point(ENGINE, 0.010, 1500).sequences == 1.0
+def test_an_objective_below_a_bare_step_is_unreachable_and_does_not_cost_a_replica_for_each_request() -> None:
+    point = decode_point(ENGINE, 0.010, 1500)
+
+    assert point.limit == "unreachable"
+    assert point.sequences == decode_point(ENGINE, 10.0, 1500).sequences
     assert kv_setpoint_ratio(ENGINE, 0.010, 1500) == 0.0
 
 

@@ -53,7 +53,6 @@ def test_a_change_within_tolerance_is_no_change(current: int, need: float, after
     assert (stage.after, stage.reason) == (after, reason)
 
 
-@pytest.mark.xfail(strict=True, reason="11 / 10 - 1 is 0.10000000000000009: float noise buys a replica")
 def test_growth_by_exactly_the_tolerance_is_no_change() -> None:
     policy = with_behavior(direction(tolerance_ratio=0.1), direction())
 
@@ -111,8 +110,9 @@ def test_a_young_memory_does_not_hold_growth() -> None:
     assert window(2, 8, since_s=NOW).after == 8
 
 
-def test_a_shrink_window_that_is_not_set_follows_the_startup_time() -> None:
-    assert stages.window_s(direction(None), 240.0) == 240.0
+def test_a_shrink_window_that_is_not_set_follows_the_startup_time_but_is_not_short() -> None:
+    assert stages.window_s(direction(None), 900.0) == 900.0
+    assert 300.0 <= stages.window_s(direction(None), 10.0) <= 900.0
     assert stages.window_s(direction(0.0), 240.0) == 0.0
 
 
