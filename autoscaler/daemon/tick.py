@@ -19,6 +19,7 @@ class Dependency(StrEnum):
     WRITE = "write"
     STATE = "state"
     POLICY = "policy"
+    LEASE = "lease"
     INTERNAL = "internal"
 
 
