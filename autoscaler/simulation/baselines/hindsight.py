@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from autoscaler.core.policy import Role
 from autoscaler.simulation.baselines.registry import Baseline
 from autoscaler.simulation.baselines.site import Site
+from autoscaler.simulation.baselines.static import StaticSettings, static
+from autoscaler.simulation.clairvoyant.verdict import attains
 from autoscaler.simulation.config import ServiceConfig, SimulationError
 from autoscaler.simulation.results import Results
 from autoscaler.simulation.run import Controller
-from autoscaler.simulation.service import Service
 from autoscaler.simulation.static import run_static
 from autoscaler.simulation.traces import Trace
 
 Fleet = tuple[int, int]
 """Prefill and decode replicas."""
 
-_CHECK_S = 600.0
+_TICK_S = 60.0  # a constant fleet needs no decisions, but a run ends with one
 _TAIL_S = 600.0
 
 
@@ -89,7 +90,7 @@ def best_static(
     ]
     fleet = next(fleet for fleet in sorted(fleets, key=search.cost) if search.attains(fleet))
     replicas = {Role.PREFILL: fleet[0], Role.DECODE: fleet[1]}
-    return StaticBest(fleet, run_static(config, trace, replicas, seed=seed), search.runs)
+    return StaticBest(fleet, run_static(config, trace, replicas, seed=seed, tail_s=_TAIL_S), search.runs)
 
 
 def _least(most: int, suffices: Callable[[int], bool]) -> int:
@@ -108,7 +109,7 @@ class _Search:
 
     def __init__(self, config: ServiceConfig, trace: Trace, attainment_ratio: float, seed: int) -> None:
         self._config, self._trace, self._seed = config, trace, seed
-        self._misses_allowed = int(len(trace) * (1.0 - attainment_ratio) + 1e-6)
+        self._attainment_ratio = attainment_ratio
         self._known: dict[Fleet, bool] = {}
         self.runs = 0
 
@@ -129,22 +130,13 @@ class _Search:
         return self._known[fleet]
 
     def _simulate(self, fleet: Fleet) -> bool:
-        """Play the trace, and stop as soon as too many requests have missed."""
-        counts: Mapping[Role, int] = {Role.PREFILL: fleet[0], Role.DECODE: fleet[1]}
+        counts = {Role.PREFILL: fleet[0], Role.DECODE: fleet[1]}
         pools = {role: replace(pool, replicas=counts[role]) for role, pool in self._config.pools.items()}
-        service = Service(replace(self._config, pools=pools), self._trace, self._seed)
-        end_s = self._trace.duration_s + _TAIL_S
-        while service.now_s < end_s and not (service.settled and service.now_s >= self._trace.duration_s):
-            service.advance_to(min(service.now_s + _CHECK_S, end_s))
-            if self._missed(service) > self._misses_allowed:
-                return False
-        return len(self._trace) - int(service.finish().requests.in_time.sum()) <= self._misses_allowed
-
-    def _missed(self, service: Service) -> int:
-        """Requests that have missed for good: settled out of time, or without a first token in time."""
-        table = service.finish().requests
-        settled = table.finished | table.failed | table.rejected
-        waited_s = service.now_s - table.arrival_s
-        target_s = self._config.objectives.ttft.target_s
-        late = ~settled & ~(table.ttft_s <= target_s) & (waited_s > target_s)
-        return int((settled & ~table.in_time).sum() + late.sum())
+        return attains(
+            replace(self._config, pools=pools),
+            self._trace,
+            static(StaticSettings(*fleet)),
+            attainment_ratio=self._attainment_ratio,
+            seed=self._seed,
+            interval_s=_TICK_S,
+        )

@@ -1,0 +1,117 @@
+"""What serving a known load would cost in GPU-hours: lower bounds, an estimate of the optimum, static fleets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoscaler.core.policy import Role
+from autoscaler.simulation.clairvoyant.demand import SLOT_S, deadline_demand, slot_loads
+from autoscaler.simulation.clairvoyant.levels import optimal_stays
+from autoscaler.simulation.clairvoyant.shed import shed
+from autoscaler.simulation.clairvoyant.work import Work, work_of
+from autoscaler.simulation.config import ServiceConfig
+from autoscaler.simulation.traces import Trace
+from autoscaler.simulation.traces.trace import Floats
+
+ROLES = (Role.PREFILL, Role.DECODE)
+
+_PEAK, _P99 = 100.0, 99.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClairvoyantCost:
+    """Costs of a load that is known beforehand.
+
+    Attributes:
+        work_replicas: Mean replicas kept busy, per role.
+        fluid_gpu_hours: All work without idling, starts or whole replicas.
+        bound_gpu_hours: What no schedule undercuts: the least work of the requests to serve, and one replica per role
+            always.
+        deadline_gpu_hours: What no schedule undercuts that serves every request in time and changes at the edges of
+            slots only; starts are free.
+        optimum_gpu_hours: Estimated optimum by startup time in seconds.
+        static_peak: Replicas per role that are enough for every slot.
+        static_peak_gpu_hours: Cost of that fleet.
+        static_p99_gpu_hours: Cost of a fleet that is enough for 99 % of the slots.
+    """
+
+    work_replicas: Mapping[Role, float]
+    fluid_gpu_hours: float
+    bound_gpu_hours: float
+    deadline_gpu_hours: float
+    optimum_gpu_hours: Mapping[float, float]
+    static_peak: Mapping[Role, int]
+    static_peak_gpu_hours: float
+    static_p99_gpu_hours: float
+
+
+def clairvoyant_cost(
+    config: ServiceConfig,
+    trace: Trace,
+    startups_s: tuple[float, ...],
+    *,
+    weight: float = 1.0,
+    attainment_ratio: float = 1.0,
+    links: bool = True,
+) -> ClairvoyantCost:
+    """Cost of a load on a service if it were known.
+
+    Args:
+        config: The service, with a prefill and a decode pool.
+        trace: Its requests.
+        startups_s: Startup times to answer for; a start costs as much GPU time.
+        weight: Multiplier of each request's work, a smooth stand-in for so many times the rate.
+        attainment_ratio: Share of the requests to serve; the others may be those that cost most.
+        links: Count KV transfer as load where the optimum is estimated.
+    """
+    gpus = {role: config.pools[role].gpus_per_replica for role in ROLES}
+    work, strict = work_of(config, trace), work_of(config, trace, strict=True)
+    loads = slot_loads(work, weight=weight, links=links)
+    profiles = {role: load.replicas() for role, load in loads.items()}
+    lost = weight * len(trace) * (1.0 - attainment_ratio)
+
+    def optimum(startup_s: float) -> float:
+        stays = {role: optimal_stays(profile, SLOT_S, startup_s) for role, profile in profiles.items()}
+        kept = shed(stays, loads, gpus, requests=lost, startup_s=startup_s)
+        costs_s = {role: sum(stay.replica_s(SLOT_S, startup_s) for stay in kept[role]) for role in ROLES}
+        return _gpu_hours(costs_s, gpus)
+
+    def static(percentile: float) -> float:
+        held_s = {
+            role: float(np.percentile(profile, percentile)) * profile.size * SLOT_S
+            for role, profile in profiles.items()
+        }
+        return _gpu_hours(held_s, gpus)
+
+    deadline = deadline_demand(strict, weight=weight)
+    busy_s = {role: weight * float(seconds.sum()) for role, seconds in _by_role(work).items()}
+    return ClairvoyantCost(
+        work_replicas={role: seconds / work.duration_s for role, seconds in busy_s.items()},
+        fluid_gpu_hours=_gpu_hours(busy_s, gpus),
+        bound_gpu_hours=_gpu_hours(_least_s(strict, weight, attainment_ratio), gpus),
+        deadline_gpu_hours=_gpu_hours({role: float(deadline[role].sum()) * SLOT_S for role in ROLES}, gpus),
+        optimum_gpu_hours={startup_s: optimum(startup_s) for startup_s in startups_s},
+        static_peak={role: int(profile.max()) for role, profile in profiles.items()},
+        static_peak_gpu_hours=static(_PEAK),
+        static_p99_gpu_hours=static(_P99),
+    )
+
+
+def _least_s(strict: Work, weight: float, attainment_ratio: float) -> Mapping[Role, float]:
+    """Per role, the work of its lightest requests, and at least one replica always."""
+    served = int(np.ceil(attainment_ratio * strict.arrival_s.size))
+    return {
+        role: max(weight * float(np.sort(seconds)[:served].sum()), strict.duration_s)
+        for role, seconds in _by_role(strict).items()
+    }
+
+
+def _by_role(work: Work) -> Mapping[Role, Floats]:
+    return {Role.PREFILL: work.prefill_s, Role.DECODE: work.decode_s}
+
+
+def _gpu_hours(replica_s: Mapping[Role, float], gpus: Mapping[Role, float]) -> float:
+    return sum(gpus[role] * seconds for role, seconds in replica_s.items()) / 3600.0

@@ -1,0 +1,127 @@
+"""Costs of known loads: the published row of the bundled trace, and relations that must hold on any."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from autoscaler.core.engines import find_engine
+from autoscaler.core.policy import LatencyObjective, Objectives, Role
+from autoscaler.simulation.clairvoyant.bound import ClairvoyantCost, clairvoyant_cost
+from autoscaler.simulation.clairvoyant.work import work_of
+from autoscaler.simulation.config import PoolConfig, ServiceConfig, TransferConfig
+from autoscaler.simulation.static import run_static
+from autoscaler.simulation.traces import Trace, bundled_trace, poisson
+from tests.support.core import ENGINE
+
+PREFILL, DECODE = Role.PREFILL, Role.DECODE
+STARTUPS_S = (0.0, 60.0, 240.0, 600.0)
+
+
+def service(link_bytes_per_s: float = 40e9) -> ServiceConfig:
+    pool = PoolConfig(ENGINE, gpus_per_replica=4.0, link_bytes_per_s=link_bytes_per_s)
+    objectives = Objectives(LatencyObjective(0.95, 2.0), LatencyObjective(0.95, 0.05), 0.99)
+    return ServiceConfig("chat", {PREFILL: pool, DECODE: pool}, objectives, transfer=TransferConfig(setup_s=0.0))
+
+
+@pytest.fixture(scope="module")
+def cost() -> ClairvoyantCost:
+    return clairvoyant_cost(service(), bundled_trace(), STARTUPS_S, weight=8.0, links=False)
+
+
+def test_the_bundled_hour_costs_what_was_published(cost: ClairvoyantCost) -> None:
+    assert cost.work_replicas[PREFILL] == pytest.approx(3.45, rel=0.01)
+    assert cost.work_replicas[DECODE] == pytest.approx(1.18, rel=0.015)
+    assert cost.fluid_gpu_hours == pytest.approx(18.1, rel=0.01)
+    assert list(cost.optimum_gpu_hours.values()) == pytest.approx([20.5, 23.8, 26.8, 31.3], rel=0.01)
+    assert cost.static_peak_gpu_hours == pytest.approx(39.0, rel=0.01)
+    assert cost.static_p99_gpu_hours == pytest.approx(31.2, rel=0.01)
+
+
+def test_bounds_lie_below_the_estimate_and_that_below_static_peak(cost: ClairvoyantCost) -> None:
+    optima = list(cost.optimum_gpu_hours.values())
+
+    assert cost.bound_gpu_hours <= cost.deadline_gpu_hours <= optima[0]
+    assert optima == sorted(optima)
+    assert optima[0] < cost.static_peak_gpu_hours
+
+
+def test_requests_that_may_miss_make_it_cheaper(cost: ClairvoyantCost) -> None:
+    loose = clairvoyant_cost(service(), bundled_trace(), STARTUPS_S, weight=8.0, links=False, attainment_ratio=0.95)
+
+    assert loose.bound_gpu_hours < cost.bound_gpu_hours
+    for startup_s in STARTUPS_S:
+        assert loose.optimum_gpu_hours[startup_s] < cost.optimum_gpu_hours[startup_s]
+
+
+def test_narrow_links_need_replicas_too() -> None:
+    narrow = clairvoyant_cost(service(2e9), bundled_trace(), (0.0,), weight=8.0)
+    wide = clairvoyant_cost(service(), bundled_trace(), (0.0,), weight=8.0)
+
+    assert narrow.static_peak[DECODE] > wide.static_peak[DECODE]
+    assert narrow.optimum_gpu_hours[0.0] > wide.optimum_gpu_hours[0.0]
+
+
+def test_no_constant_fleet_that_attains_all_costs_less_than_the_bound() -> None:
+    trace = poisson(20.0, 60.0, Trace.of(0, 2000, 150), seed=1)
+    found = clairvoyant_cost(service(), trace, (0.0,))
+
+    fleets = [
+        prefill + 1
+        for prefill in range(1, 6)
+        if run_static(service(), trace, {PREFILL: prefill, DECODE: 1}).attainment_ratio == 1.0
+    ]
+
+    assert 4.0 * min(fleets) * trace.duration_s / 3600.0 >= found.deadline_gpu_hours > 0.0
+
+
+def test_prefill_work_is_the_engines_own_time() -> None:
+    work = work_of(service(), Trace.of([0.0, 1.0], [4000, 4000], [1, 1], [0, 1000]))
+
+    assert work.prefill_s[0] == pytest.approx(ENGINE.prefill.request_ms(4000) / 1e3)
+    assert work.prefill_s[1] == pytest.approx(ENGINE.prefill.request_ms(4000, 1000) / 1e3)
+    first_step_s, link_s = ENGINE.decode.d0_ms / 1e3, 4000 * 320 * 1024 / 40e9
+    assert work.prefill_slack_s[0] == pytest.approx(2.0 - work.prefill_s[0] - link_s - first_step_s)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "output", "limit"),
+    [(50, 100, "sequences"), (1000, 200, "sequences"), (80_000, 400, "kv")],
+)
+def test_a_decoded_token_costs_its_share_of_the_largest_batch(prompt: int, output: int, limit: str) -> None:
+    resident = prompt + output / 2
+    step = ENGINE.decode
+    batch = {"sequences": 256, "kv": np.floor(0.95 * ENGINE.kv_capacity_tokens / resident)}[limit]
+    expected_ms = step.step_ms(batch, batch * resident) / batch
+
+    work = work_of(service(), Trace.of(0.0, prompt, output))
+
+    assert expected_ms * batch <= 50.0
+    assert work.decode_s[0] == pytest.approx(output * expected_ms / 1e3)
+
+
+def test_small_batches_of_experts_have_their_own_price() -> None:
+    _, experts = find_engine("deepseek-r1", "h200", 8)
+    pool = PoolConfig(experts)
+    tight = Objectives(LatencyObjective(0.95, 4.0), LatencyObjective(0.95, 0.024), 0.99)
+    config = ServiceConfig("r1", {PREFILL: pool, DECODE: pool}, tight)
+    assert experts.decode.small_batch is not None
+    resident = 1500.0
+    # Above 16 sequences a step takes longer than 24 ms, so the small piece is all there is.
+    batch = np.floor(experts.decode.small_batch.largest_batch(24.0, resident))
+
+    work = work_of(config, Trace.of(0.0, 1000, 1000))
+
+    assert 1 <= batch <= 16
+    expected_ms = experts.decode.small_batch.step_ms(batch, batch * resident) / batch
+    assert work.decode_s[0] == pytest.approx(1000 * expected_ms / 1e3)
+
+
+def test_strict_work_is_never_more() -> None:
+    trace = replace(bundled_trace())
+    work, strict = work_of(service(), trace), work_of(service(), trace, strict=True)
+
+    assert (strict.prefill_s <= work.prefill_s).all()
+    assert (strict.decode_s <= work.decode_s + 1e-12).all()
