@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
@@ -14,6 +13,7 @@ from autoscaler.stacks.load import load_stack
 from autoscaler.stacks.placeholders import Matcher
 from autoscaler.stacks.queries import ServiceQueries
 from autoscaler.stacks.resolve import Overrides, ServiceLabels, Workload, resolve
+from tests.support.distributions import below, quantile, sum_below
 from tests.support.prometheus import Prometheus
 from tests.support.vllm_series import REQUEST_BOUNDS_S, TOKEN_BOUNDS_S, TTFT_BOUNDS_S, Engine, Fleet
 
@@ -111,37 +111,6 @@ def pick(signals: Signals, path: str) -> Signal:
     return signals[Scope(scope)][name]
 
 
-def below(target_s: float, cycle_s: Sequence[float], bounds_s: Sequence[float]) -> float:
-    """Share of the observations up to a target, each spread evenly over its bucket."""
-    total = 0.0
-    for value in cycle_s:
-        upper = min(bound for bound in bounds_s if value <= bound)
-        lower = max((bound for bound in bounds_s if bound < value), default=0.0)
-        total += min(max((target_s - lower) / (upper - lower), 0.0), 1.0)
-    return total / len(cycle_s)
-
-
-def quantile(ratio: float, cycle_s: Sequence[float], bounds_s: Sequence[float]) -> float:
-    low, high = 0.0, max(bounds_s)
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if below(middle, cycle_s, bounds_s) >= ratio else (middle, high)
-    return high
-
-
-def sum_below(target_s: float, first_s: Sequence[float], second_s: Sequence[float]) -> float:
-    """The same for the sum of a prefill and a decode latency, by a fine sum over the first."""
-    steps = 4000
-    total = 0.0
-    for value in first_s:
-        upper = min(bound for bound in REQUEST_BOUNDS_S if value <= bound)
-        lower = max((bound for bound in REQUEST_BOUNDS_S if bound < value), default=0.0)
-        for step in range(steps):
-            x = lower + (upper - lower) * (step + 0.5) / steps
-            total += below(target_s - x, second_s, TTFT_BOUNDS_S)
-    return total / steps / len(first_s)
-
-
 EXPECTED = {
     "prefill.queue_depth": 3 * 50.0,  # 20 + 0.05 a second over 600 s
     "prefill.in_flight": 3 * 4.0,
@@ -169,7 +138,7 @@ EXPECTED = {
     "service.kv_expired_rate": 3 * 3 / 15,
     "service.ttft_s": quantile(0.95, E2E_S, REQUEST_BOUNDS_S) + quantile(0.95, TTFT_S, TTFT_BOUNDS_S),
     "service.tpot_s": quantile(0.9, TPOT_S, TOKEN_BOUNDS_S),
-    "service.ttft_attainment_ratio": sum_below(0.9, E2E_S, TTFT_S),
+    "service.ttft_attainment_ratio": sum_below(0.9, E2E_S, TTFT_S, REQUEST_BOUNDS_S, TTFT_BOUNDS_S),
     "service.tpot_attainment_ratio": below(0.06, TPOT_S, TOKEN_BOUNDS_S),
     "service.request_rate": 6.0,
     "service.input_tokens_mean": 1200.0,

@@ -11,7 +11,7 @@ from autoscaler.sources.dialect import Listener
 from autoscaler.sources.readings import signal_expressions
 from autoscaler.stacks.queries import ServiceQueries
 from tests.sources.chat import ENGINES, EXPECTED, NOW_S, pick, queries, read
-from tests.support.prometheus import Prometheus, TimeSeries
+from tests.support.prometheus import Prometheus
 from tests.support.vllm_series import Fleet
 
 
@@ -108,10 +108,8 @@ def test_a_stack_with_one_dialect_is_not_probed() -> None:
 @pytest.mark.parametrize("spelling", ["kserve_vllm:", "vllm_"])
 def test_signals_are_the_same_in_every_dialect(server: Prometheus, spelling: str) -> None:
     namespace = f"dialect-{spelling.strip(':_').replace('_', '-')}"
-    server.write(
-        TimeSeries({**series.labels, "__name__": series.labels["__name__"].replace("vllm:", spelling)}, series.samples)
-        for series in Fleet(ENGINES, "llama", {"namespace": namespace}).time_series(NOW_S - 600.0, NOW_S)
-    )
+    fleet = Fleet(ENGINES, "llama", {"namespace": namespace}, prefix=spelling)
+    server.write(fleet.time_series(NOW_S - 600.0, NOW_S))
 
     signals = read(server, queries(namespace))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import promql_parser
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.core.signals import Scope
+from autoscaler.sources.promql import check
 from autoscaler.stacks.candidates import Dispatch
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.load import load_stack, stack_names
@@ -59,11 +61,43 @@ def shape(text: str) -> list[str]:
 
 @pytest.mark.parametrize("stack", stack_names())
 @pytest.mark.parametrize("dispatch", ["sequential", "concurrent"])
-def test_every_signal_of_every_stack_has_an_expression_that_parses(stack: str, dispatch: Dispatch) -> None:
+def test_every_signal_that_is_not_declared_absent_has_an_expression_that_parses(stack: str, dispatch: Dispatch) -> None:
     resolved = queries(ServiceLabels(model="m", dispatch=dispatch), stack=stack)
 
-    assert all(signal.candidates for signal in resolved.signals)
-    assert not [text for text in texts(resolved) if "$" in text]
+    for dialect, spoken in zip(STACKS[stack].dialects, (resolved, *resolved.alternatives), strict=True):
+        nameless = [f"{signal.scope}.{signal.name}" for signal in spoken.signals if not signal.candidates]
+        declared = [
+            f"{scope}.{name}"
+            for scope, signals in dialect.signals.items()
+            for name, signal in signals.items()
+            if signal.absent is not None
+        ]
+        assert nameless == declared
+        assert not [text for text in texts(spoken) if "$" in text]
+
+
+@pytest.mark.parametrize("stack", stack_names())
+@pytest.mark.parametrize("dispatch", ["sequential", "concurrent"])
+def test_every_expression_of_every_stack_can_be_evaluated_without_a_prometheus(stack: str, dispatch: Dispatch) -> None:
+    resolved = queries(replace(LABELS, dispatch=dispatch), stack=stack)
+
+    for spoken in (resolved, *resolved.alternatives):
+        for text in (*texts(spoken), spoken.probe):
+            check(text)
+
+
+@pytest.mark.parametrize("stack", stack_names())
+def test_labels_of_a_scraped_pod_are_those_that_its_role_is_told_by(stack: str) -> None:
+    role_label = STACKS[stack].labels.role
+
+    for role in (Role.PREFILL, Role.DECODE):
+        label = series_labels(STACKS[stack], LABELS, role)[role_label.name]
+        matching = [
+            other
+            for other, value in role_label.values.items()
+            if label == value or (role_label.match == "regex" and re.fullmatch(value, label))
+        ]
+        assert matching == [role]
 
 
 def labelled(value: str, pattern: str) -> ServiceLabels:

@@ -91,11 +91,23 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Engines that one Prometheus scrapes, with the labels that all their series get."""
+    """Engines that one Prometheus scrapes.
+
+    Attributes:
+        engines: The engines.
+        model: Name of the model.
+        labels: Labels that all series get.
+        by_role: Labels that the series of a role get; that role's name as the label `role` if it is not in here.
+        pod_label: Label that names a pod.
+        prefix: What stands for `vllm:` in metric names.
+    """
 
     engines: tuple[Engine, ...]
     model: str = "llama"
     labels: Mapping[str, str] = field(default_factory=lambda: {"namespace": "serving"})
+    by_role: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    pod_label: str = "pod"
+    prefix: str = "vllm:"
 
     def time_series(self, from_s: float, to_s: float) -> list[TimeSeries]:
         """Samples for `Prometheus.write`; an engine that stops ends with staleness markers."""
@@ -132,7 +144,8 @@ class Fleet:
         return "\n".join([*lines, ""])
 
     def _values(self, engine: Engine, from_s: float, at_s: float) -> Values:
-        target = {**self.labels, "pod": engine.pod, "role": engine.role}
+        of_role = self.by_role.get(engine.role, {"role": engine.role})
+        target = {**self.labels, self.pod_label: engine.pod, **of_role}
         of_engine = {"model_name": self.model, "engine": engine.engine}
         values: Values = {}
         started_s = from_s if engine.started_s is None or at_s < engine.started_s else engine.started_s
@@ -143,7 +156,7 @@ class Fleet:
             *_histograms(engine, scrapes * engine.finished),
         ):
             own = {"engine": engine.engine} if name == "vllm:cache_config_info" else of_engine
-            pairs = {"__name__": name, **target, **own, **labels}
+            pairs = {"__name__": name.replace("vllm:", self.prefix), **target, **own, **labels}
             values[tuple(sorted(pairs.items()))] = value
         return values
 
