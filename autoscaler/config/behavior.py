@@ -18,10 +18,12 @@ _SELECT = (
     "Which rate rule binds: Max the one that allows the largest change, Min the smallest, Disabled forbids this "
     "direction. Default Max, as an HPA."
 )
-_TOLERANCE = (
-    "Relative change of the need that is not worth an action, a share such as 10% or 0.1. Default 10%, as an HPA: "
-    "measured load wobbles by that much between two ticks."
+_TOLERANCE = "Relative change of the need that is not worth an action, a share such as 10% or 0.1. "
+_TOLERANCE_UP = (
+    f"{_TOLERANCE}Default 0, unlike an HPA's 10%: the need is in whole replicas already, and one that is missed "
+    "costs a whole startup."
 )
+_TOLERANCE_DOWN = f"{_TOLERANCE}Default 10%, as an HPA: measured load wobbles by that much between two ticks."
 
 
 class RateRule(Strict):
@@ -67,7 +69,7 @@ class ScaleUp(Strict):
     select: Annotated[plain.SelectPolicy, Field(strict=False)] = Field(
         default=plain.SelectPolicy.MAX, alias="selectPolicy", description=_SELECT
     )
-    tolerance: _Tolerance = Field(default=0.1, description=_TOLERANCE)
+    tolerance: _Tolerance = Field(default=0.0, description=_TOLERANCE_UP)
 
     def core(self) -> plain.DirectionBehavior:
         """The same as plain data."""
@@ -84,7 +86,7 @@ class ScaleDown(Strict):
         description=(
             "Whole seconds (or a duration), 0 to 3600: shrink to the largest number proposed within this time. "
             "Default: the startup time, measured once there are measurements, because an idle replica is worth keeping "
-            "for about as long as it takes to get it back."
+            "for about as long as it takes to get it back; ten minutes at least, so that noise turns no pool round."
         ),
     )
     policies: Annotated[tuple[RateRule, ...], Field(strict=False)] = Field(
@@ -98,7 +100,7 @@ class ScaleDown(Strict):
     select: Annotated[plain.SelectPolicy, Field(strict=False)] = Field(
         default=plain.SelectPolicy.MAX, alias="selectPolicy", description=_SELECT
     )
-    tolerance: _Tolerance = Field(default=0.1, description=_TOLERANCE)
+    tolerance: _Tolerance = Field(default=0.1, description=_TOLERANCE_DOWN)
 
     def core(self) -> plain.DirectionBehavior:
         """The same as plain data."""
@@ -115,7 +117,7 @@ class Behavior(Strict):
     scale_down: ScaleDown = Field(
         default=ScaleDown(),
         alias="scaleDown",
-        description="How fast the pool shrinks. Default: after one startup time, by a quarter per minute.",
+        description="How fast the pool shrinks. Default: after a startup time or ten minutes, by a quarter per minute.",
     )
 
     def core(self) -> plain.Behavior:

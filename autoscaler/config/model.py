@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -9,12 +10,14 @@ from pydantic import Field, model_validator
 
 from autoscaler.config.base import Strict
 from autoscaler.config.connection import Prometheus, Scrape
+from autoscaler.config.engine import Engine
 from autoscaler.config.problems import nearest
 from autoscaler.config.promql import Query
 from autoscaler.config.refusal import Conflicts
 from autoscaler.config.roles import Labels, Roles, TargetRef
 from autoscaler.config.values import Duration, Matching, Name, Namespace, Percentile, Ratio, Text
 from autoscaler.core import policy as plain
+from autoscaler.core.engines import UnknownEngineError
 from autoscaler.core.signals import CATALOGUE, Scope
 
 API_VERSION = "pd-autoscaler.io/v1alpha1"
@@ -123,6 +126,26 @@ class SignalQueries(Strict):
         return {Scope.PREFILL: self.prefill, Scope.DECODE: self.decode, Scope.SERVICE: self.service}
 
 
+class RatioBand(Strict):
+    """Limits of prefill replicas per decode replica."""
+
+    min_ratio: float = Field(default=0.0, alias="min", ge=0, description="Least prefill per decode. Default 0.")
+    max_ratio: float = Field(alias="max", gt=0, le=1_000, description="Most prefill per decode, such as 4. Required.")
+
+    @model_validator(mode="after")
+    def _is_a_band(self) -> Self:
+        conflicts = Conflicts()
+        if self.min_ratio > self.max_ratio:
+            message = f"is more than max, {self.max_ratio:g}"
+            conflicts.add("min", message=message, value=f"{self.min_ratio:g}", allowed=f"0 to {self.max_ratio:g}")
+        conflicts.close()
+        return self
+
+    def core(self) -> plain.RatioBand:
+        """The same as plain data."""
+        return plain.RatioBand(self.min_ratio, self.max_ratio)
+
+
 class Spec(Strict):
     """What the service is, what it promises, and how its pools may move."""
 
@@ -152,6 +175,23 @@ class Spec(Strict):
             "How the proxy sends a request to prefill and decode: one after the other (sequential) or both at once "
             "(concurrent); decides where TTFT is measured. Default: that of the stack."
         ),
+    )
+    engine: Engine | None = Field(
+        default=None,
+        description=(
+            "What one replica is believed to be able to do, to start from; live signals correct it. Default: none, "
+            "rules decide until the signals alone pin a model down."
+        ),
+    )
+    ratio: RatioBand | None = Field(
+        default=None, description="Limits of prefill replicas per decode replica. Default: none, the ratio is free."
+    )
+    max_gpus: float | None = Field(
+        default=None,
+        alias="maxGpus",
+        gt=0,
+        le=1_000_000,
+        description="Most GPUs that both pools together may hold. Default: none, max of each pool is the only limit.",
     )
     selector: Labels = Field(
         default={},
@@ -197,8 +237,36 @@ class Spec(Strict):
         conflicts = Conflicts()
         if self.scrape is not None and self.prometheus is not None:
             conflicts.add("scrape", message="does not go with prometheus", allowed="one of prometheus, scrape")
+        self._engine_is_known(conflicts)
+        self._counts_can_be_met(conflicts)
         conflicts.close()
         return self
+
+    def _engine_is_known(self, conflicts: Conflicts) -> None:
+        try:
+            if self.engine is not None:
+                self.engine.core(self.model)
+        except UnknownEngineError as error:
+            conflicts.add("engine", message=f"is not in the built-in table: {error}; or give engine.timing")
+
+    def _counts_can_be_met(self, conflicts: Conflicts) -> None:
+        """Bounds, band and budget must have a pair of counts in common, or a decision would have to break one."""
+        prefill, decode = self.roles.prefill, self.roles.decode
+        band = self.ratio.core() if self.ratio is not None else None
+        pairs = [
+            (p, d)
+            for p in range(prefill.min_replicas, prefill.max_replicas + 1)
+            for d in range(decode.min_replicas, decode.max_replicas + 1)
+            if band is None or band.holds(p, d)
+        ]
+        if not pairs:
+            message = "leaves no pair of counts inside min and max of both pools"
+            conflicts.add("ratio", message=message, allowed="a band that some pair of counts meets")
+            return
+        least = min(p * prefill.gpus_per_replica + d * decode.gpus_per_replica for p, d in pairs)
+        if self.max_gpus is not None and self.max_gpus < least:
+            message = f"is less than the {least:g} GPUs of the smallest pools allowed"
+            conflicts.add("maxGpus", message=message, value=f"{self.max_gpus:g}", allowed=f"{least:g} or more")
 
 
 class ScalingPolicy(Strict):
@@ -237,12 +305,15 @@ class ScalingPolicy(Strict):
     def core(self) -> plain.ServicePolicy:
         """What deciding needs of it, as plain data."""
         spec = self.spec
+        engine = spec.engine.core(spec.model) if spec.engine is not None else None
         return plain.ServicePolicy(
             service=self.service,
-            roles={role: pool.core() for role, pool in spec.roles.by_role().items()},
+            roles={role: replace(pool.core(), engine=engine) for role, pool in spec.roles.by_role().items()},
             mode=spec.mode,
             objectives=spec.objectives.core(),
             interval_s=spec.interval_s,
             stale_after_s=spec.stale_after_s,
             fallback_after_s=spec.fallback_after_s,
+            ratio=spec.ratio.core() if spec.ratio is not None else None,
+            budget_gpus=spec.max_gpus,
         )
