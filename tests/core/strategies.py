@@ -57,14 +57,18 @@ POLICIES = st.builds(service_policy, role_policies(), role_policies())
 
 @st.composite
 def pool_states(draw: st.DrawFn) -> PoolState:
+    """Replicas that serve, start, crash or find no node; a rollout may have more than were asked for."""
     current = draw(st.integers(0, 40))
+    unschedulable = min(draw(st.sampled_from([0, 0, 0, 1, 5])), current)
+    failing = min(draw(st.sampled_from([0, 0, 0, 2])), current - unschedulable)
+    updating = draw(st.booleans())
     return PoolState(
         current=current,
-        ready=draw(st.integers(0, current + 2)),
-        unschedulable=draw(st.sampled_from([0, 0, 0, 1, 5])),
-        failing=draw(st.sampled_from([0, 0, 0, 2])),
+        ready=draw(st.integers(0, current - unschedulable - failing + 2 * updating)),
+        unschedulable=unschedulable,
+        failing=failing,
         terminating=draw(st.integers(0, 3)),
-        updating=draw(st.booleans()),
+        updating=updating,
         startup_times_s=tuple(draw(st.lists(st.floats(1.0, 2000.0), max_size=2))),
     )
 

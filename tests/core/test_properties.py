@@ -116,11 +116,7 @@ def test_a_memory_that_went_through_json_decides_the_same(policy: ServicePolicy,
         assert decide(policy, tick.snapshot(now), again, now) == (decision, state)
 
 
-LEARNT_TWICE = "state.decided_at_s is kept and never read: the same look is learnt a second time"
-
-
-@pytest.mark.xfail(strict=True, reason=LEARNT_TWICE)
-@settings(PROPERTY, phases=[Phase.generate])
+@settings(PROPERTY)
 @given(POLICIES, histories(wild=False))
 def test_a_decision_made_twice_changes_nothing_the_second_time(policy: ServicePolicy, history: list[Tick]) -> None:
     """As when a daemon dies between deciding and writing, and the next one looks again."""
@@ -131,7 +127,7 @@ def test_a_decision_made_twice_changes_nothing_the_second_time(policy: ServicePo
         }
 
 
-@pytest.mark.xfail(strict=True, reason=LEARNT_TWICE)
+@pytest.mark.xfail(strict=True, reason="the proposal is remembered once more, though the look is the same")
 @settings(PROPERTY, phases=[Phase.generate])
 @given(POLICIES, histories(wild=False, most=2))
 def test_a_look_taken_twice_teaches_once(policy: ServicePolicy, history: list[Tick]) -> None:

@@ -154,9 +154,6 @@ def test_load_that_doubles_on_a_saturated_pool_doubles_the_ask(policy: ServicePo
     assert tale.decision.roles[Role.PREFILL].uncapped >= 1.8 * before
 
 
-HAND_OVER = "decode sizes for the whole prefill queue at once, however slowly prefill can hand it over"
-
-
 def test_a_queue_before_prefill_is_not_yet_decodes_to_serve() -> None:
     """Two prefill replicas hand over 16 requests/s, whatever waits before them."""
     tale = story(2, 2, service=Fluid(Load(40.0)), obeyed=False).at(900)
@@ -164,7 +161,10 @@ def test_a_queue_before_prefill_is_not_yet_decodes_to_serve() -> None:
     assert tale.desired(Role.DECODE) <= 4, tale.explain()
 
 
-@pytest.mark.xfail(strict=True, reason=HAND_OVER)
+@pytest.mark.xfail(
+    strict=True,
+    reason="the errors of one step widen the bound of the lagging forecaster that speaks: 8, 10, 12 replicas",
+)
 def test_a_step_of_load_does_not_overshoot() -> None:
     fluid = Fluid(Load(12.0))
     role = replace(ROLE_POLICY, startup_time_s=240.0)
