@@ -45,7 +45,7 @@ def test_an_unknown_row_is_refused_with_the_nearest() -> None:
     (problem,) = errors({"spec.model": "llama-3.1-70b", "spec.engine": {"gpu": "h100", "tensorParallel": 3}})
 
     assert problem.path == "spec.engine"
-    assert "llama-3.1-70b bf16 on h100 TP4" in problem.message
+    assert "llama-3.1-70b fp8 on h100 TP4" in problem.message
 
 
 def test_a_row_needs_a_model() -> None:
