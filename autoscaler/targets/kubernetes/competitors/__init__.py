@@ -1,0 +1,8 @@
+"""Who else sets the counts that we set: found before the first write, and looked for again while running."""
+
+from __future__ import annotations
+
+from autoscaler.targets.kubernetes.competitors.find import find_competitors
+from autoscaler.targets.kubernetes.competitors.report import Competition, Conflict
+
+__all__ = ["Competition", "Conflict", "find_competitors"]
