@@ -119,11 +119,11 @@ class FactsModel(Strict):
     """All of it.
 
     Attributes:
-        targets: Kinds of target that hold the replica counts, usual one first.
+        targets: Target specs that hold the replica counts, usual one first.
         switch: The disaggregation switch.
         drain: What ending a replica takes.
-        limits: Bounds that the stack sets.
-        rights: Verbs needed to read and to scale.
+        limits: Bounds that the stack sets, beside those of the target specs.
+        rights: Verbs needed to move the switch; those for scaling follow from the target specs.
         unverified: What was taken from documents or derived, and not seen in source code or on a live system.
     """
 

@@ -5,6 +5,7 @@ import pytest
 from autoscaler.core.signals import CATALOGUE, Scope
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.load import load_stack, parse_stack, stack_names
+from autoscaler.targets.kubernetes.specs.load import spec_names
 
 HEAD = """
 name: tiny
@@ -121,3 +122,11 @@ def test_a_signal_has_candidates_or_a_reason_why_it_has_none() -> None:
 
     assert "takes candidates, or absent with the reason" in refusal(head + "}}}")
     assert "takes candidates, or absent" in refusal(head + ", absent: no gauge, candidates: [{expr: a}]}}}")
+
+
+@pytest.mark.parametrize("name", stack_names())
+def test_a_stack_names_targets_that_exist(name: str) -> None:
+    targets = load_stack(name).facts.targets
+
+    assert targets
+    assert set(targets) <= set(spec_names())
