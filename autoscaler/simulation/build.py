@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
 
 import numpy as np
 
@@ -11,24 +10,31 @@ from autoscaler.core.policy import Role
 from autoscaler.simulation.config import PoolConfig, Routing, ServiceConfig, TimingTables
 from autoscaler.simulation.counters import LAYOUT, Floats
 from autoscaler.simulation.engine import world as w
+from autoscaler.simulation.engine.tables import fill, new_table
 from autoscaler.simulation.traces import Trace
 
 ROLE_NUMBER = {Role.PREFILL: w.PREFILL, Role.DECODE: w.DECODE, Role.AGGREGATED: w.AGGREGATED}
 
 _FIRST_SLOTS = 16
-_QUEUES = ("waiting", "prefilling", "loaded", "fresh")
 
 
 def build(config: ServiceConfig, trace: Trace) -> w.World:
     """Make the world before the first event; no replica serves yet."""
     pools, tables = _pools(config)
-    return w.World(
+    no_ints, no_floats = np.zeros((0, 0), dtype=np.int32), np.zeros(0)
+    empty = w.World(
         requests=_requests(config, trace),
-        pools=cast("w.Table[w.Pool]", pools),
+        replicas=new_table(w.Replica, 0),
+        pools=pools,
         clock=_clock(config),
+        transfers=new_table(w.Transfer, 0),
+        batches=no_ints,
+        phases=no_ints,
+        agenda=w.Agenda(no_floats, no_ints),
+        counters=no_floats,
         tables=tables,
-        **_slots(_FIRST_SLOTS, int(pools["max_sequences"].max()), config.block_size),
     )
+    return _with_slots(empty, _FIRST_SLOTS)
 
 
 def monitor_of(config: ServiceConfig) -> w.Monitor:
@@ -45,34 +51,37 @@ def monitor_of(config: ServiceConfig) -> w.Monitor:
 
 def with_more_slots(world: w.World) -> w.World:
     """The same world with twice the slots."""
-    old: Any = world
     slots = world.replicas.size
-    fresh = _slots(2 * slots, world.batches.shape[1], world.phases.shape[1])
-    for name in ("replicas", "batches", "phases"):
-        fresh[name][:slots] = getattr(old, name)
-    fresh["transfers"][: old.transfers.size] = old.transfers
-    fresh["counters"][:slots] = old.counters[:slots]
-    fresh["counters"][-1] = old.counters[-1]
-    next_s = fresh["agenda"].next_s
-    next_s[:slots], next_s[-1] = old.agenda.next_s[:slots], old.agenda.next_s[-1]
-    fresh["agenda"] = w.Agenda(next_s, _tournament(next_s))
-    return world._replace(**fresh)
+    larger = _with_slots(world, 2 * slots)
+    for index in range(slots):
+        larger.replicas[index] = world.replicas[index]
+    for index in range(world.clock[0].transfers):
+        larger.transfers[index] = world.transfers[index]
+    larger.batches[:slots] = world.batches
+    larger.phases[:slots] = world.phases
+    larger.counters[:slots], larger.counters[-1] = world.counters[:slots], world.counters[-1]
+    next_s = larger.agenda.next_s
+    next_s[:slots], next_s[-1] = world.agenda.next_s[:slots], world.agenda.next_s[-1]
+    return larger._replace(agenda=w.Agenda(next_s, _tournament(next_s)))
 
 
-def _slots(slots: int, sequences: int, block_size: int) -> dict[str, Any]:
-    replicas = _table(w.Replica, slots)
-    for queue in _QUEUES:
-        replicas[queue]["head"] = replicas[queue]["tail"] = w.NOBODY
-    replicas["drained_s"] = np.nan
+def _with_slots(world: w.World, slots: int) -> w.World:
+    """The world with so many empty slots in place of its own."""
+    sequences = int(max(world.pools[role].max_sequences for role in range(w.POOLS)))
+    replicas = new_table(w.Replica, slots)
+    for index in range(slots):
+        row = replicas[index]
+        row.drained_s = math.nan
+        _empty(row.waiting, row.prefilling, row.loaded, row.fresh)
     next_s = np.full(2 * slots, math.inf)
-    return {
-        "replicas": replicas,
-        "transfers": _table(w.Transfer, slots * sequences),
-        "batches": np.zeros((slots, sequences), dtype=np.int32),
-        "phases": np.zeros((slots, block_size), dtype=np.int32),
-        "agenda": w.Agenda(next_s, _tournament(next_s)),
-        "counters": np.zeros((slots + 1, LAYOUT.width)),
-    }
+    return world._replace(
+        replicas=replicas,
+        transfers=new_table(w.Transfer, slots * sequences),
+        batches=np.zeros((slots, sequences), dtype=np.int32),
+        phases=np.zeros((slots, world.clock[0].block_size), dtype=np.int32),
+        agenda=w.Agenda(next_s, _tournament(next_s)),
+        counters=np.zeros((slots + 1, LAYOUT.width)),
+    )
 
 
 def _tournament(next_s: Floats) -> w.Ints:
@@ -86,43 +95,44 @@ def _tournament(next_s: Floats) -> w.Ints:
     return tree
 
 
-def _table(row: type, size: int) -> Any:
-    return np.zeros(size, dtype=w.dtype_of(row)).view(np.recarray)
-
-
 def _requests(config: ServiceConfig, trace: Trace) -> w.Table[w.Request]:
-    requests = _table(w.Request, trace.arrival_s.size)
-    for name in requests.dtype.names:
+    requests = new_table(w.Request, trace.arrival_s.size)
+    for name in w.Request.__annotations__:
         if name.endswith("_s"):
-            requests[name] = np.nan
-    requests["arrival_s"] = trace.arrival_s
-    requests["input_tokens"] = trace.input_tokens
-    requests["output_tokens"] = trace.output_tokens
-    requests["cached_tokens"] = np.floor(trace.cached_tokens * config.prefix_hit_ratio)
+            fill(requests, name, math.nan)
+    fill(requests, "arrival_s", trace.arrival_s)
+    fill(requests, "input_tokens", trace.input_tokens)
+    fill(requests, "output_tokens", trace.output_tokens)
+    fill(requests, "cached_tokens", np.floor(trace.cached_tokens * config.prefix_hit_ratio))
     for name in ("prefill_slot", "slot", "next", "next_lease"):
-        requests[name] = w.NOBODY
-    return cast("w.Table[w.Request]", requests)
+        fill(requests, name, w.NOBODY)
+    return requests
 
 
 def _clock(config: ServiceConfig) -> w.Table[w.Clock]:
-    clock = _table(w.Clock, 1)
-    clock["disaggregate_from_tokens"] = config.disaggregate_from_tokens if Role.PREFILL in config.pools else math.inf
-    clock["local_role"] = w.AGGREGATED if Role.AGGREGATED in config.pools else w.DECODE
-    clock["round_robin"] = config.routing is Routing.ROUND_ROBIN
-    clock["lease_s"] = config.transfer.lease_s
-    clock["transfer_setup_s"] = config.transfer.setup_s
-    clock["block_size"] = config.block_size
-    clock["scrape_interval_s"] = config.monitoring.scrape_interval_s
-    clock["lease_head"] = clock["lease_tail"] = w.NOBODY
-    clock["lease_due_s"] = math.inf
-    for queue in ("gateway", "handoff"):
-        clock[queue]["head"] = clock[queue]["tail"] = w.NOBODY
-    return cast("w.Table[w.Clock]", clock)
+    table = new_table(w.Clock, 1)
+    clock = table[0]
+    clock.disaggregate_from_tokens = config.disaggregate_from_tokens if Role.PREFILL in config.pools else math.inf
+    clock.local_role = w.AGGREGATED if Role.AGGREGATED in config.pools else w.DECODE
+    clock.round_robin = int(config.routing is Routing.ROUND_ROBIN)
+    clock.lease_s = config.transfer.lease_s
+    clock.transfer_setup_s = config.transfer.setup_s
+    clock.block_size = config.block_size
+    clock.scrape_interval_s = config.monitoring.scrape_interval_s
+    clock.lease_head = clock.lease_tail = w.NOBODY
+    clock.lease_due_s = math.inf
+    _empty(clock.gateway, clock.handoff)
+    return table
 
 
-def _pools(config: ServiceConfig) -> tuple[Any, Floats]:
+def _empty(*queues: w.Queue) -> None:
+    for queue in queues:
+        queue.head = queue.tail = w.NOBODY
+
+
+def _pools(config: ServiceConfig) -> tuple[w.Table[w.Pool], Floats]:
     """One row per role, and the tables that the rows point into."""
-    pools, tables = _table(w.Pool, w.POOLS), np.zeros(0)
+    pools, tables = new_table(w.Pool, w.POOLS), np.zeros(0)
     for role, pool in config.pools.items():
         row = pools[ROLE_NUMBER[role]]
         _fill_pool(row, pool, config.block_size)

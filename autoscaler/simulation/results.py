@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from autoscaler.core.policy import Objectives, Role
 from autoscaler.simulation.config import ServiceConfig
 from autoscaler.simulation.counters import Floats
 from autoscaler.simulation.engine import world as w
+from autoscaler.simulation.engine.tables import column
 from autoscaler.simulation.fleet import Fleet
 
 PERCENTILES = (50, 90, 95, 99)
@@ -185,37 +187,38 @@ def count_reversals(actions: Sequence[Action]) -> int:
 
 
 def _request_table(world: w.World, objectives: Objectives, arrived: int) -> RequestTable:
-    rows: Any = world.requests
-    rows = rows[:arrived]
-    ttft_s = rows["first_token_s"] - rows["arrival_s"]
-    finished = rows["state"] == w.FINISHED
-    gaps = rows["output_tokens"] - 1
-    tpot_s = np.where(finished & (gaps > 0), (rows["finish_s"] - rows["first_token_s"]) / np.maximum(gaps, 1), np.nan)
+    def of(field: str) -> npt.NDArray[Any]:
+        return column(world.requests, field, arrived)
+
+    state, finish_s, first_token_s = of("state"), of("finish_s"), of("first_token_s")
+    finished, gaps = state == w.FINISHED, of("output_tokens") - 1
+    ttft_s = first_token_s - of("arrival_s")
+    tpot_s = np.where(finished & (gaps > 0), (finish_s - first_token_s) / np.maximum(gaps, 1), np.nan)
     in_time = finished & (ttft_s <= objectives.ttft.target_s) & ~(tpot_s > objectives.tpot.target_s)
+    parts_s = _parts(of)
     return RequestTable(
-        arrival_s=rows["arrival_s"].copy(),
-        finish_s=rows["finish_s"].copy(),
+        arrival_s=of("arrival_s"),
+        finish_s=finish_s,
         ttft_s=ttft_s,
         tpot_s=tpot_s,
         finished=finished,
-        failed=rows["state"] == w.FAILED,
-        rejected=rows["state"] == w.REJECTED,
+        failed=state == w.FAILED,
+        rejected=state == w.REJECTED,
         in_time=in_time,
-        disaggregated=~np.isnan(rows["transfer_end_s"]),
-        preemptions=rows["preemptions"].astype(np.int64),
-        retries=rows["retries"].astype(np.int64),
-        parts_s=_parts(rows),
+        disaggregated=~np.isnan(of("transfer_end_s")),
+        preemptions=of("preemptions").astype(np.int64),
+        retries=of("retries").astype(np.int64),
+        parts_s=parts_s,
     )
 
 
-def _parts(rows: Any) -> Mapping[str, Floats]:
+def _parts(of: Callable[[str], Floats]) -> Mapping[str, Floats]:
     """Where the time to the first token went; what a request skipped is 0."""
-    pulled = ~np.isnan(rows["transfer_end_s"])
-    none = np.zeros(rows.size)
+    pulled = ~np.isnan(of("transfer_end_s"))
 
     def leg(start: str, end: str, *, only_pulled: bool = False) -> Floats:
-        span_s: Floats = rows[end] - rows[start]
-        return np.where(pulled, span_s, none) if only_pulled else span_s
+        span_s: Floats = of(end) - of(start)
+        return np.where(pulled, span_s, 0.0) if only_pulled else span_s
 
     return {
         "gateway_queue": leg("arrival_s", "entered_s"),
@@ -238,7 +241,7 @@ def _percentiles(values: Floats) -> Mapping[int, float]:
 
 def _by_minute(requests: RequestTable, now_s: float) -> tuple[Floats, Floats]:
     """Arrivals of every minute, and how many of them were in time."""
-    edges = np.arange(0.0, now_s + _SLOT_S, _SLOT_S)
+    edges = _SLOT_S * np.arange(max(math.ceil(now_s / _SLOT_S), 1) + 1)
     arrived, _ = np.histogram(requests.arrival_s, edges)
     in_time, _ = np.histogram(requests.arrival_s[requests.in_time], edges)
     return arrived.astype(np.float64), in_time.astype(np.float64)

@@ -1,10 +1,12 @@
 """Canonical signals out of scrapes, as PromQL would compute them from vLLM's and the gateway's metrics.
 
-What PromQL would leave out, such as a mean over no request, is absent.
+What PromQL would leave out, such as a mean over no request, is absent. Queues count what waits at the gateway too, as
+the flow control of a gateway exports it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -61,11 +63,10 @@ def _signal(scope: Scope, name: str, value: float | None, age_s: float, stale_af
 
 
 def _read(scope: Scope, scrapes: list[Scrapes], world: w.World, objectives: Objectives) -> Values:
-    gateway = scrapes[w.GATEWAY]
     if scope is Scope.SERVICE:
         return _service(scrapes, objectives)
-    number = ROLE_NUMBER[Role(scope.value)]
-    pool = scrapes[number]
+    number, clock = ROLE_NUMBER[Role(scope.value)], world.clock[0]
+    pool, gateway = scrapes[number], scrapes[w.GATEWAY]
     if not pool.gauge(w.G_PODS):
         return dict.fromkeys(CATALOGUE[scope]) | {"ready_replicas": 0.0}
     common: Values = {
@@ -73,16 +74,22 @@ def _read(scope: Scope, scrapes: list[Scrapes], world: w.World, objectives: Obje
         "kv_utilization_max": pool.gauge(w.G_KV_MAX),
         "ready_replicas": pool.gauge(w.G_READY),
     }
+    waiting = pool.gauge(w.G_WAITING)
+    if number == (w.PREFILL if math.isfinite(clock.disaggregate_from_tokens) else clock.local_role):
+        waiting += gateway.gauge(w.G_WAITING)
     if scope is Scope.PREFILL:
-        return {**common, **_prefill(pool, gateway)}
-    capacity_tokens = float(world.pools[number].num_blocks * world.clock[0].block_size)
-    own = _decode(pool) if scope is Scope.DECODE else _aggregated(pool, gateway)
+        return {**common, **_prefill(pool, waiting)}
+    if scope is Scope.DECODE:
+        own = _decode(pool, waiting + gateway.gauge(w.G_WAITING_FOR_KV))
+    else:
+        own = _aggregated(pool, waiting)
+    capacity_tokens = float(world.pools[number].num_blocks * clock.block_size)
     return {**common, **_generating(pool), **own, "kv_capacity_tokens": capacity_tokens}
 
 
-def _prefill(pool: Scrapes, gateway: Scrapes) -> Values:
+def _prefill(pool: Scrapes, waiting: float) -> Values:
     return {
-        "queue_depth": pool.gauge(w.G_WAITING) + gateway.gauge(w.G_WAITING),
+        "queue_depth": waiting,
         "in_flight": pool.gauge(w.G_RUNNING),
         "offered_tokens_per_s": _offered_tokens_per_s(pool),
         "uncached_ratio": _uncached_ratio(pool),
@@ -101,18 +108,18 @@ def _generating(pool: Scrapes) -> Values:
     }
 
 
-def _decode(pool: Scrapes) -> Values:
+def _decode(pool: Scrapes, waiting: float) -> Values:
     return {
-        "waiting": pool.gauge(w.G_WAITING),
+        "waiting": waiting,
         "waiting_for_kv": pool.gauge(w.G_WAITING_FOR_KV),
         "queue_time_s": pool.mean("request_queue_time_seconds"),
         "first_token_time_s": pool.mean("time_to_first_token_seconds"),
     }
 
 
-def _aggregated(pool: Scrapes, gateway: Scrapes) -> Values:
+def _aggregated(pool: Scrapes, waiting: float) -> Values:
     return {
-        "queue_depth": pool.gauge(w.G_WAITING) + gateway.gauge(w.G_WAITING),
+        "queue_depth": waiting,
         "offered_tokens_per_s": _offered_tokens_per_s(pool),
         "uncached_ratio": _uncached_ratio(pool),
     }

@@ -139,6 +139,27 @@ def test_a_pool_without_pods_has_no_readings_but_zero_ready() -> None:
     assert "no pod" in prefill["queue_depth"].detail
 
 
+@pytest.mark.parametrize(
+    ("role", "threshold", "at_s", "name"),
+    [
+        (Role.PREFILL, 0.0, 1.0, "queue_depth"),
+        (Role.DECODE, 0.0, 8.05, "waiting"),
+        (Role.DECODE, math.inf, 1, "waiting"),
+    ],
+)
+def test_a_queue_includes_what_waits_at_the_gateway_for_the_pool(
+    role: Role, threshold: float, at_s: float, name: str
+) -> None:
+    config = split(disaggregate_from_tokens=threshold)
+    service = Service(config, Trace.of([0.0, 2.0], [8_000, 100], 1000))
+    service.advance_to(at_s)
+    service.scale(role, 0)  # it drains, and is scraped meanwhile
+    service.advance_to(10.5 if role is Role.DECODE else 5.5)
+
+    assert service.unrouted == 1
+    assert value(service, Scope(role.value), name) == 1.0
+
+
 def test_pods_count_every_token_once() -> None:
     rng = np.random.default_rng(2)
     prompts, answers = rng.integers(1, 500, 200), rng.integers(1, 80, 200)

@@ -108,6 +108,13 @@ def test_unfinished_requests_are_misses() -> None:
     assert (results.finished, results.unfinished, results.attainment_ratio) == (1, 1, 0.5)
 
 
+def test_a_service_can_be_summed_up_before_it_begins() -> None:
+    results = Service(split(), busy_trace()).finish()
+
+    assert (results.arrived, results.attainment_ratio, results.gpu_hours, results.violation_s) == (0, 1.0, 0.0, 0.0)
+    assert np.isnan(results.ttft_s[95])
+
+
 def test_reversals_are_turns_of_one_pool_within_ten_minutes() -> None:
     def up(at_s: float, role: Role = Role.PREFILL) -> Action:
         return Action(at_s, role, 2, 3)

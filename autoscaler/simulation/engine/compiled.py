@@ -46,7 +46,7 @@ else:
     _inner: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half of the compile time
 
     def compiled(function: Function) -> Function:
-        """Compile with the entry that calls it."""
+        """Compile with the entry that calls it. Python must not call it: no wrapper is there to take the call."""
         return cast("Function", njit(error_model="numpy", **_inner)(function))
 
     def entry(function: Function) -> Function:

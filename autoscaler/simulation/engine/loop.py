@@ -39,8 +39,8 @@ def advance(world: World, monitor: Monitor, until_s: float) -> bool:
     """
     clock, requests, transfer_leaf = world.clock[0], world.requests, world.agenda.next_s.size - 1
     while True:
-        leaf = world.agenda.tree[1]
-        engine_s: float = world.agenda.next_s[leaf]
+        leaf = int(world.agenda.tree[1])
+        engine_s = float(world.agenda.next_s[leaf])
         arrival_s = requests[clock.next_arrival].arrival_s if clock.next_arrival < requests.size else math.inf
         scrape_s = clock.next_scrape * clock.scrape_interval_s
         now_s = min(engine_s, arrival_s, scrape_s, clock.lease_due_s)

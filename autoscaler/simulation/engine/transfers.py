@@ -12,7 +12,7 @@ from autoscaler.simulation.engine.agenda import plan
 from autoscaler.simulation.engine.compiled import compiled
 from autoscaler.simulation.engine.interrupt import interrupt, note_if_drained, wake
 from autoscaler.simulation.engine.observe import H_TRANSFER_BYTES, H_TRANSFER_S, observe
-from autoscaler.simulation.engine.world import LOADED, TRANSFERRING, World
+from autoscaler.simulation.engine.world import LOADED, TRANSFERRING, Transfer, World
 
 
 @compiled
@@ -122,5 +122,16 @@ def _unlink(world: World, k: int) -> None:
         world.replicas[transfers[k].source].flows -= 1
         world.replicas[transfers[k].target].flows -= 1
     clock.transfers -= 1
-    if k != clock.transfers:
-        transfers[k] = transfers[clock.transfers]
+    _move(transfers[clock.transfers], transfers[k])
+
+
+@compiled
+def _move(source: Transfer, target: Transfer) -> None:
+    target.start_s = source.start_s
+    target.finish_s = source.finish_s
+    target.bytes_per_s = source.bytes_per_s
+    target.bytes = source.bytes
+    target.request = source.request
+    target.source = source.source
+    target.target = source.target
+    target.flowing = source.flowing

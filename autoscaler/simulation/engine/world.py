@@ -1,13 +1,13 @@
 """The state of a simulated service as a few tables; everything that the inner loop reads or writes.
 
-A table is a numpy record array, so `world.replicas[slot].used_blocks` means the same compiled and not compiled. A slot
-is a place for a serving replica; it is used again when a replica is gone. Times are seconds of the simulation, NaN
-where something has not happened yet. Queues are linked lists through `Request.next`.
+Rows are read and written as `world.replicas[slot].used_blocks`, compiled or not. A slot is a place for a serving
+replica; it is used again when a replica is gone. Times are seconds of the simulation, NaN where something has not
+happened yet. Queues are linked lists through `Request.next`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, get_type_hints
+from typing import Annotated, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +40,7 @@ Row = TypeVar("Row")
 
 
 class Table(Protocol[Row]):
-    """A numpy record array whose rows have the fields of `Row`."""
+    """Rows that have the fields of `Row`."""
 
     @property
     def size(self) -> int:
@@ -202,19 +202,6 @@ class Clock:
     drained: int  # a draining replica has become empty
     settled: int  # requests that left the system
     events: int
-
-
-def dtype_of(row: type) -> np.dtype[Any]:
-    """The numpy record of a row class: int is 64 bits, `Int32` 32, another row class nests."""
-    fields: list[tuple[str, Any]] = []
-    for name, hint in get_type_hints(row, include_extras=True).items():
-        if hint in (int, float):
-            fields.append((name, np.dtype(hint)))
-        elif hasattr(hint, "__metadata__"):
-            fields.append((name, np.dtype(hint.__metadata__[0])))
-        else:
-            fields.append((name, dtype_of(hint)))
-    return np.dtype(fields, align=True)
 
 
 # Gauges of a sample, after the counters.
