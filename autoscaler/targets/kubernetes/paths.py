@@ -142,7 +142,7 @@ class Path:
             held = node
             if isinstance(step, Key):
                 if not isinstance(held, dict):
-                    raise MissingFieldError(self, Path(self.steps[: depth - 1]))
+                    raise MissingFieldError(self, self._present(held, depth))
                 node = held.get(step.name.text)
                 pointer += f"/{_escaped(step.name.text)}"
             else:
@@ -164,7 +164,7 @@ class Path:
     def _index(self, held: Any, step: Entry, depth: int) -> int:
         present = Path(self.steps[:depth])
         if not isinstance(held, list):
-            raise MissingFieldError(self, Path(self.steps[: depth - 1]))
+            raise MissingFieldError(self, self._present(held, depth))
         names = [entry.get(step.field) if isinstance(entry, dict) else None for entry in held]
         found = [index for index, name in enumerate(names) if name == step.value.text]
         if len(found) == 1:
@@ -175,6 +175,10 @@ class Path:
         raise MissingFieldError(
             self, present, f"has no entry of {step.field} {step.value.text!r} in {present}: there are {there}"
         )
+
+    def _present(self, held: Any, depth: int) -> Path:
+        """The steps that lead somewhere, when what the first `depth` lead to holds nothing."""
+        return Path(self.steps[: depth if held is not None else depth - 1])
 
     def __str__(self) -> str:
         text = ""
