@@ -6,13 +6,18 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Mapping
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from autoscaler.core.policy import Role
 from autoscaler.core.snapshot import Snapshot
+from autoscaler.simulation import fleet as fleet_module
+from autoscaler.simulation import pages as pages_module
+from autoscaler.simulation import service as service_module
 from autoscaler.simulation.config import Lost, Routing
+from autoscaler.simulation.engine.compiled import COMPILES
 from autoscaler.simulation.faults import ReplicaDeath
 from autoscaler.simulation.results import Action, Results, count_reversals
 from autoscaler.simulation.run import Memory, run
@@ -87,6 +92,14 @@ def test_results_are_the_same_without_the_compiler() -> None:
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
 
     assert answer.stdout.strip() == fingerprint(eventful_run())
+
+
+@pytest.mark.parametrize("module", [fleet_module, pages_module, service_module])
+def test_python_calls_only_functions_that_were_compiled_to_be_called(module: ModuleType) -> None:
+    options = [found.targetoptions for found in vars(module).values() if hasattr(found, "targetoptions")]
+
+    assert len(options) >= 2 or not COMPILES
+    assert not any(option.get("no_cpython_wrapper") for option in options)
 
 
 def test_attainment_counts_requests_that_keep_both_objectives() -> None:

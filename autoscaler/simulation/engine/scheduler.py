@@ -142,7 +142,6 @@ def _join(world: World, slot: int, index: int, now_s: float) -> None:
         request.pod_scheduled_s = now_s
         queues.append(replica.fresh, world.requests, index)
     request.state = DECODING
-    request.joined_s = now_s
     request.joined_step = replica.step
     request.joined_context = context
     request.join_order = replica.joins
@@ -158,7 +157,7 @@ def _leave(world: World, slot: int, index: int) -> None:
     """Give back a sequence's blocks, before those for the coming step are taken."""
     request, replica, size = world.requests[index], world.replicas[slot], world.clock[0].block_size
     context = request.joined_context + replica.step - request.joined_step
-    replica.used_blocks -= blocks_of(context - 1, world.clock[0].block_size)
+    replica.used_blocks -= blocks_of(context - 1, size)
     replica.kv_tokens -= float(context)
     world.phases[slot, (request.joined_step + 1 - request.joined_context) % size] -= 1
 

@@ -74,7 +74,6 @@ class Request:
     decode_arrival_s: float
     transfer_start_s: float
     transfer_end_s: float
-    joined_s: float
     pod_scheduled_s: float
     pod_first_token_s: float
     first_token_s: float
