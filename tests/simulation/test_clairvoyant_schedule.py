@@ -2,11 +2,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
-from autoscaler.simulation.clairvoyant.descent import Change, Progress, descend, first_schedule, planned, settle
+from autoscaler.simulation.clairvoyant.bound import clairvoyant_cost
+from autoscaler.simulation.clairvoyant.demand import SlotLoad
+from autoscaler.simulation.clairvoyant.descent import (
+    Progress,
+    descend,
+    first_schedule,
+    planned,
+    settle,
+    verified_schedule,
+)
 from autoscaler.simulation.clairvoyant.levels import Stay
+from autoscaler.simulation.clairvoyant.moves import Change, Outlook, changes
 from autoscaler.simulation.clairvoyant.replay import Problem, holds, replay, replay_around
 from autoscaler.simulation.clairvoyant.schedule import Schedule, Stretch
 from autoscaler.simulation.config import PoolConfig, ServiceConfig, SimulationError
@@ -158,6 +169,40 @@ def test_a_shortened_stretch_is_given_back_whole() -> None:
     assert shorter not in settled.schedule.stretches
 
 
+def test_a_verified_schedule_attains_with_every_seed_and_costs_their_mean() -> None:
+    posed = problem()
+
+    found = verified_schedule(posed, replays=5)
+
+    assert [results.attainment_ratio >= 0.99 for results in found.results] == [True, True]
+    assert found.gpu_hours == pytest.approx(sum(results.gpu_hours for results in found.results) / 2)
+    assert clairvoyant_cost(posed.config, posed.trace, (0.0,)).bound_gpu_hours < found.gpu_hours
+
+
 def test_an_objective_out_of_reach_is_told() -> None:
     with pytest.raises(SimulationError, match="still miss the objectives"):
         first_schedule(problem(ttft_s=0.05))
+
+
+def test_changes_of_a_stretch_leave_it_out_or_halve_it_from_either_end() -> None:
+    spans = [change.span_s for change in changes(stretch(0, 120))]
+
+    assert spans == [(0, 120), (0, 60), (60, 120), (0, 30), (90, 120)]
+
+
+def test_a_stretch_left_out_saves_its_start_too() -> None:
+    config = problem().config
+
+    assert Change(stretch(0, 120), None).saved_gpu_s(config) == 4.0 * (120 + 20)
+    assert Change(stretch(0, 120), stretch(0, 60)).saved_gpu_s(config) == 4.0 * 60
+
+
+def test_the_outlook_counts_what_a_missing_replica_would_have_served() -> None:
+    # Two replicas serve from 100 s to 200 s, one before and after.
+    busy = np.full(30, 1.5)
+    loads = {role: SlotLoad(10.0, busy, np.full(30, 60.0)) for role in (PREFILL, DECODE)}
+    outlook = Outlook(loads, SCHEDULE)
+
+    assert outlook.lost(Change(stretch(100, 200), None)) == pytest.approx(10 * 60 * 0.5 / 1.5)
+    assert outlook.lost(Change(stretch(100, 200), stretch(100, 150))) == pytest.approx(5 * 60 * 0.5 / 1.5)
+    assert outlook.lost(Change(stretch(0, 300), None)) > 1e9

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
+from autoscaler.core.snapshot import Snapshot
 from autoscaler.simulation.baselines.static import StaticSettings, static
 from autoscaler.simulation.clairvoyant.verdict import attains, misses_allowed
 from autoscaler.simulation.config import PoolConfig, ServiceConfig
-from autoscaler.simulation.run import Controller, run
+from autoscaler.simulation.run import Memory, run
 from autoscaler.simulation.traces import Trace, poisson
 from tests.support.core import ENGINE
 
@@ -35,10 +37,11 @@ def test_the_verdict_is_that_of_a_whole_run(prefill: int, attainment_ratio: floa
 def test_a_hopeless_run_is_not_played_to_its_end() -> None:
     seen_s: list[float] = []
 
-    def recorded(control: Controller) -> Controller:
-        return lambda now, memory, now_s: (seen_s.append(now_s), control(now, memory, now_s))[1]
+    def recorded(now: Snapshot, memory: Memory, now_s: float) -> Mapping[Role, int]:
+        seen_s.append(now_s)
+        return static(StaticSettings(1, 1))(now, memory, now_s)
 
-    assert not attains(service(1), TRACE, recorded(static(StaticSettings(1, 1))), attainment_ratio=0.99)
+    assert not attains(service(1), TRACE, recorded, attainment_ratio=0.99)
     assert max(seen_s) < TRACE.duration_s
 
 

@@ -5,42 +5,30 @@ What comes out has been replayed, so its cost bounds the optimum from above.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from autoscaler.core.policy import Role
-from autoscaler.simulation.clairvoyant.demand import SLOT_S, slot_loads
+from autoscaler.simulation.clairvoyant.demand import SLOT_S, SlotLoad, slot_loads
 from autoscaler.simulation.clairvoyant.levels import optimal_stays
+from autoscaler.simulation.clairvoyant.moves import Change, Outlook, changes
 from autoscaler.simulation.clairvoyant.replay import Bools, Problem, holds, replay, replay_around
-from autoscaler.simulation.clairvoyant.schedule import Schedule, Stretch
+from autoscaler.simulation.clairvoyant.schedule import Schedule
 from autoscaler.simulation.clairvoyant.work import work_of
 from autoscaler.simulation.config import SimulationError
+from autoscaler.simulation.results import Results
 
 # Above 1 because queues carry work past its slot, and a share of the requests may be late.
 _UTILIZATION_RATIOS = (0.2, 1.8)
 
 # Requests that a saved GPU-second may cost, in units of all that may be lost over all GPU-seconds: free savings first,
 # then ever dearer ones, so that a bad bargain does not use up what is allowed.
-_PRICES = (0.0, 0.5, 2.0, 8.0)
+_PRICES = (0.0, 0.5, 2.0, 8.0, 32.0)
 
-_SHORTEST_TRIM_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A stretch that was shortened, or left out."""
-
-    before: Stretch
-    after: Stretch | None
-
-    @property
-    def span_s(self) -> tuple[float, float]:
-        """When a replica is missing."""
-        if self.after is None:
-            return self.before.start_s, self.before.end_s
-        if self.after.start_s > self.before.start_s:
-            return self.before.start_s, self.after.start_s
-        return self.after.end_s, self.before.end_s
+# Expected losses that are not worth a replay: so many times too dear, and more than a few requests.
+_DOUBT_RATIO = 4.0
+_DOUBT_REQUESTS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +51,34 @@ class Progress:
     def finished(self) -> bool:
         """Whether no change is left to try."""
         return self.price >= len(_PRICES)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A schedule and what it came to in replay, one result per seed.
+
+    Attributes:
+        schedule: The schedule.
+        results: Replays of the whole load.
+    """
+
+    schedule: Schedule
+    results: tuple[Results, ...]
+
+    @property
+    def gpu_hours(self) -> float:
+        """Mean cost over the seeds; nobody who knows the future need pay more."""
+        return sum(result.gpu_hours for result in self.results) / len(self.results)
+
+
+def verified_schedule(problem: Problem, *, replays: int) -> Verified:
+    """The whole search: a first schedule, a descent of so many tries, and the proof.
+
+    Raises:
+        SimulationError: The objectives are out of reach.
+    """
+    progress = settle(problem, descend(problem, Progress(first_schedule(problem)), replays=replays))
+    return Verified(progress.schedule, tuple(replay(problem, progress.schedule, seed) for seed in problem.seeds))
 
 
 def first_schedule(problem: Problem, *, steps: int = 4) -> Schedule:
@@ -105,7 +121,7 @@ def planned(problem: Problem, utilization_ratio: Mapping[Role, float]) -> Schedu
 
 
 def descend(problem: Problem, progress: Progress, *, replays: int) -> Progress:
-    """Leave out or shorten stretches, the largest saving first, while the objectives hold.
+    """Leave out or shorten stretches while the objectives hold, first what should cost the fewest requests.
 
     Each try replays only its surroundings, so that the sum of many is approximate: `settle` makes sure of it.
 
@@ -114,12 +130,13 @@ def descend(problem: Problem, progress: Progress, *, replays: int) -> Progress:
         progress: Where to go on; `Progress(schedule)` at first.
         replays: Changes to try.
     """
+    loads = slot_loads(work_of(problem.config, problem.trace))
     in_time = replay(problem, progress.schedule, problem.seeds[0]).requests.in_time.copy()
     for _ in range(replays):
-        change = _next_change(problem, progress)
+        change = _next_change(problem, progress, loads)
         while change is None and not progress.finished:
             progress = replace(progress, price=progress.price + 1, tried=frozenset())
-            change = None if progress.finished else _next_change(problem, progress)
+            change = _next_change(problem, progress, loads)
         if change is None:
             break
         progress = _try(problem, progress, change, in_time)
@@ -149,42 +166,39 @@ def _after(progress: Progress, changes: int) -> Schedule:
     return schedule
 
 
-def _next_change(problem: Problem, progress: Progress) -> Change | None:
-    untried = (
-        change
-        for stretch in progress.schedule.stretches
-        for change in _changes(stretch)
-        if change not in progress.tried
-    )
-    return max(untried, key=lambda change: (_saved_gpu_s(problem, change), change.before), default=None)
+def _next_change(problem: Problem, progress: Progress, loads: Mapping[Role, SlotLoad]) -> Change | None:
+    """The untried change with the fewest expected losses for its saving; None if the rest seem hopeless."""
+    if progress.finished:
+        return None
+    outlook = Outlook(loads, progress.schedule)
+    worth = _worth_of_a_gpu_s(problem, progress)
+    best, best_rank = None, (math.inf, 0.0)
+    for stretch in progress.schedule.stretches:
+        for change in changes(stretch):
+            saved_gpu_s, lost = change.saved_gpu_s(problem.config), outlook.lost(change)
+            rank = (lost / saved_gpu_s, -saved_gpu_s)
+            hopeless = lost > _DOUBT_RATIO * worth * saved_gpu_s + _DOUBT_REQUESTS
+            if rank < best_rank and not hopeless and change not in progress.tried:
+                best, best_rank = change, rank
+    return best
 
 
-def _changes(stretch: Stretch) -> Iterator[Change]:
-    yield Change(stretch, None)
-    trim_s = (stretch.end_s - stretch.start_s) / 2
-    while trim_s >= _SHORTEST_TRIM_S:
-        yield Change(stretch, replace(stretch, start_s=stretch.start_s + trim_s))
-        yield Change(stretch, replace(stretch, end_s=stretch.end_s - trim_s))
-        trim_s /= 2
-
-
-def _saved_gpu_s(problem: Problem, change: Change) -> float:
-    start_s, end_s = change.span_s
-    pool = problem.config.pools[change.before.role]
-    return pool.gpus_per_replica * (end_s - start_s + (pool.startup_time_s if change.after is None else 0.0))
+def _worth_of_a_gpu_s(problem: Problem, progress: Progress) -> float:
+    """Requests that a saved GPU-second may cost now."""
+    held_gpu_s = sum(Change(stretch, None).saved_gpu_s(problem.config) for stretch in progress.schedule.stretches)
+    return _PRICES[progress.price] * problem.misses_allowed / held_gpu_s
 
 
 def _try(problem: Problem, progress: Progress, change: Change, in_time: Bools) -> Progress:
+    refused = replace(progress, tried=progress.tried | {change})
     attempt = progress.schedule.swap(change.before, change.after)
     if attempt.fewest(change.before.role, *change.span_s) < 1:
-        return replace(progress, tried=progress.tried | {change})
+        return refused
     rows, fresh = replay_around(problem, attempt, *change.span_s)
     lost = int(in_time[rows].sum()) - int(fresh.sum())
     missed = int((~in_time).sum()) + lost
-    saved_gpu_s = _saved_gpu_s(problem, change)
-    held_gpu_s = sum(_saved_gpu_s(problem, Change(stretch, None)) for stretch in progress.schedule.stretches)
-    worth = _PRICES[progress.price] * problem.misses_allowed * saved_gpu_s / held_gpu_s
+    worth = _worth_of_a_gpu_s(problem, progress) * change.saved_gpu_s(problem.config)
     if lost > worth or missed > problem.misses_allowed:
-        return replace(progress, tried=progress.tried | {change})
+        return refused
     in_time[rows] = fresh
     return replace(progress, schedule=attempt, accepted=(*progress.accepted, change))

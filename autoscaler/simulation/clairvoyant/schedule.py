@@ -9,6 +9,7 @@ import numpy as np
 
 from autoscaler.core.policy import Role
 from autoscaler.core.snapshot import Snapshot
+from autoscaler.simulation.clairvoyant.demand import Ints
 from autoscaler.simulation.clairvoyant.levels import Stay
 from autoscaler.simulation.config import ServiceConfig
 from autoscaler.simulation.run import Controller, Memory
@@ -63,18 +64,17 @@ class Schedule:
         ordered_s, ended_s = self._edges_s[role]
         return int(np.searchsorted(ordered_s, at_s + ahead_s, "right") - np.searchsorted(ended_s, at_s, "right"))
 
+    def serving(self, role: Role, at_s: Floats) -> Ints:
+        """Replicas that should serve at each of some times."""
+        ordered_s, ended_s = self._edges_s[role]
+        started_s = ordered_s + self.lead_s[role]
+        return np.searchsorted(started_s, at_s, "right") - np.searchsorted(ended_s, at_s, "right")
+
     def fewest(self, role: Role, start_s: float, end_s: float) -> int:
         """Smallest number of replicas that should serve at any time in [start, end)."""
         ended_s = self._edges_s[role][1]
         inside_s = ended_s[(ended_s > start_s) & (ended_s < end_s)]
-        lead_s = self.lead_s[role]
-        return min(
-            int(
-                np.searchsorted(self._edges_s[role][0], at_s - lead_s, "right")
-                - np.searchsorted(ended_s, at_s, "right")
-            )
-            for at_s in (start_s, *inside_s.tolist())
-        )
+        return int(self.serving(role, np.concatenate(([start_s], inside_s))).min())
 
     def controller(self, interval_s: float) -> Controller:
         """A controller that follows the schedule; deciding every `interval_s` it orders early, never late."""
