@@ -23,10 +23,14 @@ from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.stacks.errors import StackError
 from autoscaler.targets.base import Target
+from autoscaler.targets.kubernetes.aim import Service
+from autoscaler.targets.kubernetes.build import role_target
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.connection import KubeConfigError, connect
 from autoscaler.targets.kubernetes.refs import ObjectRef
-from autoscaler.targets.kubernetes.scale import ScaledPool, ScaleTarget
+from autoscaler.targets.kubernetes.specs.load import scale_spec, spec_for_kind
+from autoscaler.targets.kubernetes.specs.model import TargetSpec
+from autoscaler.targets.role import RoleTargets
 
 
 class AssemblyError(ValueError):
@@ -72,7 +76,21 @@ def connections(
         raise AssemblyError(f"{policy.service}: {error}") from error
     if client is None:
         return source, MetricsTarget(source, clock)
-    return source, ScaleTarget(client, {role: ScaledPool(ref) for role, ref in _objects(policy).items()})
+    return source, _target(policy, client)
+
+
+def _target(policy: ScalingPolicy, client: KubeClient) -> Target:
+    places = {role: Service(ref.namespace or "", ref.name) for role, ref in policy.targets().items()}
+    roles = {role: role_target(client, spec, places[role], role) for role, spec in target_specs(policy).items()}
+    return RoleTargets(roles, client.close)
+
+
+def target_specs(policy: ScalingPolicy) -> dict[Role, TargetSpec]:
+    """How the count of each role is read and written; a kind that no spec describes by its scale subresource."""
+    return {
+        role: spec_for_kind(ref.api_version, ref.kind) or scale_spec(ref.api_version, ref.kind, _plural(ref.kind))
+        for role, ref in policy.targets().items()
+    }
 
 
 def _source(policy: ScalingPolicy, around: Surroundings, clock: Clock) -> PrometheusSource | Scraper:
@@ -133,15 +151,17 @@ def _objects(policy: ScalingPolicy) -> dict[Role, ObjectRef]:
 
 
 def _object(target: TargetRef) -> ObjectRef:
-    """The object of a target; its plural guessed from the kind by the rules that Kubernetes' own tools guess by."""
-    kind = target.kind.lower()
-    if kind.endswith("s"):
-        plural = f"{kind}es"
-    elif kind.endswith("y"):
-        plural = f"{kind.removesuffix('y')}ies"
-    else:
-        plural = f"{kind}s"
-    return ObjectRef(target.api_version, target.kind, plural, target.namespace or "", target.name)
+    return ObjectRef(target.api_version, target.kind, _plural(target.kind), target.namespace or "", target.name)
+
+
+def _plural(kind: str) -> str:
+    """The plural of a kind, guessed by the rules that Kubernetes' own tools guess by."""
+    singular = kind.lower()
+    if singular.endswith("s"):
+        return f"{singular}es"
+    if singular.endswith("y"):
+        return f"{singular.removesuffix('y')}ies"
+    return f"{singular}s"
 
 
 def _text(secret: SecretStr | None) -> str | None:

@@ -1,8 +1,13 @@
-"""One service: observe, decide, record the intent, act. Knows nothing of threads or schedules."""
+"""One service: observe, decide, record the intent, act. Knows nothing of threads, schedules or leases.
+
+The state that a decision leaves is kept before anything is written. It holds the count that was read and the one that
+was decided, so whoever goes on after a crash, wherever that struck, sees from the count that is there now whether the
+change was made: it is counted once against the rates, and made once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from autoscaler.core.decide import decide
@@ -11,17 +16,18 @@ from autoscaler.core.policy import Mode, Role, ServicePolicy
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import State
 from autoscaler.daemon.logs import Log
-from autoscaler.daemon.state_store import StateStore, StateStoreError
+from autoscaler.daemon.state_store import StateStore, StateStoreError, StateTakenError, StateUnreachableError
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.daemon.troubles import TroubleLog
 from autoscaler.report.words import story_text
 from autoscaler.sources.base import Source
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
+from autoscaler.targets.guarded import GuardedTarget
 
 _SIGNAL_TROUBLES = frozenset({Reason.SIGNALS_UNUSABLE, Reason.FALLBACK, Reason.SHRINK_NEEDS_ALL_SIGNALS})
-_FINE = frozenset({Outcome.APPLIED, Outcome.DRY_RUN})
-# A memory with a hole of this many intervals says nothing about what was needed meanwhile.
-_HOLE_INTERVALS = 4.0
+# A memory older than this when it is read has missed a tick, and with it what was needed then.
+_WHOLE_INTERVALS = 1.5
+_FINE = frozenset({Outcome.APPLIED, Outcome.DRY_RUN, Outcome.INSTRUCTED})
 
 
 class ServiceRunner:
@@ -33,16 +39,30 @@ class ServiceRunner:
         target: Where its replica counts are read and written; closed with the runner, as the source is.
         store: Where its memory lives.
         log: Logger bound to the service.
+        may_write: Whether we are the one who writes; asked again right before each write.
     """
 
-    def __init__(self, policy: ServicePolicy, source: Source, target: Target, store: StateStore, log: Log) -> None:
+    def __init__(
+        self,
+        policy: ServicePolicy,
+        source: Source,
+        target: Target,
+        store: StateStore,
+        log: Log,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.policy = policy
         self._source = source
         self._target = target
         self._store = store
         self._log = log
+        self._may_write = may_write
         self._troubles = TroubleLog(log)
+        self._now_s = 0.0
+        self._guarded = self._guard()
         self._state: State | None = None
+        self._leads = False
         self._told: dict[Role, tuple[int, int]] = {}
 
     def tick(self, now_s: float) -> Tick:
@@ -57,25 +77,32 @@ class ServiceRunner:
         return done
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Keep what was learned since the last save, and let go of connections."""
+        if self._state is not None and self._leads and self._may_write():
+            try:
+                self._store.save(self.policy.service, self._state)
+            except StateStoreError as error:
+                self._log.warning("state not kept", message=str(error))
         self._source.close()
         self._target.close()
 
     def _tick(self, now_s: float) -> Tick:
         troubles: list[Trouble] = []
-        if self._state is None:
-            self._state = self._recall(now_s, troubles)
-        reading = self._target.read()
+        self._now_s = now_s
+        memory = self._recall(now_s, troubles)
+        reading = self._guarded.read()
         signals = self._source.read(now_s)
         snapshot = Snapshot(self.policy.service, now_s, reading.pools, signals, reading.errors)
-        memory = _begun_anew_after_a_hole(self._state, now_s, self.policy.interval_s)
         decision, state = decide(self.policy, snapshot, memory, now_s)
-        self._remember(state, troubles)  # before the act: whoever takes over after a crash sees the change as made
-        writes = self._act(decision, reading)
-        self._tell(decision, writes)
+        if self._state is not None:
+            self._state = state
+        writes: dict[Role, WriteResult] = {}
+        if self._leads and self._keep(state, decision, troubles):
+            writes = self._act(decision, reading)
+            self._tell(decision, writes)
         troubles += _decision_troubles(decision)
         troubles += _write_troubles(writes)
-        return Tick(self.policy.service, now_s, decision, writes, tuple(troubles))
+        return Tick(self.policy.service, now_s, decision, writes, tuple(troubles), self._leads)
 
     def _act(self, decision: Decision, reading: PoolReading) -> dict[Role, WriteResult]:
         """Write the numbers that changed, growth first; one role's failure does not stop the other."""
@@ -84,25 +111,50 @@ class ServiceRunner:
         dry_run = decision.mode is Mode.SERVER_DRY_RUN
         changed = [(role, decided) for role, decided in decision.roles.items() if decided.changed]
         changed.sort(key=lambda item: item[1].desired < item[1].current)
-        return {
-            role: self._target.write(role, decided.desired, basis=reading.basis[role], dry_run=dry_run)
-            for role, decided in changed
-        }
+        writes = {}
+        for role, decided in changed:
+            if not self._may_write():
+                break
+            writes[role] = self._guarded.write(role, decided.desired, basis=reading.basis[role], dry_run=dry_run)
+        return writes
 
     def _recall(self, now_s: float, troubles: list[Trouble]) -> State:
-        try:
-            return self._store.load(self.policy.service, now_s)
-        except StateStoreError as error:
-            troubles.append(Trouble(Dependency.STATE, "service", str(error)))
-            return State()
+        """The memory to decide from. Read when there is none yet, and when we become the one who writes.
 
-    def _remember(self, state: State, troubles: list[Trouble]) -> None:
-        self._state = state
+        A standby's own memory is warm, and as good as the one that was kept; the later of the two knows more.
+        """
+        leads = self._may_write()
+        if self._state is None or (leads and not self._leads):
+            try:
+                kept = self._store.load(self.policy.service, now_s)
+                self._state = _whole(_later(self._state, kept), now_s, self.policy.interval_s)
+            except StateUnreachableError as error:
+                leads = False
+                troubles.append(Trouble(Dependency.STATE, "service", str(error)))
+            except StateStoreError as error:
+                self._state = self._state or State()
+                troubles.append(Trouble(Dependency.STATE, "service", str(error)))
+        if leads and not self._leads:
+            self._guarded = self._guard()  # what others wrote while they led was no fight
+        self._leads = leads
+        return self._state or State()
+
+    def _keep(self, state: State, decision: Decision, troubles: list[Trouble]) -> bool:
+        """Keep the intent; says whether it may be carried out."""
+        acts = decision.changed and decision.mode is Mode.ENFORCE
         try:
-            self._store.save(self.policy.service, state)
+            self._store.save(self.policy.service, state, urgent=acts)
+        except StateTakenError as error:
+            self._leads = False  # and read their memory before the next tick
+            troubles.append(Trouble(Dependency.STATE, "service", str(error)))
+            return False
         except StateStoreError as error:
             # Acting goes on: a full disk must not keep a pool small, and this process still remembers.
             troubles.append(Trouble(Dependency.STATE, "service", str(error)))
+        return True
+
+    def _guard(self) -> GuardedTarget:
+        return GuardedTarget(self._target, lambda: self._now_s)
 
     def _tell(self, decision: Decision, writes: Mapping[Role, WriteResult]) -> None:
         """One line per number that should change, not repeated while it stays the same."""
@@ -115,11 +167,17 @@ class ServiceRunner:
             self._told[role] = numbers
 
 
-def _begun_anew_after_a_hole(state: State, now_s: float, interval_s: float) -> State:
-    """A memory that begins now where nothing was decided for a while: after a pause of the process or the machine."""
-    if state.decided_at_s is None or now_s - state.decided_at_s <= _HOLE_INTERVALS * interval_s:
+def _later(own: State | None, kept: State) -> State:
+    if own is None or own.decided_at_s is None:
+        return kept
+    return own if kept.decided_at_s is None or own.decided_at_s > kept.decided_at_s else kept
+
+
+def _whole(state: State, now_s: float, interval_s: float) -> State:
+    """A memory that has missed a tick begins its windows anew: nothing shrinks before one has passed."""
+    if state.decided_at_s is None or now_s - state.decided_at_s <= _WHOLE_INTERVALS * interval_s:
         return state
-    return replace(state, started_at_s=now_s)
+    return replace(state, roles={role: replace(memory, since_s=now_s) for role, memory in state.roles.items()})
 
 
 def _in_words(decided: RoleDecision, written: WriteResult | None) -> dict[str, object]:

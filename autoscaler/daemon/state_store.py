@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
-from autoscaler.core.state import State, StateError, from_json, to_json
+from autoscaler.core.state import State, StateError
+from autoscaler.daemon.state_format import dump, parse
 
 
 class StateStoreError(Exception):
     """Memory could not be read or written; the message says what follows from it."""
+
+
+class StateUnreachableError(StateStoreError):
+    """Memory cannot be read just now: nobody knows what was changed last, so nothing may be until it can be."""
+
+
+class StateTakenError(StateStoreError):
+    """Somebody else has written this memory meanwhile: they act for the service, so we must not."""
 
 
 class StateStore(Protocol):
@@ -22,14 +30,21 @@ class StateStore(Protocol):
         """The state last saved; an empty one when there is none.
 
         Raises:
+            StateUnreachableError: It cannot be told whether there is one.
             StateStoreError: There is one that cannot be used.
         """
         ...
 
-    def save(self, service: str, state: State) -> None:
+    def save(self, service: str, state: State, *, urgent: bool = True) -> None:
         """Keep a state.
 
+        Args:
+            service: Name of the service.
+            state: What to keep.
+            urgent: Whether a change depends on it; else a store for which saving is dear may skip it.
+
         Raises:
+            StateTakenError: Somebody else has written it since we last did.
             StateStoreError: It could not be kept.
         """
         ...
@@ -45,7 +60,7 @@ class MemoryStateStore:
         """The state last saved; an empty one when there is none."""
         return self._states.get(service, State())
 
-    def save(self, service: str, state: State) -> None:
+    def save(self, service: str, state: State, *, urgent: bool = True) -> None:  # noqa: ARG002 - it costs nothing here
         """Keep a state."""
         self._states[service] = state
 
@@ -76,7 +91,7 @@ class FileStateStore:
         """
         path = self.path(service)
         try:
-            return from_json(json.loads(path.read_text(encoding="utf-8")), now_s)
+            return parse(path.read_text(encoding="utf-8"), now_s)
         except FileNotFoundError:
             return State()
         except OSError as error:
@@ -85,7 +100,7 @@ class FileStateStore:
             aside = _set_aside(path)
             raise StateStoreError(f"{path}: {error}; kept as {aside}, starting without memory") from error
 
-    def save(self, service: str, state: State) -> None:
+    def save(self, service: str, state: State, *, urgent: bool = True) -> None:  # noqa: ARG002 - it costs little here
         """Keep a state.
 
         Raises:
@@ -95,7 +110,7 @@ class FileStateStore:
         draft = path.with_suffix(".json.new")
         try:
             with draft.open("w", encoding="utf-8") as file:
-                json.dump(to_json(state), file, allow_nan=False)
+                file.write(dump(state))
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)

@@ -55,6 +55,7 @@ class Tick:
         decision: What was decided; None when the tick failed before that.
         writes: Outcome per role that was written.
         troubles: Everything that is wrong.
+        leads: Whether this daemon was the one to write for the service.
     """
 
     service: str
@@ -62,3 +63,4 @@ class Tick:
     decision: Decision | None
     writes: Mapping[Role, WriteResult] = field(default_factory=dict)
     troubles: tuple[Trouble, ...] = ()
+    leads: bool = True

@@ -156,10 +156,11 @@ class Bench:
     target: ScriptedTarget = field(default_factory=ScriptedTarget)
     store: StateStore = field(default_factory=MemoryStateStore)
     now_s: float = START_S
+    may_write: Callable[[], bool] = lambda: True
 
     def __post_init__(self) -> None:
         self.log, self.lines = capturing()
-        self.runner = ServiceRunner(self.policy, self.source, self.target, self.store, self.log)
+        self.restart()
 
     def tick(self, after_s: float = 15.0) -> Tick:
         self.now_s += after_s
@@ -167,4 +168,9 @@ class Bench:
 
     def restart(self) -> None:
         """As after a kill: only what the store kept is left."""
-        self.runner = ServiceRunner(self.policy, self.source, self.target, self.store, self.log)
+        self.runner = ServiceRunner(
+            self.policy, self.source, self.target, self.store, self.log, may_write=self._may_write_now
+        )
+
+    def _may_write_now(self) -> bool:
+        return self.may_write()

@@ -10,14 +10,21 @@ from autoscaler.config import ScalingPolicy, load_paths
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import PoolState
-from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, prometheus_connection
+from autoscaler.daemon.assembly import (
+    AssemblyError,
+    Surroundings,
+    connections,
+    prometheus_connection,
+    target_specs,
+)
 from autoscaler.daemon.metrics_target import MetricsTarget
 from autoscaler.daemon.queries import service_queries
 from autoscaler.daemon.scraper import Scraper
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.readings import ReplicaCounts
 from autoscaler.targets.base import Outcome
-from autoscaler.targets.kubernetes.scale import ScaleTarget
+from autoscaler.targets.kubernetes.specs.model import Shape
+from autoscaler.targets.role import RoleTargets
 from tests.daemon.builders import HandClock, capturing
 from tests.e2e.stage import policy_document
 
@@ -56,7 +63,7 @@ def test_a_kubeconfig_gives_a_target_that_can_be_written(tmp_path: Path) -> None
     target.close()
     source.close()
 
-    assert isinstance(target, ScaleTarget)
+    assert isinstance(target, RoleTargets)
 
 
 def test_without_a_cluster_metrics_stand_in_for_reading_and_it_is_said(tmp_path: Path) -> None:
@@ -172,6 +179,25 @@ def test_queries_carry_the_names_of_the_policy(tmp_path: Path) -> None:
     asked_for = queries.replicas[Role.PREFILL].asked_for[0].expressions[0].text
     assert 'deployment="chat-prefill"' in asked_for
     assert 'namespace="serving"' in asked_for
+
+
+def test_a_kind_with_a_spec_is_written_by_it_and_any_other_through_its_scale(tmp_path: Path) -> None:
+    document = policy_document("chat", "serving", "http://prom:9090")
+    document["spec"]["roles"]["prefill"]["target"] |= {
+        "apiVersion": "serving.kserve.io/v1alpha2",
+        "kind": "LLMInferenceService",
+    }
+    document["spec"]["roles"]["decode"]["target"] |= {"apiVersion": "example.com/v1", "kind": "EnginePolicy"}
+    path = tmp_path / "chat.yaml"
+    path.write_text(yaml.safe_dump(document))
+    (loaded,) = load_paths([path])
+
+    specs = target_specs(loaded.policy)
+
+    assert (specs[Role.PREFILL].name, specs[Role.PREFILL].shape) == ("kserve", Shape.MERGE)
+    decode = specs[Role.DECODE].object
+    assert decode is not None
+    assert (specs[Role.DECODE].shape, decode.plural) == (Shape.SCALE, "enginepolicies")
 
 
 class Counts:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.daemon.elector import Terms
-from tests.daemon.lease_world import Daemon, World
+from tests.daemon.world import Daemon, World
 
 SERVICES = tuple(f"service-{number}" for number in range(6))
 LEASE_S = Terms().lease_s

@@ -8,7 +8,7 @@ import pytest
 
 from autoscaler.daemon.elector import Terms
 from autoscaler.kube.lease import WANTED_BY
-from tests.daemon.lease_world import Daemon, World
+from tests.daemon.world import Daemon, World
 
 TERMS = Terms()
 NAME = "pd.chat"

@@ -1,4 +1,4 @@
-"""Leases on the fake's store, without HTTP, and a clock that requests and tests move."""
+"""Our objects on the fake's store, without HTTP, and a clock that requests and tests move."""
 
 from __future__ import annotations
 
@@ -59,12 +59,15 @@ def _nothing() -> None:
 
 @dataclass
 class StoreApi:
-    """What an election asks of the API server; `before` and `after` may let time pass or raise."""
+    """What we ask of the API server for ourselves; `before` and `after` may let time pass or raise."""
 
     world: World
     before: Callable[[], None] = _nothing
     after: Callable[[], None] = _nothing
     requests: list[str] = field(default_factory=list)
+
+    def get(self, ref: ObjectRef) -> JsonObject:
+        return self._ask(Operation("get", ref), lambda: self.world.store.get(self._address(ref)))
 
     def list_all(self, ref: ObjectRef, *, label_selector: str = "") -> tuple[list[JsonObject], str]:
         def select() -> list[JsonObject]:
