@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -42,11 +43,24 @@ class NamesModel(Strict):
 
 
 class RoleLabelModel(Strict):
-    """The label that tells the roles apart, and per role its value, or a pattern of it."""
+    """The label that tells the roles apart, and per role its value, or a pattern of it.
+
+    A pattern also fits the plain name of its role, which stands for it where pods are scraped without Prometheus.
+    """
 
     name: LabelName
     match: Literal["exact", "regex"] = "exact"
     values: Mapping[Role, str]
+
+    @model_validator(mode="after")
+    def _patterns_fit_their_role_alone(self) -> Self:
+        if self.match == "regex":
+            for role, pattern in self.values.items():
+                fitting = [other for other in self.values if re.fullmatch(pattern, other.value)]
+                if fitting != [role]:
+                    found = ", ".join(fitting) or "no role"
+                    raise ValueError(f"values.{role} has to fit the text {role} and no other role; it fits {found}")
+        return self
 
 
 class LabelsModel(Strict):

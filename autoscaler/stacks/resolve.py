@@ -78,11 +78,11 @@ def resolve(
 def series_labels(stack: Stack, labels: ServiceLabels, role: Role) -> dict[str, str]:
     """Labels that make the queries of a service find a pod's series, for whoever scrapes the pod itself.
 
-    The pattern of a role label stands for itself.
+    Where a pattern tells the role, the role's own name stands for it.
     """
     of_stack = stack.labels.role
     given = labels.roles.get(role, ())
-    own = {} if given else {of_stack.name: of_stack.values[role]}
+    own = {} if given else {of_stack.name: of_stack.values[role] if of_stack.match == "exact" else role.value}
     wanted = (*labels.selector, *given)
     return {**own, **{matcher.label: matcher.value for matcher in wanted if matcher.operator == "="}}
 

@@ -76,6 +76,10 @@ def test_a_misspelt_key_is_refused_with_its_path_and_the_nearest_key() -> None:
         (HEAD.replace('probe: "tiny:up"', "probe: up") + "signals: {}", "probe has to begin with the prefix tiny:"),
         (HEAD.replace("dispatch: sequential", "") + "signals: {}", "a stack without engines needs dispatch"),
         (HEAD + "engines: {vllm: []}\nsignals: {}", "names belongs to the files of the engines"),
+        (
+            HEAD.replace("name: role, values", "name: role, match: regex, values") + "signals: {}",
+            "values.prefill has to fit the text prefill and no other role; it fits no role",
+        ),
         ("[", "no YAML"),
         ("just text", "valid dictionary"),
     ],
