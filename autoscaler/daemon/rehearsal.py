@@ -28,8 +28,8 @@ from autoscaler.sources.endpoints import INSTANCE, Endpoint
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.targets.simulated import SimulatedTarget
 
-# Samples per tick: enough for every rate window, few enough to render a fleet's pages in time.
-_SCRAPES_PER_TICK = 2
+# Samples per tick: eight in a rate window of two minutes, and few enough to render a fleet's pages in time.
+_SCRAPES_PER_TICK = 1
 _SETTLE_S = 300.0
 
 

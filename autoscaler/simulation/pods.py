@@ -39,7 +39,7 @@ class PodServer:
         self._namespace = namespace
         self._epoch_unix_s = epoch_unix_s
         self._pods: Mapping[str, PodCounters] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+        self._server = _Server(("127.0.0.1", port), _handler(self))
         # Threads that are joined on close, so that nothing outlives the server.
         self._server.daemon_threads = False
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="pods")
@@ -99,6 +99,11 @@ class PodServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    # A scraper asks for every pod at once; with the usual backlog of 5 the rest would wait a second for a retransmit.
+    request_queue_size = 128
 
 
 def _handler(pods: PodServer) -> type[BaseHTTPRequestHandler]:

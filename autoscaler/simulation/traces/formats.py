@@ -89,11 +89,16 @@ def read_trace(path: Path | str) -> Trace:
     return _parse(data, file.name, where=str(file))
 
 
-def bundled_trace() -> Trace:
-    """The trace that ships with the package: one hour of Azure's 2023 conversation service (CC BY 4.0)."""
-    name = "azure2023_conv.csv.gz"
-    data = resources.files("autoscaler.simulation").joinpath("data", name).read_bytes()
-    return _parse(data, name, where=f"bundled {name}")
+def bundled_trace(name: str = "azure2023_conv") -> Trace:
+    """A trace that ships with the package.
+
+    Args:
+        name: `azure2023_conv`, one hour of Azure's 2023 conversation service, or `azure2024_morning`, four hours in
+            which a day's load comes up, reconstructed from Azure's 2024 data (both CC BY 4.0).
+    """
+    file = f"{name}.csv.gz"
+    data = resources.files("autoscaler.simulation").joinpath("data", file).read_bytes()
+    return _parse(data, file, where=f"bundled {file}")
 
 
 def _parse(data: bytes, name: str, *, where: str) -> Trace:
