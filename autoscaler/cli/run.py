@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from autoscaler import __version__
 from autoscaler.cli.exits import CliError, ExitCode
 from autoscaler.cli.options import (
     Kubeconfig,
@@ -22,21 +21,10 @@ from autoscaler.cli.options import (
     PrometheusUrl,
     policy_paths,
 )
-from autoscaler.config import ScalingPolicy
-from autoscaler.config.store import PolicyStore
-from autoscaler.core.policy import Mode
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import Surroundings, connections
-from autoscaler.daemon.clock import SteadyClock
-from autoscaler.daemon.exposition import registry
-from autoscaler.daemon.follower import PolicyFollower
-from autoscaler.daemon.health import HealthServer
-from autoscaler.daemon.ledger import Ledger
-from autoscaler.daemon.loop import Loop, Workload
-from autoscaler.daemon.service import ServiceRunner
-from autoscaler.daemon.state_store import FileStateStore, MemoryStateStore, StateStore
+from autoscaler.daemon.assembly import Surroundings
+from autoscaler.daemon.process import Settings, StartError, StateKind, run_daemon
 
-_RELOAD_S = 2.0
 _LAST_PORT = 65_535
 # Kubernetes kills a pod 30 s after it asked it to end.
 _PATIENCE_S = 20.0
@@ -51,9 +39,23 @@ def run(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to serve /healthz, /readyz and /metrics; port 0 takes any.")
     ] = "127.0.0.1:9464",
-    state_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to keep what must survive a restart; else nothing does.")
+    state: Annotated[
+        StateKind | None,
+        typer.Option(
+            help="Where to keep what must survive a restart. Default: dir if --state-dir is given, else memory."
+        ),
     ] = None,
+    state_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder of --state dir.")] = None,
+    leader_elect: Annotated[
+        bool, typer.Option("--leader-elect", help="Share the work with other daemons: one Lease a service.")
+    ] = False,
+    lease_namespace: Annotated[
+        str | None,
+        typer.Option(metavar="NS", help="Namespace of the Leases, and of the ConfigMaps of --state configmap."),
+    ] = None,
+    lease_name: Annotated[
+        str, typer.Option(metavar="NAME", help="What the names of Leases and ConfigMaps begin with.")
+    ] = "pd-autoscaler",
     log_format: Annotated[
         logs.LogFormat, typer.Option(help="How log lines look; auto is JSON unless on a terminal.")
     ] = logs.LogFormat.AUTO,
@@ -63,37 +65,30 @@ def run(
 
     Policy files are read again every few seconds; a bad edit is reported and changes nothing. SIGTERM and SIGINT end
     the tick under way and leave with code 0.
+
+    With `--leader-elect`, daemons that use the same namespace and name of leases share the services: each decides for
+    all of them, and one writes for each. When it dies, another takes over within a lease, which is 15 s.
     """
     logs.configure(log_format, log_level, sys.stderr)
     log = logs.get()
-    paths = policy_paths(policies, policy)
     host, port = parse_listen(listen)
-    clock, ledger = SteadyClock(), Ledger()
-    store = _state_store(state_dir)
-    around = Surroundings(prometheus, kubeconfig, context)
-    loop = Loop(clock, ledger, log)
-
-    def workload(document: ScalingPolicy) -> Workload:
-        def build() -> ServiceRunner:
-            bound = log.bind(service=document.service)
-            writes = document.spec.mode is not Mode.RECOMMEND
-            source, target = connections(document, around, clock, bound, writes=writes)
-            return ServiceRunner(document.core(), source, target, store, bound)
-
-        return Workload(document.core(), document, build)
-
-    follower = PolicyFollower(PolicyStore(paths), loop, workload, clock, log)
+    settings = Settings(
+        policies=tuple(policy_paths(policies, policy)),
+        around=Surroundings(prometheus, kubeconfig, context),
+        host=host,
+        port=port,
+        state=state or (StateKind.MEMORY if state_dir is None else StateKind.DIR),
+        state_dir=state_dir,
+        leader_elect=leader_elect,
+        own_namespace=lease_namespace,
+        own_name=lease_name,
+    )
     stop = Event()
+    _stop_on_signals(stop)
     try:
-        if problems := follower.follow():
-            raise CliError("\n".join(problems))
-        with _health_server(host, port, ledger, clock) as health:
-            _stop_on_signals(stop)
-            log.info("started", version=__version__, address=health.address, policies=[str(path) for path in paths])
-            loop.start()
-            loop.run(stop, follower.follow, _RELOAD_S)
-    finally:
-        unfinished = loop.close(_PATIENCE_S)
+        unfinished = run_daemon(settings, stop, log, patience_s=_PATIENCE_S)
+    except StartError as error:
+        raise CliError(str(error)) from error
     log.info("stopped")
     if unfinished:
         log.warning("left a tick behind", services=unfinished, waited_s=_PATIENCE_S)
@@ -118,24 +113,6 @@ def parse_listen(text: str) -> tuple[str, int]:
     ):
         raise CliError(f"--listen {text}: wants HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:9464")
     return bare, int(port)
-
-
-def _health_server(host: str, port: int, ledger: Ledger, clock: SteadyClock) -> HealthServer:
-    try:
-        return HealthServer(host, port, ledger, registry(ledger), clock)
-    except OSError as error:
-        raise CliError(
-            f"--listen {host}:{port}: {error.strerror}; choose another port, 0 takes any free one"
-        ) from error
-
-
-def _state_store(directory: Path | None) -> StateStore:
-    if directory is None:
-        return MemoryStateStore()
-    try:
-        return FileStateStore(directory)
-    except OSError as error:
-        raise CliError(f"--state-dir {directory}: {error.strerror}") from error
 
 
 def _stop_on_signals(stop: Event) -> None:

@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from autoscaler import __version__
 from autoscaler.core.decision import Decision
 from autoscaler.daemon.ledger import BUCKETS_S, Account, Ledger
+from autoscaler.daemon.tick import Tick
 
 _LE = (*(str(bound) for bound in BUCKETS_S), "+Inf")
 
@@ -48,6 +49,7 @@ class LedgerCollector(Collector):
         yield from _replicas(made)
         yield from _signals(made)
         yield from _counts(accounts.items())
+        yield _leads(account.latest for account in accounts.values() if account.latest is not None)
 
 
 def _replicas(decisions: Iterable[Decision]) -> Iterator[Metric]:
@@ -83,6 +85,15 @@ def _signals(decisions: Iterable[Decision]) -> Iterator[Metric]:
                 if signal.age_s is not None:
                     age.add_metric(where, signal.age_s)
     yield from (value, age, valid)
+
+
+def _leads(ticks: Iterable[Tick]) -> Metric:
+    leads = GaugeMetricFamily(
+        "pd_autoscaler_leads", "1 when this daemon was the one to write, else 0.", labels=["service"]
+    )
+    for tick in ticks:
+        leads.add_metric([tick.service], float(tick.leads))
+    return leads
 
 
 def _counts(accounts: Iterable[tuple[str, Account]]) -> Iterator[Metric]:

@@ -35,6 +35,11 @@ class PolicyFollower:
         self._log = log
         self._troubles = TroubleLog(log)
 
+    @property
+    def services(self) -> frozenset[str]:
+        """The services of the last good policies."""
+        return frozenset(self._store.policies)
+
     def follow(self) -> list[str]:
         """Look at the files again and put what is good to work.
 

@@ -132,3 +132,12 @@ def test_names_hold_under_the_strict_openmetrics_parser(stand: Stand) -> None:
         "pd_autoscaler_signal_value",
         "pd_autoscaler_tick_duration_seconds",
     }
+
+
+def test_who_writes_is_shown(stand: Stand) -> None:
+    stand.tick()
+    assert stand.value("pd_autoscaler_leads") == 1.0
+
+    stand.bench.may_write = lambda: False
+    stand.tick()
+    assert stand.value("pd_autoscaler_leads") == 0.0

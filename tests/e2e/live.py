@@ -49,10 +49,19 @@ class LiveService:
         """What the Deployment of a role asks for."""
         return int(self.cluster.get("apps/v1", "deployments", f"{self.name}-{role}")["spec"]["replicas"])
 
-    def write_policy(self, folder: Path, url: str, *, prefill: dict[str, Any] | None = None, **changes: Any) -> Path:
-        """The policy as a file; `prefill` replaces keys of that role."""
+    def write_policy(
+        self,
+        folder: Path,
+        url: str,
+        *,
+        prefill: dict[str, Any] | None = None,
+        decode: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Path:
+        """The policy as a file; `prefill` and `decode` replace keys of those roles."""
         document = policy_document(self.name, self.cluster.namespace, url, **changes)
         document["spec"]["roles"]["prefill"] |= prefill or {}
+        document["spec"]["roles"]["decode"] |= decode or {}
         path = folder / f"{self.name}.yaml"
         path.write_text(yaml.safe_dump(document))
         return path

@@ -122,6 +122,32 @@ def test_a_kill_and_a_restart_make_no_second_step(live: LiveService, gate: Gate,
     assert [line for line in second.lines("scale") if line["role"] == "prefill"] == []
 
 
+def test_of_two_daemons_one_writes_and_the_other_takes_over_when_it_leaves(
+    live: LiveService, gate: Gate, start: Start, tmp_path: Path
+) -> None:
+    name = f"pd.{live.name}"
+    free = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": {}}
+    live.cluster.create("leases", free)
+    arguments = arguments_for(live, tmp_path, gate.url, prefill=TWO_PODS_IN_TEN_MINUTES)
+    arguments += ["--leader-elect", "--state", "configmap", "--lease-namespace", "serving", "--lease-name", "pd"]
+    first = start(*arguments)
+    wait_until(lambda: live.replicas(Role.PREFILL) == 4, "prefill at 4", timeout_s=20.0)
+    folder = tmp_path / "second"
+    folder.mkdir()
+    second = Program(folder, *arguments)
+    try:
+        wait_until(lambda: second.ticks() >= 2, "two ticks", timeout_s=20.0)
+        assert second.lines("leads") == second.lines("scale") == []
+        assert f'pd_autoscaler_leads{{service="{live.name}"}} 0.0' in second.get("/metrics")
+
+        assert first.end(signal.SIGTERM) == 0
+        second.wait_for("leads")
+        assert live.cluster.get("v1", "configmaps", name)["metadata"]["labels"]
+        assert live.replicas(Role.PREFILL) == 4
+    finally:
+        second.end(signal.SIGTERM)
+
+
 def test_a_bad_edit_keeps_the_last_good_policy_and_a_good_one_takes_effect(
     live: LiveService, gate: Gate, start: Start, tmp_path: Path
 ) -> None:

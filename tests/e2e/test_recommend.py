@@ -64,7 +64,8 @@ def test_a_shrink_is_shown_without_waiting_for_its_window(make_live: MakeLive, g
 
 
 def test_no_change_is_code_0(live: LiveService, gate: Gate, tmp_path: Path) -> None:
-    policy = live.write_policy(tmp_path, gate.url, prefill={"min": 2, "max": 2})
+    two = {"min": 2, "max": 2}
+    policy = live.write_policy(tmp_path, gate.url, prefill=two, decode=two)
 
     code, out, _ = recommend(tmp_path, str(policy), "--kubeconfig", kubeconfig(live.cluster, tmp_path), "-o", "json")
 
