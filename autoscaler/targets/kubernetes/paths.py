@@ -178,7 +178,7 @@ class Path:
 
     def _present(self, held: Any, depth: int) -> Path:
         """The steps that lead somewhere, when what the first `depth` lead to holds nothing."""
-        return Path(self.steps[: depth if held is not None else depth - 1])
+        return Path(self.steps[: depth if held is not None else max(depth - 1, 0)])
 
     def __str__(self) -> str:
         text = ""

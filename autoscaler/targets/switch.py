@@ -1,0 +1,154 @@
+"""The disaggregation switch of a stack: one neutral setting, whatever the stack calls it.
+
+The setting is a threshold in prompt tokens: prompts at least that long are prefilled apart. 0 means all of them,
+infinity none. Stacks write both ends differently, and some the opposite way; each actuator converts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from autoscaler.core.policy import Role
+from autoscaler.targets.base import Outcome, Target, WriteResult
+
+ALWAYS_TOKENS = 0.0
+NEVER_TOKENS = math.inf
+
+
+class Position(StrEnum):
+    """Whether any request is prefilled apart."""
+
+    ON = "on"
+    OFF = "off"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchReading:
+    """Where the switch stands.
+
+    Attributes:
+        position: UNKNOWN while it cannot be read, and while a change is on its way to the router.
+        threshold_tokens: Prompts at least this long are prefilled apart; None where the stack has no threshold.
+        detail: The same in words, with what was looked at and what is wrong.
+    """
+
+    position: Position
+    threshold_tokens: float | None
+    detail: str
+
+
+Setting = Position | float
+"""ON, OFF, or a threshold in tokens. ON is what the user has said that on means."""
+
+
+class Switch(Protocol):
+    """Reads and sets the disaggregation switch of one service."""
+
+    def read(self) -> SwitchReading:
+        """Read the switch. Never raises for a sick API server."""
+        ...
+
+    def set(self, setting: Setting, *, dry_run: bool) -> WriteResult:
+        """Move the switch; setting what is set already changes nothing, and finishes what was left half done.
+
+        Args:
+            setting: Where to.
+            dry_run: Let the server validate and persist nothing.
+        """
+        ...
+
+
+class NoSwitch:
+    """For a stack that has none. Implements `Switch`.
+
+    Args:
+        reason: Why there is none.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def read(self) -> SwitchReading:
+        """See `Switch.read`; it is never known."""
+        return SwitchReading(Position.UNKNOWN, None, self._reason)
+
+    def set(self, setting: Setting, *, dry_run: bool) -> WriteResult:  # noqa: ARG002  # there is nothing to set
+        """See `Switch.set`; it is always refused."""
+        return WriteResult(Outcome.REFUSED, self._reason)
+
+
+class InstructedSwitch:
+    """For a switch that no API moves. Implements `Switch`; it sends nothing.
+
+    Args:
+        words: The exact change to make for each position.
+    """
+
+    def __init__(self, words: Mapping[Position, str]) -> None:
+        self._words = words
+
+    def read(self) -> SwitchReading:
+        """See `Switch.read`; it is never known."""
+        return SwitchReading(Position.UNKNOWN, None, "the stack does not show its switch: a person moves it")
+
+    def set(self, setting: Setting, *, dry_run: bool) -> WriteResult:  # noqa: ARG002  # nothing is sent
+        """See `Switch.set`; the message is the change to make."""
+        position = position_of(setting)
+        words = self._words.get(position)
+        if words is None:
+            return WriteResult(Outcome.REFUSED, f"there is no instruction for {setting}")
+        wanted = f" (threshold {setting:g} tokens)" if isinstance(setting, float) and math.isfinite(setting) else ""
+        return WriteResult(Outcome.INSTRUCTED, f"{words}{wanted}")
+
+
+class PrefillZeroSwitch:
+    """For a stack that prefills on decode as soon as there is no prefill replica. Implements `Switch`.
+
+    Args:
+        target: Where the prefill count is read and written.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def read(self) -> SwitchReading:
+        """See `Switch.read`; on means that a prefill replica is ready."""
+        reading = self._target.read()
+        pool = reading.pools.get(Role.PREFILL)
+        if pool is None:
+            reason = reading.errors.get(Role.PREFILL, "there is no prefill pool")
+            return SwitchReading(Position.UNKNOWN, None, f"prefill replicas unknown: {reason}")
+        counts = f"{pool.current} prefill replicas asked for, {pool.ready} ready"
+        if pool.current and pool.ready:
+            return SwitchReading(Position.ON, ALWAYS_TOKENS, counts)
+        if not pool.current and not pool.ready:
+            return SwitchReading(Position.OFF, NEVER_TOKENS, counts)
+        return SwitchReading(Position.UNKNOWN, None, f"on its way: {counts}")
+
+    def set(self, setting: Setting, *, dry_run: bool) -> WriteResult:
+        """See `Switch.set`; off takes prefill to 0, on is the first ready prefill replica, which the pool provides."""
+        reading = self._target.read()
+        pool = reading.pools.get(Role.PREFILL)
+        if pool is None:
+            reason = reading.errors.get(Role.PREFILL, "there is no prefill pool")
+            return WriteResult(Outcome.UNAVAILABLE, f"prefill replicas unknown: {reason}")
+        position = position_of(setting)
+        if setting is not position and setting not in {ALWAYS_TOKENS, NEVER_TOKENS}:
+            return WriteResult(Outcome.REFUSED, f"no threshold of {setting:g} tokens: this switch is on or off")
+        if position is Position.OFF and pool.current:
+            return self._target.write(Role.PREFILL, 0, basis=reading.basis[Role.PREFILL], dry_run=dry_run)
+        if position is Position.ON and not pool.current:
+            return WriteResult(Outcome.REFUSED, "on needs a prefill replica: grow the prefill pool first")
+        return WriteResult(Outcome.APPLIED, f"the switch is {position} already: {pool.current} prefill replicas")
+
+
+def position_of(setting: Setting) -> Position:
+    """The position that a setting amounts to."""
+    if isinstance(setting, Position):
+        return setting
+    return Position.OFF if setting == NEVER_TOKENS else Position.ON
