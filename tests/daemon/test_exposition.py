@@ -126,6 +126,7 @@ def test_names_hold_under_the_strict_openmetrics_parser(stand: Stand) -> None:
         "pd_autoscaler_decisions",
         "pd_autoscaler_desired_replicas",
         "pd_autoscaler_errors",
+        "pd_autoscaler_leads",
         "pd_autoscaler_ready_replicas",
         "pd_autoscaler_signal_age_seconds",
         "pd_autoscaler_signal_valid",
