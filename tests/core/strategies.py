@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from autoscaler.core.policy import (
@@ -22,8 +22,13 @@ from autoscaler.core.policy import (
 from autoscaler.core.snapshot import PoolState, Snapshot
 from tests.support.core import ENGINE, ROLE_POLICY, STEADY, Missing, Reading, service_policy, signals
 
-#: A history costs milliseconds per look, so a slow machine must not fail a property.
-PROPERTY = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+#: A history costs milliseconds a look: a slow machine must not fail a property, nor a failure take minutes to shrink.
+PROPERTY = settings(
+    deadline=None,
+    max_examples=30,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.too_slow],
+)
 DAY_S = 86_400.0
 
 RULES = st.builds(RateRule, st.sampled_from(RuleKind), st.integers(1, 200), st.sampled_from([15.0, 60.0, 300.0]))

@@ -12,7 +12,7 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from autoscaler.core.decide import decide
-from autoscaler.core.decision import Decision, RoleDecision, Stage, StageName
+from autoscaler.core.decision import Decision, Reason, RoleDecision, Stage, StageName
 from autoscaler.core.policy import RatioBand, Role, ServicePolicy
 from autoscaler.core.proposal import whole
 from autoscaler.core.snapshot import PoolState
@@ -116,15 +116,35 @@ def test_a_memory_that_went_through_json_decides_the_same(policy: ServicePolicy,
         assert decide(policy, tick.snapshot(now), again, now) == (decision, state)
 
 
+def without_surge(tick: Tick) -> Tick:
+    """The same look, without a rollout's extra pods and without startups: those have stories of their own."""
+    prefill, decode = (
+        replace(pool, ready=min(pool.ready, pool.current - pool.unschedulable - pool.failing), startup_times_s=())
+        for pool in (tick.prefill, tick.decode)
+    )
+    return replace(tick, prefill=prefill, decode=decode)
+
+
 @settings(PROPERTY)
 @given(POLICIES, histories(wild=False))
 def test_a_decision_made_twice_changes_nothing_the_second_time(policy: ServicePolicy, history: list[Tick]) -> None:
     """As when a daemon dies between deciding and writing, and the next one looks again."""
-    for now, tick, _, decision, state in lived(policy, history):
+    for now, tick, _, decision, state in lived(policy, [without_surge(tick) for tick in history]):
         again, _ = decide(policy, tick.snapshot(now), state, now)
         assert {role: again.roles[role].desired for role in BOTH} == {
             role: decision.roles[role].desired for role in BOTH
         }
+
+
+@pytest.mark.xfail(strict=True, reason="the startup times of one look are taken in twice")
+def test_startups_seen_twice_count_once() -> None:
+    pool = PoolState(2, 2, startup_times_s=(300.0,))
+    seen = snapshot(prefill=pool, decode=pool)
+
+    _, once = decide(service_policy(), seen, State(), START_S)
+    _, twice = decide(service_policy(), seen, once, START_S)
+
+    assert twice.roles[Role.PREFILL].startup_times_s == once.roles[Role.PREFILL].startup_times_s
 
 
 @pytest.mark.xfail(strict=True, reason="the proposal is remembered once more, though the look is the same")
@@ -167,12 +187,18 @@ def test_a_stage_that_changes_a_number_says_why_in_words(policy: ServicePolicy, 
             assert all(stage.detail for stage in decided.stages if stage.after != stage.before)
 
 
+# Steps against latency are no proportion of a need, so tolerance lets them pass.
+FIRM = {Reason.TTFT_OVER_TARGET, Reason.TPOT_OVER_TARGET}
+
+
 def recomputed(stage: Stage, decided: RoleDecision, need: float) -> int:
     """A guard's number once more, from nothing but the numbers that it shows."""
     shown = stage.numbers
     match stage.stage:
-        case StageName.TOLERANCE if whole(need) == stage.before and decided.current:
-            outside = abs(shown["need"] / decided.current - 1.0) > shown["tolerance_ratio"]
+        case StageName.TOLERANCE if (
+            whole(need) == stage.before and decided.current and decided.stages[0].reason not in FIRM
+        ):
+            outside = abs(shown["need"] / decided.current - 1.0) > shown["tolerance_ratio"] + 1e-9
             return stage.before if outside else decided.current
         case StageName.WINDOW:
             return int(min(max(decided.current, shown["least"]), shown["most"]))
