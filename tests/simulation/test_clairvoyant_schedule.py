@@ -185,9 +185,9 @@ def test_an_objective_out_of_reach_is_told() -> None:
 
 
 def test_changes_of_a_stretch_leave_it_out_or_halve_it_from_either_end() -> None:
-    spans = [change.span_s for change in changes(stretch(0, 120))]
+    spans = [change.span_s for change in changes(stretch(0, 240))]
 
-    assert spans == [(0, 120), (0, 60), (60, 120), (0, 30), (90, 120)]
+    assert spans == [(0, 240), (0, 120), (120, 240), (0, 60), (180, 240)]
 
 
 def test_a_stretch_left_out_saves_its_start_too() -> None:

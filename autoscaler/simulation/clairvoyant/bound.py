@@ -32,7 +32,8 @@ class ClairvoyantCost:
             always.
         deadline_gpu_hours: What no schedule undercuts that serves every request in time and changes at the edges of
             slots only; starts are free.
-        optimum_gpu_hours: Estimated optimum by startup time in seconds.
+        optimum_gpu_hours: Estimated optimum by startup time in seconds. The first replicas' starts are counted; a
+            simulated run that begins with ready replicas does not pay them.
         static_peak: Replicas per role that are enough for every slot.
         static_peak_gpu_hours: Cost of that fleet.
         static_p99_gpu_hours: Cost of a fleet that is enough for 99 % of the slots.

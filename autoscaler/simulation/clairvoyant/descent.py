@@ -22,9 +22,9 @@ from autoscaler.simulation.results import Results
 # Above 1 because queues carry work past its slot, and a share of the requests may be late.
 _UTILIZATION_RATIOS = (0.2, 1.8)
 
-# Requests that a saved GPU-second may cost, in units of all that may be lost over all GPU-seconds: free savings first,
-# then ever dearer ones, so that a bad bargain does not use up what is allowed.
-_PRICES = (0.0, 0.5, 2.0, 8.0, 32.0)
+# Requests that a saved GPU-second may cost, in units of all that may be lost over all GPU-seconds: good bargains
+# first, so that a bad one does not use up what is allowed.
+_PRICES = (2.0, 8.0, 32.0)
 
 # Expected losses that are not worth a replay: so many times too dear, and more than a few requests.
 _DOUBT_RATIO = 4.0
@@ -157,10 +157,10 @@ def settle(problem: Problem, progress: Progress) -> Progress:
     return Progress(_after(progress, good), progress.accepted[:good], frozenset(), progress.price)
 
 
-def _after(progress: Progress, changes: int) -> Schedule:
+def _after(progress: Progress, accepted: int) -> Schedule:
     """The schedule as it was after so many of the accepted changes."""
     schedule = progress.schedule
-    for change in reversed(progress.accepted[changes:]):
+    for change in reversed(progress.accepted[accepted:]):
         stretches = schedule.stretches if change.after is None else schedule.swap(change.after, None).stretches
         schedule = replace(schedule, stretches=(*stretches, change.before))
     return schedule

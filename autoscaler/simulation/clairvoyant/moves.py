@@ -14,7 +14,7 @@ from autoscaler.simulation.clairvoyant.schedule import Schedule, Stretch
 from autoscaler.simulation.config import ServiceConfig
 from autoscaler.simulation.traces.trace import Floats
 
-_SHORTEST_TRIM_S = 30.0
+_SHORTEST_TRIM_S = 60.0
 _FORBIDDEN = 1e12  # requests; finite, so that sums can be subtracted
 
 

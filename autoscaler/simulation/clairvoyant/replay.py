@@ -85,7 +85,7 @@ def replay_around(problem: Problem, schedule: Schedule, start_s: float, end_s: f
     # Replicas under way when the part begins are ready too early: let them have been needed before the warm-up.
     warm_from_s = max(start_s - problem.warm_s - max(problem.lead_s().values()), 0.0)
     until_s = min(end_s + problem.settle_s, problem.trace.duration_s)
-    part = between(problem.trace, warm_from_s, max(until_s, warm_from_s + problem.interval_s))
+    part = between(problem.trace, warm_from_s, until_s)
     local = replace(problem, trace=part)
     results = replay(local, schedule.cut(warm_from_s, until_s), problem.seeds[0])
     arrival_s = problem.trace.arrival_s
