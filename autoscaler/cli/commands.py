@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "run": "Run the daemon: observe, decide, and act as far as each policy's mode allows.",
         "recommend": "Read the signals once and say how many replicas each pool should have; writes nothing.",
+        "explain": "Tell how each pool's number comes about, step by step; writes nothing.",
         "check": "Check scaling policies without touching anything.",
         "schema": "Print the JSON Schema of a scaling policy.",
         "demo": "Watch the autoscaler at work on a simulated service; needs no cluster.",

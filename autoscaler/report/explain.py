@@ -1,0 +1,121 @@
+"""One decision told from its record alone: what was measured, what follows of it, and what would change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from autoscaler.core.decision import Decision, Evidence, Reason, RoleDecision, Stage, StageName
+from autoscaler.core.policy import Role
+from autoscaler.core.signals import Scope, Signal
+from autoscaler.report.words import binding_stage, quantity, signal_text
+
+# What would have to change for another answer, by the reason that bound.
+_OTHERWISE: dict[Reason, str] = {
+    Reason.SIGNALS_UNUSABLE: "signals that can be used; `pd-autoscaler check` shows what the policy asks for",
+    Reason.SHRINK_NEEDS_ALL_SIGNALS: "the missing signals, so that a shrink can be judged",
+    Reason.OTHER_POOL_SHORT: "the other pool having what it lacks",
+    Reason.ROLLOUT_IN_PROGRESS: "the rollout being over",
+    Reason.WITHIN_TOLERANCE: "a need further from the present number, or a smaller behavior tolerance",
+    Reason.STABILIZED: "the window passing without a proposal of this number, or a shorter stabilizationWindowSeconds",
+    Reason.RATE_LIMITED: "the period passing, or wider behavior policies",
+    Reason.AT_MAX: "a larger max",
+    Reason.AT_MIN: "a smaller min",
+    Reason.RATIO_REPAIRED: "another ratio band, or other numbers of the other pool",
+    Reason.BUDGET_LIMITED: "a larger maxGpus, or GPUs given up by the other pool",
+    Reason.UNSCHEDULABLE: "nodes with free GPUs",
+    Reason.REPLICAS_FAILING: "replicas that start; see their pods",
+    Reason.BACKING_OFF: "the back-off passing",
+    Reason.PAUSED: "taking the pause back",
+    Reason.GROW_ONLY: "taking grow-only back",
+    Reason.PINNED: "taking the pin back",
+}
+
+
+def explain(decision: Decision) -> str:
+    """Tell a decision in plain text."""
+    return "\n".join(_lines(decision)) + "\n"
+
+
+def _lines(decision: Decision) -> Iterator[str]:
+    yield f"{decision.service}, mode {decision.mode.value}"
+    if decision.attribution is not None:
+        yield from _attribution(decision)
+    yield ""
+    yield "service"
+    yield from _signals(decision, Scope.SERVICE)
+    for role, decided in decision.roles.items():
+        yield ""
+        yield from _role(decision, role, decided)
+    for role, why in decision.undecided.items():
+        yield ""
+        yield f"{role.value}: not decided, {why}"
+
+
+def _attribution(decision: Decision) -> Iterator[str]:
+    found = decision.attribution
+    if found is None:
+        return
+    parts = (
+        ("queue", found.queue_s),
+        ("prefill", found.prefill_s),
+        ("transfer", found.transfer_s),
+        ("first decode step", found.decode_s),
+    )
+    told = ", ".join(f"{name} {quantity(value, 's') if value is not None else 'unknown'}" for name, value in parts)
+    yield f"TTFT by part: {told}"
+    yield f"bottleneck: {found.bottleneck.value}, {found.detail}"
+
+
+def _role(decision: Decision, role: Role, decided: RoleDecision) -> Iterator[str]:
+    wants = f"wants {decided.desired} ({decided.uncapped} uncapped)"
+    yield f"{role.value}: {decided.ready} ready of {decided.current}, {wants}"
+    yield from _signals(decision, Scope(role.value))
+    if decided.evidence is not None:
+        yield from _evidence(decided.evidence)
+    yield "  steps"
+    yield from (_step(stage) for stage in decided.stages)
+    binding = binding_stage(decided)
+    yield f"  binding: {binding.stage.value}, {_words(binding.reason)}"
+    yield f"  another answer needs {_otherwise(binding)}"
+
+
+def _signals(decision: Decision, scope: Scope) -> Iterator[str]:
+    for name, signal in decision.signals.get(scope, {}).items():
+        yield f"  {name:<24}{signal_text(signal):>20}{_age(signal)}"
+
+
+def _age(signal: Signal) -> str:
+    age = f"  {signal.age_s:.0f} s old" if signal.age_s is not None else ""
+    return f"{age}  {signal.detail}" if signal.detail else age
+
+
+def _evidence(evidence: Evidence) -> Iterator[str]:
+    sure = f"{evidence.confidence_ratio:.0%} sure"
+    yield f"  model: {evidence.model_source}; {sure}; startup {evidence.startup_time_s:.0f} s"
+    if evidence.demand is not None:
+        supply = evidence.supply_tokens_per_s or 0.0
+        yield f"  demand: {evidence.demand:.2f} replicas of work; one replica does {quantity(supply, 'tokens/s')}"
+    if evidence.forecast is not None and evidence.forecast_upper is not None and evidence.horizon_s is not None:
+        speaker = (evidence.forecaster or "").replace("_", " ")
+        margin = f", times {evidence.margin:.2f} headroom" if evidence.margin is not None else ""
+        yield (
+            f"  outlook in {evidence.horizon_s:.0f} s: {evidence.forecast:.2f} expected, {evidence.forecast_upper:.2f} "
+            f"not to be exceeded ({speaker}){margin}"
+        )
+
+
+def _step(stage: Stage) -> str:
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in stage.numbers.items())
+    told = "; ".join(part for part in (stage.detail, numbers) if part)
+    words = f"{_words(stage.reason)}: {told}" if told else _words(stage.reason)
+    return f"    {stage.stage.value:<10}{stage.before:>4} -> {stage.after:<4} {words}"
+
+
+def _otherwise(stage: Stage) -> str:
+    if stage.stage is StageName.PROPOSAL:
+        return "other signals: this is what they ask for, and no guard changed it"
+    return _OTHERWISE.get(stage.reason, "another proposal")
+
+
+def _words(reason: Reason) -> str:
+    return reason.value.replace("_", " ")

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autoscaler.core.decision import Reason, StageName
+from autoscaler.core.policy import Role
+from autoscaler.report.explain import explain
+from tests.report.builders import decision, role_decision
+from tests.support.core import story
+
+
+def test_every_step_is_told_with_its_numbers_before_and_after() -> None:
+    tale = story(2, 2).says({"prefill.queue_depth": 80.0, "prefill.queue_time_s": 4.0})
+
+    told = explain(tale.decision)
+
+    for role, decided in tale.decision.roles.items():
+        assert f"{role.value}: {decided.ready} ready of {decided.current}, wants {decided.desired}" in told
+        for stage in decided.stages:
+            assert f"    {stage.stage.value:<10}{stage.before:>4} -> {stage.after:<4}" in told
+    assert "bottleneck: prefill" in told
+    assert "one replica does" in told
+
+
+def test_signals_are_told_with_their_age_or_what_is_wrong_with_them() -> None:
+    tale = story(2, 2)
+
+    told = explain(tale.decision)
+
+    assert "queue_depth" in told
+    assert " s old" in told
+
+
+def test_the_binding_guard_says_what_would_change_the_answer() -> None:
+    capped = role_decision(
+        8,
+        (StageName.PROPOSAL, 12, Reason.PREFILL_DEMAND, "work for 11.2 replicas arrives now"),
+        (StageName.BOUNDS, 8, Reason.AT_MAX, "the policy allows at most 8"),
+    )
+
+    told = explain(decision(prefill=capped))
+
+    assert "binding: bounds, at max" in told
+    assert "another answer needs a larger max" in told
+
+
+def test_a_pool_whose_count_is_unknown_is_told_with_the_reason() -> None:
+    blind = replace(
+        decision(), roles={}, undecided={Role.DECODE: "deployments.apps/vllm-decode: 403, verb get is missing"}
+    )
+
+    assert "decode: not decided, deployments.apps/vllm-decode: 403, verb get is missing" in explain(blind)
