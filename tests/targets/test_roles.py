@@ -179,6 +179,14 @@ def test_writing_goes_on_when_the_count_has_been_left_alone() -> None:
     assert pool.write(5).outcome is Outcome.APPLIED
 
 
+def test_closing_a_guarded_target_closes_the_target() -> None:
+    closed: list[bool] = []
+
+    GuardedTarget(RoleTargets({}, close=lambda: closed.append(True)), lambda: 0.0).close()
+
+    assert closed == [True]
+
+
 def test_a_dry_run_is_nothing_that_could_be_reverted() -> None:
     pool = Guarded()
     for _ in range(3):

@@ -23,6 +23,3 @@ class Template:
     def fill(self, values: Mapping[str, str]) -> str:
         """The text with each placeholder replaced by the value of that name."""
         return _PLACEHOLDER.sub(lambda found: values[found[1]], self.text)
-
-    def __str__(self) -> str:
-        return self.text

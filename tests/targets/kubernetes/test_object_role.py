@@ -13,11 +13,15 @@ from structlog.testing import capture_logs
 from autoscaler.core.policy import Role
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.build import role_target
+from autoscaler.targets.kubernetes.counts import FieldCount
+from autoscaler.targets.kubernetes.paths import Path
+from autoscaler.targets.kubernetes.refs import ObjectRef
 from autoscaler.targets.kubernetes.specs.load import load_spec
 from autoscaler.targets.role import RoleTarget, UnreadableError
 from tests.support.crds import definition_of
 from tests.support.kube import Cluster, FakeCluster
 from tests.support.kube_api import Fault
+from tests.support.kube_api.manifests import deployment, pod
 from tests.targets.kubernetes.cases import (
     CLIQUE,
     DGD,
@@ -32,6 +36,7 @@ from tests.targets.kubernetes.cases import (
     SET,
     STORM,
     Case,
+    Object,
     case,
     counts,
     create,
@@ -133,6 +138,14 @@ def test_bounds_that_differ_are_no_count(target_of: Make) -> None:
         target.read()
 
 
+def test_a_count_that_is_no_number_is_no_count() -> None:
+    ref = ObjectRef("a.b/v1", "Thing", "things", "ns", "chat")
+    document = {"metadata": {"uid": "1", "resourceVersion": "2"}, "spec": {"replicas": "3"}}
+
+    with pytest.raises(UnreadableError, match=r"spec\.replicas is '3', which is no count"):
+        FieldCount((Path.parse("spec.replicas"),), None, "").read(ref, document)
+
+
 # the object changes
 
 
@@ -230,6 +243,20 @@ def test_without_status_or_pods_ready_is_unknown_and_not_zero(target_of: Make) -
 
     with pytest.raises(UnreadableError, match="give a label selector of their pods"):
         target.read()
+
+
+@pytest.mark.parametrize(("expressions", "seen"), [([], 1), ([{"key": "app", "operator": "Exists"}], 0)])
+def test_a_selector_of_expressions_selects_nobodys_pods(
+    kube_api: Cluster, target_of: Make, expressions: list[dict[str, str]], seen: int
+) -> None:
+    endpoint, *_ = case("hyperpod").objects
+    selector = {"matchLabels": {"app": "prefill-chat"}, "matchExpressions": expressions}
+    child = Object("deployments", deployment("prefill-chat", 3, selector=selector))
+    target = target_of(with_objects("hyperpod", endpoint, child))
+    stuck = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    create(kube_api, Object("pods", pod("prefill-chat-1", "prefill-chat"), {"conditions": [stuck]}))
+
+    assert target.read().state.unschedulable == seen
 
 
 def test_a_child_that_cannot_be_read_leaves_the_role_unread(kube_api: Cluster, target_of: Make) -> None:

@@ -78,6 +78,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str]] = {
     "no version": ({"object": {**DEPLOYMENT, "versions": []}}, "mine: object.versions: Tuple should have at least 1"),
     "no path": ({"count": "spec..replicas"}, "mine: count: 'spec..replicas' is no path at '..replicas'"),
     "a path that is no text": ({"count": 3}, "mine: count: is no text; a path looks like spec.replicas (got 3)"),
+    "a selector that is no text": ({"pods": 3}, "mine: pods: is no text (got 3)"),
     "no path at all": ({"count": []}, "mine: count: is empty: give at least one path"),
     "a misspelt placeholder": (
         {"pods": "app={nmae}"},

@@ -9,11 +9,12 @@ from autoscaler.core.policy import Role
 from autoscaler.targets.base import Target
 from autoscaler.targets.kubernetes.paths import Path
 from autoscaler.targets.kubernetes.refs import ObjectRef
+from autoscaler.targets.kubernetes.specs.model import ObjectModel
 from autoscaler.targets.kubernetes.specs.problems import SpecError
 from autoscaler.targets.kubernetes.switches.config_map import ConfigFile, ConfigMapSwitch
 from autoscaler.targets.kubernetes.switches.dials import Dial, NameDial, TokenDial
 from autoscaler.targets.kubernetes.switches.field import FieldSwitch
-from autoscaler.targets.kubernetes.switches.model import SwitchShape, SwitchSpec
+from autoscaler.targets.kubernetes.switches.model import NamesModel, SwitchShape, SwitchSpec
 from autoscaler.targets.switch import InstructedSwitch, NoSwitch, Position, PrefillZeroSwitch, Switch
 
 if TYPE_CHECKING:
@@ -66,56 +67,46 @@ def make_switch(client: KubeClient, spec: SwitchSpec, place: SwitchPlace, target
     Raises:
         SpecError: The place lacks what the spec needs.
     """
-    match spec.shape:
-        case SwitchShape.NONE:
-            return NoSwitch(spec.reason)
-        case SwitchShape.PREFILL_ZERO:
-            return PrefillZeroSwitch(target)
-        case SwitchShape.INSTRUCTION:
-            words = {_POSITIONS[name]: text.fill(place.values()) for name, text in spec.instructions.items()}
-            return InstructedSwitch(words)
-        case SwitchShape.FIELD:
-            return FieldSwitch(client, _refs(spec, place), _path(spec, place), _dial(spec, place), spec.absent)
-        case SwitchShape.CONFIG_MAP:
-            return ConfigMapSwitch(client, _file(spec, place), _dial(spec, place))
-
-
-def _refs(spec: SwitchSpec, place: SwitchPlace) -> tuple[ObjectRef, ...]:
-    model = spec.object
-    if model is None:
-        raise SpecError(f"switch {spec.name} has no object")
-    names = model.name[Role.PREFILL].fill(place.values())
-    return tuple(
-        ObjectRef(f"{model.group}/{version}", model.kind, model.plural, place.namespace, names)
-        for version in model.versions
-    )
-
-
-def _path(spec: SwitchSpec, place: SwitchPlace) -> Path:
+    if spec.shape is SwitchShape.PREFILL_ZERO:
+        return PrefillZeroSwitch(target)
+    if spec.instructions:
+        words = {_POSITIONS[name]: text.fill(place.values()) for name, text in spec.instructions.items()}
+        return InstructedSwitch(words)
     if spec.path is None:
-        raise SpecError(f"switch {spec.name} has no path")
-    if "entry" in spec.path.placeholders:
+        return NoSwitch(spec.reason)
+    path, dial = _path(spec, spec.path, place), _dial(spec, place)
+    if spec.object is not None:
+        return FieldSwitch(client, _refs(spec.object, place), path, dial, spec.absent)
+    return ConfigMapSwitch(client, _file(spec, path, place), dial)
+
+
+def _refs(model: ObjectModel, place: SwitchPlace) -> tuple[ObjectRef, ...]:
+    name = model.name[Role.PREFILL].fill(place.values())
+    versions = [f"{model.group}/{version}" for version in model.versions]
+    return tuple(ObjectRef(version, model.kind, model.plural, place.namespace, name) for version in versions)
+
+
+def _path(spec: SwitchSpec, path: Path, place: SwitchPlace) -> Path:
+    if "entry" in path.placeholders:
         _require(spec, "entry", place.entry, "the name that the list knows the service by, its model for most")
-    return spec.path.fill(place.values())
+    return path.fill(place.values())
 
 
-def _file(spec: SwitchSpec, place: SwitchPlace) -> ConfigFile:
+def _file(spec: SwitchSpec, path: Path, place: SwitchPlace) -> ConfigFile:
     _require(spec, "key", place.key, "the key of the ConfigMap's data that holds the text")
     router = None
     if spec.restart:
         _require(spec, "router", place.router, "the Deployment that reads the text at its start")
         router = ObjectRef.deployment(place.namespace, place.router)
     config_map = ObjectRef("v1", "ConfigMap", "configmaps", place.namespace, place.name)
-    return ConfigFile(config_map, place.key, _path(spec, place), spec.used_by, router, place.allow_router_restart)
+    return ConfigFile(config_map, place.key, path, spec.used_by, router, place.allow_router_restart)
 
 
 def _dial(spec: SwitchSpec, place: SwitchPlace) -> Dial:
     if spec.tokens is not None:
         on_tokens = spec.tokens.usual if place.on_tokens is None else place.on_tokens
         return TokenDial(spec.tokens.always, spec.tokens.never, on_tokens)
-    names = spec.names
-    if names is None:
-        raise SpecError(f"switch {spec.name} has no values")
+    names = spec.names or NamesModel()
     on, off = names.enabled or (place.on,), names.disabled or (place.off,)
     _require(spec, "on", on[0], "the name that means on")
     _require(spec, "off", off[0], "the name that means off")

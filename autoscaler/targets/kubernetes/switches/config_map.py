@@ -13,7 +13,7 @@ from autoscaler.targets.kubernetes.paths import Path
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef, lookup
 from autoscaler.targets.kubernetes.rollout import lags
 from autoscaler.targets.kubernetes.switches.dials import Dial, RefusedError
-from autoscaler.targets.kubernetes.switches.yaml_edit import EditError, entry_at, replace_value, value_at
+from autoscaler.targets.kubernetes.switches.yaml_edit import EditError, names_of_entry, replace_value, value_at
 from autoscaler.targets.switch import Position, Setting, SwitchReading
 
 if TYPE_CHECKING:
@@ -144,13 +144,13 @@ class ConfigMapSwitch:
         try:
             value = value_at(text, file.path)
             user = value_at(text, file.used_by) if file.used_by is not None else None
-            entry = entry_at(text, file.path) if file.used_by is not None else {}
+            names = names_of_entry(text, file.path) if file.used_by is not None else frozenset()
         except EditError as error:
             raise _UnusableError(f"{file.config_map}, {file.key}: {error}") from error
-        if file.used_by is not None and user not in {entry.get("name"), entry.get("type")}:
+        if file.used_by is not None and user not in names:
             raise _UnusableError(
                 f"{file.config_map}, {file.key}: {file.used_by} is {user}, so {file.path} has no effect: "
-                f"let it name {entry.get('name') or entry.get('type')}"
+                f"let it name {' or '.join(sorted(names))}"
             )
         return value
 
@@ -164,7 +164,7 @@ class ConfigMapSwitch:
             if text != found.text:
                 self._write_text(found, text, dry_run=dry_run)
             done = f"{self._file.config_map}, {self._file.key}: {change}"
-            if self._file.router is not None:
+            if self._file.router is not None and found.router is not None:
                 self._restart(self._file.router, text, dry_run=dry_run)
                 done += f"; {self._file.router} restarts{_gap(found.router)}"
         except UnavailableError as error:
@@ -217,8 +217,6 @@ def _is_restarting(router: JsonObject) -> bool:
     return lags(router) or any(count != wanted for count in counts)
 
 
-def _gap(router: JsonObject | None) -> str:
-    if router is None:
-        return ""
+def _gap(router: JsonObject) -> str:
     alone = lookup(router, "spec.replicas") == 1
     return ", with a gap in routing" if alone or lookup(router, "spec.strategy.type") == "Recreate" else ""

@@ -47,17 +47,17 @@ def replace_value(text: str, path: Path, value: int | str) -> str:
     return changed
 
 
-def entry_at(text: str, path: Path) -> dict[str, Any]:
-    """The entry of a list that a path goes through last.
+def names_of_entry(text: str, path: Path) -> frozenset[str]:
+    """Name and type of the entry of a list that a path goes through last.
 
     Raises:
-        EditError: There is none, or several.
+        EditError: There is no such entry, or several.
     """
     last = max(depth for depth, step in enumerate(path.steps) if isinstance(step, Entry))
-    found = [one for one in _every_value(text, Path(path.steps[: last + 1])) if isinstance(one, dict)]
-    if len(found) != 1:
-        raise EditError(_count_words(path, len(found)))
-    return found[0]
+    nodes = _nodes(text, path.steps[: last + 1])
+    if len(nodes) != 1:
+        raise EditError(_count_words(Path(path.steps[: last + 1]), len(nodes)))
+    return frozenset(name for field in ("name", "type") if (name := _field(nodes[0], field)))
 
 
 def _documents(text: str) -> list[Any]:
@@ -67,32 +67,31 @@ def _documents(text: str) -> list[Any]:
         raise EditError(f"is no YAML: {' '.join(str(error).split())}") from error
 
 
-def _every_value(text: str, path: Path) -> list[Any]:
-    return [found for document in _documents(text) if (found := path.find(document)) is not None]
-
-
 def _written(text: str, path: Path) -> str:
     node = _the_scalar(text, path)
     return text[node.start_mark.index : node.end_mark.index]
 
 
 def _the_scalar(text: str, path: Path) -> ScalarNode:
-    try:
-        roots = list(yaml.compose_all(text, yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise EditError(f"is no YAML: {' '.join(str(error).split())}") from error
-    nodes: list[Node] = list(roots)
-    for step in path.steps:
-        nodes = [child for node in nodes for child in _children(node, step)]
-    scalars = [node for node in nodes if isinstance(node, ScalarNode)]
+    scalars = [node for node in _nodes(text, path.steps) if isinstance(node, ScalarNode)]
     if len(scalars) != 1:
         raise EditError(_count_words(path, len(scalars)))
     return scalars[0]
 
 
+def _nodes(text: str, steps: tuple[Step, ...]) -> list[Node]:
+    try:
+        nodes: list[Node] = list(yaml.compose_all(text, yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise EditError(f"is no YAML: {' '.join(str(error).split())}") from error
+    for step in steps:
+        nodes = [child for node in nodes for child in _children(node, step)]
+    return nodes
+
+
 def _count_words(path: Path, count: int) -> str:
     if count:
-        return f"has {count} values at {path}, and exactly one is wanted: which is meant cannot be told"
+        return f"has {count} values at {path}, and exactly one is wanted: remove or rename the others"
     return f"has no value at {path}, and exactly one is wanted: write it out once, with its present value"
 
 

@@ -284,6 +284,7 @@ def test_a_missing_key_names_those_that_are_there(kube_api: Cluster, client_on: 
 
     assert "has no key config.yaml: there are other.yaml" in switch.read().detail
     assert switch.set(Position.OFF, dry_run=False).outcome is Outcome.REFUSED
+    assert switch.roll_back(dry_run=False).outcome is Outcome.REFUSED
 
 
 def test_a_missing_config_map_is_unknown(kube_api: Cluster, client_on: ClientOn) -> None:

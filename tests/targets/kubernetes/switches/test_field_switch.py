@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from autoscaler.targets.switch import ALWAYS_TOKENS, NEVER_TOKENS, Position, Set
 from tests.support.crds import definition_of
 from tests.support.kube import Cluster, FakeCluster
 from tests.support.kube_api import Fault
+from tests.support.kube_api.resources import Address
 from tests.targets.kubernetes.cases import ENDPOINT, Object, create, custom
 from tests.targets.kubernetes.conftest import ClientOn
 
@@ -169,22 +171,45 @@ def test_what_the_server_rejects_is_told_in_its_words(fake_kube_api: FakeCluster
     assert "no, says admission" in result.message
 
 
+def meddle(cluster: FakeCluster, change: Callable[[], None]) -> None:
+    """Let somebody else act between the next read and the write that follows it."""
+    requests: list[int] = []
+
+    def turn() -> None:
+        requests.append(1)
+        if len(requests) == 2:
+            change()
+
+    cluster.api.before_request.append(turn)
+
+
+def endpoint(cluster: FakeCluster) -> Address:
+    api_version = "inference.sagemaker.aws.amazon.com/v1"
+    return cluster.api.address(api_version, "inferenceendpointconfigs", cluster.namespace, "chat")
+
+
 def test_a_field_that_changes_meanwhile_is_a_conflict(fake_kube_api: FakeCluster, client_on: ClientOn) -> None:
     switch = hyperpod(fake_kube_api, client_on)
-    reads: list[int] = []
-
-    def meddle() -> None:
-        reads.append(1)
-        if len(reads) == 2:
-            address = fake_kube_api.api.address(
-                "inference.sagemaker.aws.amazon.com/v1", "inferenceendpointconfigs", fake_kube_api.namespace, "chat"
-            )
-            spec = {"pdSpec": {"routingThreshold": 7}}
-            fake_kube_api.api.store.update(address, lambda current: {**current, "spec": spec}, manager="a-person")
-
-    fake_kube_api.api.before_request.append(meddle)
+    spec = {"pdSpec": {"routingThreshold": 7}}
+    store, address = fake_kube_api.api.store, endpoint(fake_kube_api)
+    meddle(fake_kube_api, lambda: void(store.update(address, lambda old: {**old, "spec": spec}, manager="a-person")))
 
     result = switch.set(Position.OFF, dry_run=False)
 
     assert result.outcome is Outcome.CONFLICT
     assert "changed meanwhile, to 7" in result.message
+
+
+def test_a_block_that_is_removed_meanwhile_is_a_conflict(fake_kube_api: FakeCluster, client_on: ClientOn) -> None:
+    switch = hyperpod(fake_kube_api, client_on)
+    store, address = fake_kube_api.api.store, endpoint(fake_kube_api)
+    meddle(fake_kube_api, lambda: void(store.update(address, lambda old: {**old, "spec": {}}, manager="a-person")))
+
+    result = switch.set(Position.OFF, dry_run=False)
+
+    assert result.outcome is Outcome.CONFLICT
+    assert "has no spec.pdSpec" in result.message
+
+
+def void(_: object) -> None:
+    """Nothing, of whatever was done."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.targets.kubernetes.paths import Path
-from autoscaler.targets.kubernetes.switches.yaml_edit import EditError, entry_at, replace_value, value_at
+from autoscaler.targets.kubernetes.switches.yaml_edit import EditError, names_of_entry, replace_value, value_at
 
 TOKENS = Path.parse("plugins[type=decider].parameters.nonCachedTokens")
 LOGIC = Path.parse("routing_logic")
@@ -76,8 +76,19 @@ def test_a_value_that_is_used_elsewhere_too_is_refused() -> None:
         replace_value(shared, TOKENS, 0)
 
 
-def test_the_entry_that_a_value_is_in() -> None:
-    assert entry_at(CONFIG, TOKENS)["parameters"]["promptTokens"] == 64
+def test_the_names_of_the_entry_that_a_value_is_in() -> None:
+    named = CONFIG.replace("- type: decider", "- type: decider\n  name: mine")
+
+    assert names_of_entry(CONFIG, TOKENS) == {"decider"}
+    assert names_of_entry(named, TOKENS) == {"decider", "mine"}
+
+
+def test_two_entries_are_not_told_apart_by_which_of_them_has_the_value() -> None:
+    twins = CONFIG + "- type: decider\n"
+
+    assert value_at(twins, TOKENS) == 16
+    with pytest.raises(EditError, match=r"has 2 values at plugins\[type=decider\]"):
+        names_of_entry(twins, TOKENS)
 
 
 keys = st.text("abc", min_size=1, max_size=3)
