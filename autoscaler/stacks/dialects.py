@@ -47,6 +47,7 @@ class Dialect:
     labels: Labels
     dispatch: Dispatch
     windows: WindowsModel
+    terms: Mapping[str, str]
     signals: Signals
     replicas: ReplicasModel
     generations: tuple[GenerationModel, ...]
@@ -112,6 +113,7 @@ def _dialects(file: StackModel, base: StackModel, spellings: tuple[str, ...]) ->
                 labels=labels,
                 dispatch=dispatch,
                 windows=windows,
+                terms={name: spell.text(term) for name, term in {**base.terms, **file.terms}.items()},
                 signals={scope: {name: spell.signal(one) for name, one in by.items()} for scope, by in signals.items()},
                 replicas=ReplicasModel(
                     asked_for=spell.candidates(replicas.asked_for), ready=spell.candidates(replicas.ready)

@@ -35,11 +35,27 @@ def load_stack(name: str) -> Stack:
     """
     if name not in stack_names():
         raise StackError(f"{name!r} is no stack; {did_you_mean(name, stack_names())}")
-    file = _read(name)
+    file = _complete(name)
     for engine in file.engines:
         if engine not in stack_names():
             raise StackError(f"stack {name}: engine {engine!r} is no stack; {did_you_mean(engine, stack_names())}")
     return assemble(file, {engine: _read(engine) for engine in file.engines})
+
+
+def _complete(name: str) -> StackModel:
+    """A stack file on top of the one that it starts from."""
+    file = _read(name)
+    if file.like is None:
+        return file
+    if file.like not in stack_names():
+        raise StackError(f"stack {name}: like {file.like!r} is no stack; {did_you_mean(file.like, stack_names())}")
+    base = _read(file.like)
+    said = {key: getattr(file, key) for key in file.model_fields_set - {"like", "signals"}}
+    signals = {
+        scope: {**base.signals.get(scope, {}), **file.signals.get(scope, {})}
+        for scope in {**base.signals, **file.signals}
+    }
+    return base.model_copy(update={**said, "signals": signals})
 
 
 def _read(name: str) -> StackModel:

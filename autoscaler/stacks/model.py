@@ -17,6 +17,7 @@ from autoscaler.stacks.facts import FactsModel
 
 Window = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[smh]$")]
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
+TermName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]*$")]
 WorkloadName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]*\{name\}[a-z0-9-]*$")]
 
 
@@ -127,6 +128,7 @@ class StackModel(Strict):
         title: What its makers call it.
         versions: Versions that this file is for.
         read: What was read to write it.
+        like: A stack file that this one starts from; what is said here is said instead, signal by signal.
         engines: Stack files of the engines, likeliest first, each with the spellings to look for; none given are
             those of the engine's file.
         names: How metric names begin; for a file that stands alone.
@@ -134,6 +136,7 @@ class StackModel(Strict):
         gateway: Label names of the gateway's series.
         dispatch: That of the stack's usual proxy.
         windows: Ranges.
+        terms: Parts that several expressions share; `$name` stands for one.
         signals: By scope and canonical name.
         replicas: Replica counts out of metrics.
         workloads: Name of each role's Deployment or StatefulSet, where it is not the target's own.
@@ -145,12 +148,14 @@ class StackModel(Strict):
     title: Text
     versions: Text
     read: Text
+    like: str | None = None
     engines: Mapping[str, tuple[MetricName, ...]] = {}
     names: NamesModel | None = None
     labels: LabelsModel = LabelsModel()
     gateway: GatewayModel | None = None
     dispatch: Dispatch | None = None
     windows: WindowsModel | None = None
+    terms: Mapping[TermName, Text] = {}
     signals: Mapping[Scope, Mapping[str, SignalModel]] = {}
     replicas: ReplicasModel | None = None
     workloads: Mapping[Role, WorkloadName] = {}
@@ -168,6 +173,8 @@ class StackModel(Strict):
         own = {"names": self.names, "dispatch": self.dispatch, "windows": self.windows, "replicas": self.replicas}
         own |= {f"labels.{key}": getattr(self.labels, key) for key in ("pod", "model", "role")}
         missing = [key for key, value in own.items() if value is None]
+        if self.like is not None:
+            return self
         if not self.engines and missing:
             raise ValueError(f"a stack without engines needs {', '.join(missing)}")
         if self.engines and self.names is not None:

@@ -216,7 +216,7 @@ def _values(stack: Stack, dialect: Dialect, labels: ServiceLabels, objectives: O
         values[f"{role}_any"] = join_matchers((*of_service, *of_role))
         values[f"{role}_target"] = quote(pattern.replace("{name}", workload.name)) if workload is not None else None
         values[f"{role}_namespace"] = str(Matcher("namespace", namespace)) if namespace is not None else ""
-    return values
+    return {**{name: expand(term, values) for name, term in dialect.terms.items()}, **values}
 
 
 def _gateway_values(gateway: GatewayModel | None, labels: ServiceLabels) -> dict[str, str | None]:

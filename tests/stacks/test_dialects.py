@@ -216,6 +216,17 @@ def test_a_workload_may_be_called_otherwise_than_its_target() -> None:
     assert asked_for == {Role.PREFILL: 'max(asked{name="prefill-chat"})', Role.DECODE: 'max(asked{name="chat"})'}
 
 
+def test_a_term_stands_for_a_part_that_expressions_share() -> None:
+    own = (
+        "terms: {held: 'max(e:held{$service_any})'}\n"
+        "signals: {prefill: {queue_depth: {candidates: [{expr: 'sum(x) + on() $held'}]}}}"
+    )
+    of = resolved(own)
+
+    assert expressions(of, "queue_depth") == ['sum(x) + on() max(e:held{namespace="ns",job="j"})']
+    assert expressions(of.alternatives[0], "queue_depth") == ['sum(x) + on() max(e_held{namespace="ns",job="j"})']
+
+
 def test_units_and_objectives_reach_the_candidate() -> None:
     own = (
         "signals: {service: {ttft_s: {explanation: x, candidates: ["
