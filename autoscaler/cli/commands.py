@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "explain": "Tell how each pool's number comes about, step by step; writes nothing.",
         "check": "Check scaling policies without touching anything.",
         "schema": "Print the JSON Schema of a scaling policy.",
+        "replay": "Play a recorded load on a simulated service, under your policy and under others'.",
         "demo": "Watch the autoscaler at work on a simulated service; needs no cluster.",
     }
 )

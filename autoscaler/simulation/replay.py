@@ -1,0 +1,178 @@
+"""What policies would have done with a recorded load: one row per policy, ours first.
+
+Every policy starts from the same fleet and is played on the same requests with the same seed. A request counts as
+attained only if TTFT and mean TPOT both hold; failed, rejected and unfinished ones are misses.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from autoscaler.core.policy import Role, ServicePolicy
+from autoscaler.simulation.baselines.registry import BASELINES
+from autoscaler.simulation.baselines.site import Bounds, Site
+from autoscaler.simulation.clairvoyant.bound import ClairvoyantCost, clairvoyant_cost
+from autoscaler.simulation.config import PoolConfig, ServiceConfig, SimulationError
+from autoscaler.simulation.results import Results
+from autoscaler.simulation.run import Controller, run
+from autoscaler.simulation.static import run_static
+from autoscaler.simulation.traces import Trace
+from autoscaler.simulation.traces.reshape import between
+
+# The fleet at the start is what the first minutes need at their peak, for everyone alike.
+_FIRST_S = 600.0
+_HOUR_S = 3600.0
+STATIC_PEAK = "static-peak"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What came of one policy.
+
+    Attributes:
+        policy: Its name.
+        attainment: Share of requests inside both objectives.
+        ttft_p95_s: 95th percentile of the time to first token.
+        tpot_p95_s: 95th percentile of the mean time per output token.
+        gpu_hours: GPU time, starting and draining replicas included.
+        bound_gpu_hours: Estimated cost of a schedule that knows the load beforehand, at the objectives' share.
+        actions: Changes of replica counts.
+        reversals_per_hour: Changes against the direction of the last one within ten minutes, per hour.
+        misses: Requests outside an objective.
+        violation_s: Time in minutes that attained less than the objective.
+        worst_5min: Attainment of the worst five minutes.
+        simulated_requests_per_s: Speed of the simulation, decisions included.
+    """
+
+    policy: str
+    attainment: float
+    ttft_p95_s: float
+    tpot_p95_s: float
+    gpu_hours: float
+    bound_gpu_hours: float
+    actions: int
+    reversals_per_hour: float
+    misses: int
+    violation_s: float
+    worst_5min: float
+    simulated_requests_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """One load under several policies."""
+
+    trace: str
+    requests: int
+    rows: tuple[Row, ...]
+
+
+def service_of(policy: ServicePolicy, trace: Trace) -> ServiceConfig:
+    """The service that a policy describes, started with what the load's first minutes need.
+
+    Raises:
+        SimulationError: A pool has no engine model, so nobody knows how fast a replica is.
+    """
+    pools = {}
+    for role, pool in policy.roles.items():
+        if pool.engine is None:
+            raise SimulationError(f"{policy.service}: {role} has no engine model; a replay needs spec.engine")
+        pools[role] = PoolConfig(
+            pool.engine, gpus_per_replica=pool.gpus_per_replica, startup_time_s=pool.startup_time_s
+        )
+    config = ServiceConfig(policy.service, pools, policy.objectives)
+    first = between(trace, 0.0, min(_FIRST_S, trace.duration_s))
+    peak = clairvoyant_cost(config, first, ()).static_peak if len(first) else {}
+    bounds = {role: Bounds(pool.min_replicas, pool.max_replicas) for role, pool in policy.roles.items()}
+    started = {role: replace(pool, replicas=bounds[role].clamp(peak.get(role, 1))) for role, pool in pools.items()}
+    return replace(config, pools=started)
+
+
+def replay(
+    policies: Mapping[str, ServicePolicy],
+    trace: Trace,
+    *,
+    against: Sequence[str] = (),
+    seed: int = 0,
+    played: Callable[[str], None] = lambda _: None,
+) -> Replay:
+    """Play a load under our policies, and then under others with their published defaults.
+
+    Args:
+        policies: Ours by name, at least one; the first describes the service for all.
+        trace: The load.
+        against: Names in the registry of baselines, or `static-peak`.
+        seed: Of everything random.
+        played: Told the name of each row before it is played.
+
+    Raises:
+        SimulationError: A name is not known, or an engine model is missing.
+    """
+    first = next(iter(policies.values()))
+    config = service_of(first, trace)
+    startup_s = max(pool.startup_time_s for pool in config.pools.values())
+    cost = clairvoyant_cost(config, trace, (startup_s,), attainment_ratio=first.objectives.attainment_ratio)
+    bound = cost.optimum_gpu_hours[startup_s]
+    rows = []
+    for name, play in _plays(policies, config, trace, cost, against, seed):
+        played(name)
+        started_s = time.perf_counter()
+        results = play()
+        rows.append(_row(name, results, bound, time.perf_counter() - started_s))
+    return Replay(trace.name, len(trace), tuple(rows))
+
+
+Play = tuple[str, Callable[[], Results]]
+
+
+def _plays(
+    policies: Mapping[str, ServicePolicy],
+    config: ServiceConfig,
+    trace: Trace,
+    cost: ClairvoyantCost,
+    against: Sequence[str],
+    seed: int,
+) -> Iterator[Play]:
+    most = max(pool.max_replicas for pool in next(iter(policies.values())).roles.values())
+    site = Site.of(config, trace, Bounds(1, most))
+    known = {**dict.fromkeys(BASELINES), STATIC_PEAK: None}
+    for name in against:
+        if name not in known:
+            raise SimulationError(f"no baseline is called {name}; there are {', '.join(known)}")
+    for name, policy in policies.items():
+        yield name, _controlled(policy, config, trace, seed)
+    for name in against:
+        if name == STATIC_PEAK:
+            yield name, _constant(config, trace, cost.static_peak, seed)
+        else:
+            baseline = BASELINES[name]
+            yield name, _controlled(baseline.build(site, baseline.settings[0]), config, trace, seed)
+
+
+def _controlled(
+    controller: Controller | ServicePolicy, config: ServiceConfig, trace: Trace, seed: int
+) -> Callable[[], Results]:
+    return lambda: run(controller, config, trace, seed=seed)
+
+
+def _constant(config: ServiceConfig, trace: Trace, replicas: Mapping[Role, int], seed: int) -> Callable[[], Results]:
+    return lambda: run_static(config, trace, replicas, seed=seed)
+
+
+def _row(name: str, results: Results, bound: float, took_s: float) -> Row:
+    return Row(
+        policy=name,
+        attainment=results.attainment_ratio,
+        ttft_p95_s=results.ttft_s[95],
+        tpot_p95_s=results.tpot_s[95],
+        gpu_hours=results.gpu_hours,
+        bound_gpu_hours=bound,
+        actions=len(results.actions),
+        reversals_per_hour=results.reversals / (results.duration_s / _HOUR_S),
+        misses=results.arrived - round(results.attainment_ratio * results.arrived),
+        violation_s=results.violation_s,
+        worst_5min=results.worst_5min_ratio,
+        simulated_requests_per_s=results.arrived / took_s,
+    )

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from autoscaler.cli.exits import CliError
+from autoscaler.cli.replay import replay
+from autoscaler.simulation.traces.formats import bundled_trace
+from autoscaler.simulation.traces.synthetic import poisson
+
+ROW = {
+    "policy",
+    "attainment",
+    "ttft_p95_s",
+    "tpot_p95_s",
+    "gpu_hours",
+    "bound_gpu_hours",
+    "actions",
+    "reversals_per_hour",
+    "misses",
+    "simulated_requests_per_s",
+}
+
+
+@pytest.fixture(scope="module")
+def trace_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    load = poisson(4.0, 1200.0, bundled_trace(), seed=3)
+    file = tmp_path_factory.mktemp("traces") / "calm.csv"
+    columns = zip(load.arrival_s, load.input_tokens, load.output_tokens, strict=True)
+    rows = "".join(f"{at_s:.3f},{prompt},{output}\n" for at_s, prompt, output in columns)
+    file.write_text(f"arrival_s,input_tokens,output_tokens\n{rows}")
+    return file
+
+
+def said(*options: str) -> str:
+    app = typer.Typer()
+    app.command()(replay)
+    result = CliRunner().invoke(app, list(options))
+    if isinstance(result.exception, CliError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def engine(trace_file: Path) -> tuple[str, ...]:
+    return "--trace", str(trace_file), "--model", "llama-3.1-70b", "--gpu", "h100", "--tp", "4"
+
+
+def test_the_record_has_our_row_first_and_every_column(trace_file: Path) -> None:
+    record: dict[str, Any] = json.loads(said(*engine(trace_file), "--against", "hpa,static-peak", "-o", "json"))
+
+    assert [row["policy"] for row in record["rows"]] == ["pd-autoscaler", "hpa", "static-peak"]
+    assert record["requests"] == len(trace_file.read_text().splitlines()) - 1
+    assert all(row.keys() >= ROW for row in record["rows"])
+    ours = record["rows"][0]
+    assert ours["misses"] == record["requests"] - round(ours["attainment"] * record["requests"])
+
+
+def test_a_calm_load_is_served_inside_the_objectives_without_going_back_and_forth(trace_file: Path) -> None:
+    ours = json.loads(said(*engine(trace_file), "-o", "json"))["rows"][0]
+
+    assert ours["attainment"] >= 0.99
+    assert ours["reversals_per_hour"] == 0
+
+
+def test_the_same_seed_makes_the_same_replay(trace_file: Path) -> None:
+    def numbers() -> dict[str, Any]:
+        row = json.loads(said(*engine(trace_file), "--seed", "7", "-o", "json"))["rows"][0]
+        return {name: value for name, value in row.items() if name != "simulated_requests_per_s"}
+
+    assert numbers() == numbers()
+
+
+def test_csv_and_table_show_the_same_policies(trace_file: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(said(*engine(trace_file), "--against", "static-peak", "-o", "csv"))))
+    table = said(*engine(trace_file), "--against", "static-peak")
+
+    assert [row["policy"] for row in rows] == ["pd-autoscaler", "static-peak"]
+    assert "pd-autoscaler" in table
+    assert "static-peak" in table
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model", "llama-3.1-70b", "--tp", "4", "--against", "hpaa"], "no baseline is called hpaa; there are hpa"),
+        (["--model", "llama-9"], "is not in the built-in table"),
+        ([], "Name --policy FILE, or --model"),
+        (["--model", "llama-3.1-70b", "--tp", "4", "--ttft", "2 parsecs"], "spec.objectives.ttft.target"),
+    ],
+)
+def test_what_cannot_be_played_is_said(trace_file: Path, options: list[str], words: str) -> None:
+    with pytest.raises(CliError) as refused:
+        said("--trace", str(trace_file), *options)
+
+    assert words in str(refused.value)
