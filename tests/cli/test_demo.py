@@ -1,23 +1,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from autoscaler.cli.demo import demo, demo_policy
 from autoscaler.core.policy import Role
 from autoscaler.daemon.rehearsal import Rehearsal
 from autoscaler.simulation.traces.formats import bundled_trace
 from autoscaler.simulation.traces.synthetic import steps
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """The command configures logging for its process; the next test has another standard error."""
-    yield
-    structlog.reset_defaults()
 
 
 def test_the_demo_shows_changes_and_ends_with_both_bills(capsys: pytest.CaptureFixture[str]) -> None:
