@@ -20,7 +20,7 @@ from tests.support.prometheus import Prometheus
 from tests.support.series_kit import Page, write_pages
 
 NOW_S = 1_760_000_000.0
-FROM_S = NOW_S - 600.0
+FROM_S = NOW_S - 330.0
 OBJECTIVES = Objectives(LatencyObjective(0.95, 0.9), LatencyObjective(0.9, 0.06), 0.95)
 SCOPES = (Scope.PREFILL, Scope.DECODE, Scope.SERVICE)
 ALL_PATHS = frozenset(f"{scope}.{name}" for scope in SCOPES for name in CATALOGUE[scope])
