@@ -111,6 +111,7 @@ def _track(memory: RoleState, pool: PoolState, now: float) -> RoleState:
         at_s = memory.decided.at_s if memory.decided is not None and ours else now
         changes = (*changes, Timed(at_s, float(pool.current - memory.current)))
     grown = memory.ready is not None and pool.ready > memory.ready
+    new_startups_s = () if memory.seen_s == now else pool.startup_times_s
     return replace(
         memory,
         changes=changes,
@@ -118,7 +119,7 @@ def _track(memory: RoleState, pool: PoolState, now: float) -> RoleState:
         current=pool.current,
         ready=pool.ready,
         grown_at_s=now if grown else memory.grown_at_s,
-        startup_times_s=(*memory.startup_times_s, *pool.startup_times_s)[-_STARTUPS_KEPT:],
+        startup_times_s=(*memory.startup_times_s, *new_startups_s)[-_STARTUPS_KEPT:],
     )
 
 
