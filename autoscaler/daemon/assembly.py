@@ -23,7 +23,7 @@ from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.stacks.errors import StackError
 from autoscaler.targets.base import Target
-from autoscaler.targets.kubernetes.aim import Service
+from autoscaler.targets.kubernetes.aim import Aim, Service, aim
 from autoscaler.targets.kubernetes.build import role_target
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.connection import KubeConfigError, connect
@@ -80,9 +80,18 @@ def connections(
 
 
 def _target(policy: ScalingPolicy, client: KubeClient) -> Target:
-    places = {role: Service(ref.namespace or "", ref.name) for role, ref in policy.targets().items()}
-    roles = {role: role_target(client, spec, places[role], role) for role, spec in target_specs(policy).items()}
-    return RoleTargets(roles, client.close)
+    places, specs = _places(policy), target_specs(policy)
+    return RoleTargets({role: role_target(client, specs[role], places[role], role) for role in specs}, client.close)
+
+
+def target_aims(policy: ScalingPolicy) -> dict[Role, Aim]:
+    """Where the count of each role is held; a role that only a person can scale is left out."""
+    places, specs = _places(policy), target_specs(policy)
+    return {role: aim(spec, places[role], role) for role, spec in specs.items() if spec.object is not None}
+
+
+def _places(policy: ScalingPolicy) -> dict[Role, Service]:
+    return {role: Service(ref.namespace or "", ref.name) for role, ref in policy.targets().items()}
 
 
 def target_specs(policy: ScalingPolicy) -> dict[Role, TargetSpec]:

@@ -83,6 +83,13 @@ def without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> E
     return {name: _blanked(value) for name, value in event.items()}
 
 
+def blanked(text: str) -> str:
+    """A text without the credentials in its URLs and headers, for wherever it goes beside the log."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
 def _what_matters_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     first = {name: event[name] for name in ("timestamp", "level", "event") if name in event}
     return {**first, **event}
@@ -90,9 +97,7 @@ def _what_matters_first(_logger: WrappedLogger, _method: str, event: EventDict) 
 
 def _blanked(value: Any) -> Any:
     if isinstance(value, str):
-        for pattern, replacement in _SECRETS:
-            value = pattern.sub(replacement, value)
-        return value
+        return blanked(value)
     if isinstance(value, Mapping):
         return {key: _blanked(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -14,6 +14,7 @@ from autoscaler.daemon.logs import Log
 from autoscaler.daemon.schedule import Schedule
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.slot import Slot
+from autoscaler.daemon.tick import Tick
 
 _WATCH_S = 1.0
 # A correction by NTP is below this; what is above was done by someone, or by a virtual machine that moved.
@@ -42,12 +43,16 @@ class Loop:
         clock: Where the time comes from.
         ledger: Where ticks are booked.
         log: Where to say what changes.
+        report: Told each tick once it is booked; must not raise.
     """
 
-    def __init__(self, clock: SteadyClock, ledger: Ledger, log: Log) -> None:
+    def __init__(
+        self, clock: SteadyClock, ledger: Ledger, log: Log, report: Callable[[Tick], None] = lambda _tick: None
+    ) -> None:
         self._clock = clock
         self._ledger = ledger
         self._log = log
+        self._report = report
         self._schedule = Schedule()
         self._slots: dict[str, Slot] = {}
         self._documents: dict[str, object] = {}
@@ -104,7 +109,7 @@ class Loop:
         self._ledger.open(workload.policy, self._clock.now_s())
         slot = self._slots.get(service)
         if slot is None:
-            slot = self._slots[service] = Slot(runner, self._clock, self._ledger, log)
+            slot = self._slots[service] = Slot(runner, self._clock, self._ledger, log, self._report)
             event = "service added"
         else:
             slot.hand_over(runner)

@@ -12,10 +12,11 @@ from threading import Event
 from autoscaler import __version__
 from autoscaler.config import ScalingPolicy
 from autoscaler.config.store import PolicyStore
-from autoscaler.core.policy import Mode
-from autoscaler.daemon.assembly import Surroundings, connections
+from autoscaler.core.policy import Mode, Role
+from autoscaler.daemon.assembly import Surroundings, connections, target_aims
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.election import Election
+from autoscaler.daemon.event_reporter import EventReporter, Subject
 from autoscaler.daemon.exposition import registry
 from autoscaler.daemon.follower import PolicyFollower
 from autoscaler.daemon.health import HealthServer
@@ -23,6 +24,7 @@ from autoscaler.daemon.leadership import Alone, Leadership, own_identity
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.loop import Loop, Workload
+from autoscaler.daemon.reporters import Reporter, Reporters
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.daemon.state_store import FileStateStore, MemoryStateStore, StateStore
@@ -90,9 +92,11 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
     """
     clock, ledger = SteadyClock(), Ledger()
     with ExitStack() as stack:
-        leadership = _leadership(settings, clock, log, stack)
+        identity = own_identity()
+        leadership = _leadership(settings, identity, clock, log, stack)
         store = _state_store(settings, stack)
-        loop = Loop(clock, ledger, log)
+        policies = PolicyStore(settings.policies)
+        loop = Loop(clock, ledger, log, Reporters(_reporters(settings, policies, identity, stack), log))
 
         def workload(document: ScalingPolicy) -> Workload:
             def build() -> ServiceRunner:
@@ -104,7 +108,7 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
 
             return Workload(document.core(), document, build)
 
-        follower = PolicyFollower(PolicyStore(settings.policies), loop, workload, clock, log)
+        follower = PolicyFollower(policies, loop, workload, clock, log)
 
         def follow() -> list[str]:
             problems = follower.follow()
@@ -138,12 +142,25 @@ def _health_server(settings: Settings, ledger: Ledger, clock: SteadyClock) -> It
         yield server
 
 
-def _leadership(settings: Settings, clock: SteadyClock, log: Log, stack: ExitStack) -> Leadership:
+def _leadership(settings: Settings, identity: str, clock: SteadyClock, log: Log, stack: ExitStack) -> Leadership:
     if not settings.leader_elect:
         return Alone()
     namespace = _own_namespace(settings)
     api = _connect(settings, "--leader-elect", stack, timeout_s=_LEASE_TIMEOUT_S)
-    return Election(api, namespace, settings.own_name, own_identity(), clock, log)
+    return Election(api, namespace, settings.own_name, identity, clock, log)
+
+
+def _reporters(settings: Settings, policies: PolicyStore, identity: str, stack: ExitStack) -> list[Reporter]:
+    def subject(service: str, role: Role) -> Subject | None:
+        loaded = policies.policies.get(service)
+        aimed = target_aims(loaded.policy).get(role) if loaded is not None else None
+        return Subject(aimed.ref) if aimed is not None else None
+
+    try:
+        api = _connect(settings, "an Event", stack)
+    except StartError:
+        return []  # whoever advises from metrics alone has no cluster to tell
+    return [EventReporter(api, subject, identity)]
 
 
 def _state_store(settings: Settings, stack: ExitStack) -> StateStore:

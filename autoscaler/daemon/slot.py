@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.service import ServiceRunner
-from autoscaler.daemon.tick import Dependency, Trouble
+from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.daemon.troubles import TroubleLog
 
 
 class Slot:
-    """Runs the ticks of whichever runner holds the service now."""
+    """Runs the ticks of whichever runner holds the service now.
 
-    def __init__(self, runner: ServiceRunner, clock: Clock, ledger: Ledger, log: Log) -> None:
+    Args:
+        runner: The first one.
+        clock: Where the time comes from.
+        ledger: Where ticks are booked.
+        log: Logger bound to the service.
+        report: Told each tick once it is booked; must not raise.
+    """
+
+    def __init__(
+        self, runner: ServiceRunner, clock: Clock, ledger: Ledger, log: Log, report: Callable[[Tick], None]
+    ) -> None:
         self._runner: ServiceRunner | None = runner
         self._successor: ServiceRunner | None = None
         self._clock = clock
         self._ledger = ledger
+        self._report = report
         self._slowness = TroubleLog(log)
         self._closed = False
         self._ticking = Lock()
@@ -65,6 +77,7 @@ class Slot:
         finished_s = self._clock.now_s()
         self._ledger.book(done, started_s, finished_s)
         self._slowness.update(_slowness(finished_s - started_s, runner.policy.interval_s), finished_s)
+        self._report(done)
 
     def _take_over(self) -> ServiceRunner | None:
         with self._exchanging:

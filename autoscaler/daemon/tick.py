@@ -20,6 +20,7 @@ class Dependency(StrEnum):
     STATE = "state"
     POLICY = "policy"
     LEASE = "lease"
+    EVENTS = "events"
     INTERNAL = "internal"
 
 

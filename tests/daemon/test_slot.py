@@ -4,6 +4,7 @@ from threading import Event, Thread
 
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.slot import Slot
+from autoscaler.daemon.tick import Tick
 from tests.daemon.builders import START_S, Bench, HandClock, policy
 
 WAIT_S = 10.0
@@ -17,7 +18,8 @@ class Stand:
         self.clock = HandClock()
         self.ledger = Ledger()
         self.ledger.open(self.bench.policy, START_S)
-        self.slot = Slot(self.bench.runner, self.clock, self.ledger, self.bench.log)
+        self.told: list[Tick] = []
+        self.slot = Slot(self.bench.runner, self.clock, self.ledger, self.bench.log, self.told.append)
 
 
 def test_a_tick_is_booked_with_its_duration() -> None:
@@ -30,7 +32,7 @@ def test_a_tick_is_booked_with_its_duration() -> None:
     stand.slot.tick()
 
     account = stand.ledger.accounts()["chat"]
-    assert account.latest is not None
+    assert stand.told == [account.latest]
     assert account.duration_sum_s == 2.0
     assert account.finished_s == START_S + 2.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from autoscaler.targets.kubernetes.errors import Operation, UnavailableError, er
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 from tests.daemon.builders import START_S, capturing
 from tests.support.kube_api.errors import ApiError
+from tests.support.kube_api.patch import merge_patch
 from tests.support.kube_api.resources import Address
 from tests.support.kube_api.store import Store
 
@@ -85,6 +86,13 @@ class StoreApi:
         return self._ask(
             Operation("update", ref),
             lambda: self.world.store.update(self._address(ref), lambda _: document, manager="pd-autoscaler"),
+        )
+
+    def merge(self, ref: ObjectRef, change: JsonObject, *, subresource: str = "") -> JsonObject:
+        address = replace(self._address(ref), subresource=subresource)
+        return self._ask(
+            Operation("patch", ref, subresource),
+            lambda: self.world.store.update(address, lambda old: merge_patch(old, change), manager="pd-autoscaler"),
         )
 
     def fail(self) -> None:

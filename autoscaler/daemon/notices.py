@@ -1,0 +1,106 @@
+"""What a tick has to tell people: what was scaled, what held a pool back, what went wrong. Made of its record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from autoscaler.core.decision import Reason, RoleDecision, StageName
+from autoscaler.core.policy import Mode, Role
+from autoscaler.daemon.tick import Tick
+from autoscaler.report.words import binding_stage, reason_text, story_text
+from autoscaler.targets.base import Outcome, WriteResult
+
+
+class Topic(StrEnum):
+    """What a notice is about; the reason of its Event. Closed: the documents list it."""
+
+    SCALED = "Scaled"
+    SCALE_CHECKED = "ScaleChecked"
+    SCALE_CONFLICT = "ScaleConflict"
+    SCALE_FAILED = "ScaleFailed"
+    FROZEN = "Frozen"
+    ACTION_NEEDED = "ActionNeeded"
+    RECOMMENDED = "Recommended"
+    LIMITED = "Limited"
+    HELD = "Held"
+    UNREADABLE = "Unreadable"
+
+
+_OF_OUTCOME: Mapping[Outcome, Topic] = {
+    Outcome.APPLIED: Topic.SCALED,
+    Outcome.DRY_RUN: Topic.SCALE_CHECKED,
+    Outcome.CONFLICT: Topic.SCALE_CONFLICT,
+    Outcome.FROZEN: Topic.FROZEN,
+    Outcome.INSTRUCTED: Topic.ACTION_NEEDED,
+}
+_FINE = frozenset({Topic.SCALED, Topic.SCALE_CHECKED, Topic.ACTION_NEEDED, Topic.RECOMMENDED, Topic.HELD})
+_LIMITS = frozenset({StageName.RATE, StageName.BOUNDS, StageName.RATIO, StageName.BUDGET, StageName.CAPACITY})
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing to tell.
+
+    Attributes:
+        service: Whose it is.
+        role: Which pool's.
+        topic: What it is about.
+        cause: What makes two notices of a topic the same one, whatever numbers their messages carry.
+        message: In words, with the numbers.
+    """
+
+    service: str
+    role: Role
+    topic: Topic
+    cause: str
+    message: str
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether somebody should look."""
+        return self.topic not in _FINE
+
+
+def notices_of(tick: Tick) -> Iterator[Notice]:
+    """What a tick has to tell; nothing for a pool that has what it needs."""
+    if tick.decision is None:
+        return
+    for role, why in tick.decision.undecided.items():
+        yield Notice(tick.service, role, Topic.UNREADABLE, "replicas", f"{role} cannot be decided: {why}")
+    for role, decided in tick.decision.roles.items():
+        told = _of_write(role, decided, tick.writes.get(role), tick.at_s) or _of_rest(role, decided, tick.decision.mode)
+        if told is not None:
+            topic, cause, message = told
+            yield Notice(tick.service, role, topic, cause, message)
+
+
+_Told = tuple[Topic, str, str]
+
+
+def _of_write(role: Role, decided: RoleDecision, written: WriteResult | None, at_s: float) -> _Told | None:
+    if written is None:
+        return None
+    topic = _OF_OUTCOME.get(written.outcome, Topic.SCALE_FAILED)
+    step = f"{role} from {decided.current} to {decided.desired} replicas"
+    if topic is Topic.SCALED:
+        return topic, f"at {at_s}", f"scaled {step}: {story_text(decided)}"  # each one counts
+    return topic, written.outcome.value, f"{step}: {written.message}"
+
+
+def _of_rest(role: Role, decided: RoleDecision, mode: Mode) -> _Told | None:
+    if decided.changed:
+        if mode is not Mode.RECOMMEND:
+            return None
+        step = f"{decided.current} to {decided.desired}"
+        return Topic.RECOMMENDED, step, f"{role} should go from {step} replicas: {story_text(decided)}"
+    binding = binding_stage(decided)
+    if decided.uncapped != decided.current and binding.reason is not Reason.WITHIN_TOLERANCE:
+        limited = decided.uncapped > decided.current and binding.stage in _LIMITS
+        why = f"{decided.uncapped} were proposed: {reason_text(decided)}"
+        message = f"{role} stays at {decided.current} replicas, {why}"
+        return Topic.LIMITED if limited else Topic.HELD, binding.reason.value, message
+    if binding.reason is Reason.SIGNALS_UNUSABLE:
+        return Topic.HELD, binding.reason.value, f"{role} stays at {decided.current} replicas: {reason_text(decided)}"
+    return None

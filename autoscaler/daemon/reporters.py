@@ -1,0 +1,47 @@
+"""Whom a finished tick is told to, beside the log: each at its own risk, none at the loop's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from autoscaler.daemon.logs import Log
+from autoscaler.daemon.tick import Dependency, Tick, Trouble
+from autoscaler.daemon.troubles import TroubleLog
+
+
+class Reporter(Protocol):
+    """Tells a tick to somebody."""
+
+    def report(self, tick: Tick) -> list[Trouble]:
+        """Tell what is new; what went wrong with telling it comes back."""
+        ...
+
+
+class Reporters:
+    """Tells each tick to all of them, and logs what goes wrong with that once.
+
+    Args:
+        reporters: Whom to tell.
+        log: Where to say what goes wrong.
+    """
+
+    def __init__(self, reporters: Sequence[Reporter], log: Log) -> None:
+        self._reporters = reporters
+        self._log = log
+        self._troubles: dict[str, TroubleLog] = {}
+
+    def __call__(self, tick: Tick) -> None:
+        """Tell a tick. Never raises."""
+        troubles = [trouble for reporter in self._reporters for trouble in _told(reporter, tick)]
+        if tick.service not in self._troubles:
+            self._troubles[tick.service] = TroubleLog(self._log.bind(service=tick.service))
+        self._troubles[tick.service].update(troubles, tick.at_s)
+
+
+def _told(reporter: Reporter, tick: Tick) -> list[Trouble]:
+    try:
+        return reporter.report(tick)
+    except Exception as error:  # noqa: BLE001 - a defect in telling must not end what is told about
+        message = f"telling failed: {error!r}; this is a defect, please report it with the traceback"
+        return [Trouble(Dependency.INTERNAL, type(reporter).__name__, message, error)]

@@ -1,0 +1,94 @@
+"""Events (core/v1), which `kubectl describe` shows under the object that they are about."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import Protocol
+
+from autoscaler.targets.kubernetes.errors import NotFoundError
+from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
+
+COMPONENT = "pd-autoscaler"
+_LONGEST_MESSAGE = 1024
+_LONGEST_NAME = 253
+
+
+class EventApi(Protocol):
+    """What posting an Event asks of the API server."""
+
+    def create(self, ref: ObjectRef, document: JsonObject) -> JsonObject:
+        """Create an object; a ConflictError says that the name is taken."""
+        ...
+
+    def merge(self, ref: ObjectRef, change: JsonObject, *, subresource: str = "") -> JsonObject:
+        """Merge a change into an object (RFC 7386)."""
+        ...
+
+
+def post(
+    api: EventApi, about: ObjectRef, uid: str, reason: str, message: str, at_s: float, *, warning: bool, instance: str
+) -> ObjectRef:
+    """Post an Event.
+
+    Args:
+        api: Where to.
+        about: The object that it is about.
+        uid: Of that object; without it `kubectl describe` does not find the Event.
+        reason: One word in CamelCase.
+        message: A sentence; cut off where the server would refuse it.
+        at_s: Unix time.
+        warning: Whether somebody should look.
+        instance: Which process says so.
+
+    Returns:
+        The Event, for `repeat`.
+
+    Raises:
+        KubeError: See `targets.kubernetes.errors`.
+    """
+    suffix = f".{secrets.token_hex(8)}"
+    name = about.name[: _LONGEST_NAME - len(suffix)].rstrip("-.") + suffix
+    ref = ObjectRef("v1", "Event", "events", about.namespace, name)
+    involved = {"apiVersion": about.api_version, "kind": about.kind, "name": about.name, "namespace": about.namespace}
+    now = _time(at_s)
+    document = {
+        "apiVersion": ref.api_version,
+        "kind": ref.kind,
+        "metadata": {"name": name, "namespace": about.namespace},
+        "involvedObject": {**involved, **({"uid": uid} if uid else {})},
+        "reason": reason,
+        "message": _shortened(message),
+        "type": "Warning" if warning else "Normal",
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "reportingInstance": instance,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
+    api.create(ref, document)
+    return ref
+
+
+def repeat(api: EventApi, event: ObjectRef, message: str, at_s: float, count: int) -> bool:
+    """Say that an Event has come about again; false where it is gone by now, as Events are after an hour.
+
+    Raises:
+        KubeError: See `targets.kubernetes.errors`.
+    """
+    try:
+        api.merge(event, {"count": count, "lastTimestamp": _time(at_s), "message": _shortened(message)})
+    except NotFoundError:
+        return False
+    return True
+
+
+def _time(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _shortened(message: str) -> str:
+    """At most so many bytes, as the server counts them."""
+    raw = message.encode()
+    return message if len(raw) <= _LONGEST_MESSAGE else raw[: _LONGEST_MESSAGE - 3].decode(errors="ignore") + "…"
