@@ -332,8 +332,9 @@ def test_more_pressure_never_asks_for_fewer_replicas(
     )
 
     for role in BOTH:
-        assert high.roles[role].uncapped >= low.roles[role].uncapped, (low.roles[role], high.roles[role])
-        assert high.roles[role].desired >= low.roles[role].desired, (low.roles[role], high.roles[role])
+        if low.roles[role].stages[0].reason is not Reason.SIGNALS_UNUSABLE:
+            assert high.roles[role].uncapped >= low.roles[role].uncapped, (low.roles[role], high.roles[role])
+            assert high.roles[role].desired >= low.roles[role].desired, (low.roles[role], high.roles[role])
 
 
 @settings(PROPERTY)
@@ -358,13 +359,13 @@ def test_more_requests_on_the_same_pools_never_ask_for_fewer_replicas(
 
 
 def unsurvived(value: float, *, prior: bool) -> dict[str, str]:
-    """Signals whose reading of that value a service does not survive for four minutes, with what happens."""
+    """Signals whose reading of that value a service does not survive for three minutes, with what happens."""
     role = ROLE_POLICY if prior else without_prior()
     failures = {}
-    for name in STEADY:
-        tale = story(policy=service_policy(role, role)).at(30).says({name: value})
+    for name in (name for name in STEADY if not name.startswith("aggregated.")):
+        tale = story(policy=service_policy(role, role)).at(15).says({name: value})
         try:
-            tale.at(240)
+            tale.at(180)
         except (ArithmeticError, ValueError) as error:
             failures[name] = repr(error)
         if not all(math.isfinite(number) for number in numbers((tale.decision.roles, tale.state))):

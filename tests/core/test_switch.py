@@ -101,14 +101,14 @@ def test_it_begins_with_what_the_stack_shows(shown: bool | None, step: SwitchSte
 
 
 def test_what_is_not_worth_a_change_changes_nothing() -> None:
-    machine = on(needing(16.0, 15.0)).wait(8 * 3600)
+    machine = on(needing(16.0, 15.0)).wait(3 * 3600)
 
     assert machine.visited == [SwitchStep.ON]
     assert "within 15%, not worth a change" in machine.detail
 
 
 def test_costs_that_are_unknown_change_nothing() -> None:
-    assert on(None).wait(8 * 3600).visited == [SwitchStep.ON]
+    assert on(None).wait(3 * 3600).visited == [SwitchStep.ON]
 
 
 def test_off_grows_decode_then_closes_then_lets_prefill_go() -> None:
@@ -313,7 +313,7 @@ def test_a_fixed_position_is_taken_up_at_once_by_the_safe_order() -> None:
 
 
 def test_a_fixed_position_that_is_held_moves_nothing() -> None:
-    machine = on(BETTER_TOGETHER, replace(AUTO, disaggregation=Disaggregation.ON)).wait(8 * 3600)
+    machine = on(BETTER_TOGETHER, replace(AUTO, disaggregation=Disaggregation.ON)).wait(3 * 3600)
 
     assert set(machine.commands) == {None}
 
