@@ -1,55 +1,26 @@
-"""What a stack file says beside its signals: what is scaled, how the switch works, what draining and rights need."""
+"""What a stack file says beside its signals: what is scaled, what switches, what draining and limits are like."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from autoscaler.core.policy import Role
 from autoscaler.stacks.base import Strict, Text
-
-Verb = Annotated[str, StringConstraints(pattern=r"^(get|list|watch|create|update|patch|delete)$")]
-
-
-class SwitchWay(StrEnum):
-    """How disaggregation is turned on and off on a stack."""
-
-    NONE = "none"
-    """Not at all while the service runs."""
-    PREFILL_ZERO = "prefill-zero"
-    """Without prefill replicas the router serves prompts on decode."""
-    THRESHOLD = "threshold"
-    """A prompt length, in a field that takes effect while running."""
-    PROFILE = "profile"
-    """A binding of the gateway to one of two profiles, in a field that takes effect while running."""
-    ROUTER_RESTART = "router-restart"
-    """The router's configuration and a restart of it."""
 
 
 class SwitchModel(Strict):
     """The disaggregation switch.
 
     Attributes:
-        way: How it is moved.
-        where: Object and field; empty for none.
-        on: The value that disaggregates, in words.
-        off: The value that does not.
+        specs: Switch specs that move it, usual one first; `none` where nothing does.
         explanation: What to know before moving it.
     """
 
-    way: SwitchWay
-    where: str = ""
-    on: str = ""
-    off: str = ""
+    specs: Annotated[tuple[Text, ...], Field(min_length=1)]
     explanation: Text
-
-    @model_validator(mode="after")
-    def _a_switch_has_two_positions(self) -> Self:
-        if (self.way is SwitchWay.NONE) == bool(self.where and self.on and self.off):
-            raise ValueError("where, on and off are needed for every way but none, and have no place there")
-        return self
 
 
 class DrainModel(Strict):
@@ -99,22 +70,6 @@ class LimitModel(Strict):
         return self
 
 
-class RightModel(Strict):
-    """Verbs that the daemon's account needs.
-
-    Attributes:
-        group: API group; empty for the core group.
-        resource: Plural, with a subresource after a slash.
-        verbs: Of the API server.
-        why: What for.
-    """
-
-    group: str = ""
-    resource: Text
-    verbs: Annotated[tuple[Verb, ...], Field(min_length=1)]
-    why: Text
-
-
 class FactsModel(Strict):
     """All of it.
 
@@ -123,13 +78,11 @@ class FactsModel(Strict):
         switch: The disaggregation switch.
         drain: What ending a replica takes.
         limits: Bounds that the stack sets, beside those of the target specs.
-        rights: Verbs needed to move the switch; those for scaling follow from the target specs.
         unverified: What was taken from documents or derived, and not seen in source code or on a live system.
     """
 
-    targets: tuple[Text, ...]
+    targets: Annotated[tuple[Text, ...], Field(min_length=1)]
     switch: SwitchModel
     drain: DrainModel
     limits: tuple[LimitModel, ...] = ()
-    rights: tuple[RightModel, ...] = ()
     unverified: tuple[Text, ...] = ()

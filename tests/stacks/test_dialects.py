@@ -12,7 +12,7 @@ from autoscaler.stacks.placeholders import Matcher
 from autoscaler.stacks.queries import ServiceQueries
 from autoscaler.stacks.resolve import ServiceLabels, Workload, resolve
 
-FACTS = "facts: {targets: [deployment], switch: {way: none, explanation: x}, drain: {explanation: x}}\n"
+FACTS = "facts: {targets: [deployment], switch: {specs: [none], explanation: x}, drain: {explanation: x}}\n"
 ENGINE = (
     """
 name: engine

@@ -6,6 +6,7 @@ from autoscaler.core.signals import CATALOGUE, Scope
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.load import load_stack, parse_stack, stack_names
 from autoscaler.targets.kubernetes.specs.load import spec_names
+from autoscaler.targets.kubernetes.switches.load import switch_names
 
 HEAD = """
 name: tiny
@@ -15,7 +16,7 @@ read: nothing
 names: {prefix: "tiny:", spellings: ["tiny:"], probe: "tiny:up"}
 facts:
   targets: [deployment]
-  switch: {way: none, explanation: x}
+  switch: {specs: [none], explanation: x}
   drain: {explanation: x}
 labels: {pod: pod, model: model_name, role: {name: role, values: {prefill: p, decode: d}}}
 dispatch: sequential
@@ -69,10 +70,9 @@ def test_a_misspelt_key_is_refused_with_its_path_and_the_nearest_key() -> None:
         (HEAD.replace("2m", "2 minutes") + "signals: {}", "windows.control: String should match"),
         (HEAD + "signals: {prefill: {queue_dept: {explanation: x, candidates: [{expr: a}]}}}", "mean queue_depth?"),
         (
-            HEAD.replace("none, explanation", "none, explanaton") + "signals: {}",
+            HEAD.replace("[none], explanation", "[none], explanaton") + "signals: {}",
             "facts.switch.explanaton is unknown; did you mean explanation?",
         ),
-        (HEAD.replace("way: none", "way: threshold") + "signals: {}", "where, on and off are needed for every way"),
         (HEAD.replace('probe: "tiny:up"', "probe: up") + "signals: {}", "probe has to begin with the prefix tiny:"),
         (HEAD.replace("dispatch: sequential", "") + "signals: {}", "a stack without engines needs dispatch"),
         (HEAD + "engines: {vllm: []}\nsignals: {}", "names belongs to the files of the engines"),
@@ -132,5 +132,9 @@ def test_a_signal_has_candidates_or_a_reason_why_it_has_none() -> None:
 def test_a_stack_names_targets_that_exist(name: str) -> None:
     targets = load_stack(name).facts.targets
 
-    assert targets
     assert set(targets) <= set(spec_names())
+
+
+@pytest.mark.parametrize("name", stack_names())
+def test_a_stack_names_switches_that_exist(name: str) -> None:
+    assert set(load_stack(name).facts.switch.specs) <= set(switch_names())
