@@ -208,7 +208,8 @@ def _remember(policy: ServicePolicy, ctx: RoleContext, state: State, decided: Ro
     longest_period_s = max((rule.period_s for side in (behavior.up, behavior.down) for rule in side.rules), default=0.0)
     # What the earlier stages let through, not the raw proposal: a held shrink must not age in the window.
     asked = next(step.after for step in decided.stages if step.stage is StageName.TOLERANCE)
-    proposals = (*memory.proposals, Timed(now, float(asked)))
+    earlier = (item for item in memory.proposals if item.at_s != now)
+    proposals = (*earlier, Timed(now, float(asked)))
     return replace(
         memory,
         decided=Timed(now, float(decided.desired)) if decided.changed else None,

@@ -76,7 +76,7 @@ def prefill_demand(snapshot: Snapshot, model: EngineModel) -> PrefillDemand | No
     prompt = snapshot.usable(Scope.SERVICE, "input_tokens_mean")
     if tokens_per_s is None:
         return None
-    if prompt is None or prompt <= 0:
+    if prompt is None or prompt < 1:
         return PrefillDemand(0.0, 0.0, 0.0, 0.0, 0.0) if tokens_per_s == 0 else None
     uncached_ratio = snapshot.usable(Scope.PREFILL, "uncached_ratio")
     uncached_ratio = 1.0 if uncached_ratio is None else min(max(uncached_ratio, 0.0), 1.0)
