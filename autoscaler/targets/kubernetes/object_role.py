@@ -105,16 +105,12 @@ class ObjectRole:
         return WriteResult(Outcome.APPLIED, f"{self._subject}: {before} to {replicas} replicas")
 
     def _reading(self, document: JsonObject, told: JsonObject, count: Count) -> RoleReading:
-        size = next(
-            (int(size) for path in self._aim.pods_per_replica for doc in (document, told) if (size := path.find(doc))),
-            1,
-        )
+        size = self._pods_per_replica(document, told)
         pods = self._read_pods(self._aim.pods or count.selector or _selector_in(told))
         per_replica = 1 if self._aim.leaders_only else size
         status = next((found for path in self._aim.status if isinstance(found := path.find(told), dict)), None)
-        progress = progress_of(
-            told, status or {}, ready=self._ready(status, pods, per_replica), asked_for=count.current
-        )
+        ready = self._ready(told, status, pods, per_replica)
+        progress = progress_of(told, status or {}, ready=ready, asked_for=count.current)
         held = any(check.holds(doc) for check in self._aim.hold_if for doc in (document, told))
         counts = count_pods(pods, per_replica) if pods is not None else PodCounts()
         gpus = gpus_of(pods) if pods is not None else None
@@ -135,16 +131,23 @@ class ObjectRole:
             gpus_per_replica=None if gpus is None else float(gpus * size),
         )
 
-    def _ready(self, status: JsonObject | None, pods: list[JsonObject] | None, per_replica: int) -> int:
-        if status is not None and self._aim.ready:
+    def _pods_per_replica(self, document: JsonObject, told: JsonObject) -> int:
+        sizes = (path.find(where) for path in self._aim.pods_per_replica for where in (document, told))
+        return next((int(size) for size in sizes if size), 1)
+
+    def _ready(
+        self, told: JsonObject, status: JsonObject | None, pods: list[JsonObject] | None, per_replica: int
+    ) -> int:
+        """Replicas that serve: by the status, which leaves out zeros; by the pods where it has no part on the role."""
+        if self._aim.ready and status is not None:
             return next((int(found) for name in self._aim.ready if (found := status.get(name))), 0)
         if pods is not None:
             return count_ready(pods, per_replica)
-        if self._aim.ready:
+        if self._aim.ready and "status" not in told:
             return 0
         raise UnreadableError(
             f"{self._object.ref} does not tell how many {self._aim.role} replicas are ready: "
-            "give a label selector of their pods"
+            "give a label selector of their pods, and the right to list pods"
         )
 
     def _read_pods(self, selector: str) -> list[JsonObject] | None:

@@ -55,6 +55,14 @@ class ObjectRef:
         return f"{self.kind} {self.namespace}/{self.name}" if self.name else f"{self.plural} in {self.namespace}"
 
 
+def guess_plural(kind: str) -> str:
+    """The plural of a kind by the rules that Kubernetes' own tools guess by."""
+    word = kind.lower()
+    if word.endswith("s"):
+        return f"{word}es"
+    return f"{word.removesuffix('y')}ies" if word.endswith("y") else f"{word}s"
+
+
 def lookup(document: JsonObject, dotted: str) -> Any:
     """The value at a dotted path of a JSON object; None where there is none."""
     value: Any = document

@@ -259,6 +259,18 @@ def test_a_selector_of_expressions_selects_nobodys_pods(
     assert target.read().state.unschedulable == seen
 
 
+def test_a_status_without_the_role_is_not_zero(kube_api: Cluster, target_of: Make) -> None:
+    token = kube_api.service_account("reader", [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get"]}])
+    other = custom(RBG, "chat", {"roles": ROLES}, {"roleStatuses": [{"name": "decode", **counts(2, 2)}]})
+
+    with pytest.raises(UnreadableError, match="and the right to list pods"):
+        target_of(with_objects("rbg", other), token=token).read()
+
+
+def test_an_object_that_has_no_status_yet_has_nothing_ready(target_of: Make) -> None:
+    assert target_of(with_objects("rbg", custom(RBG, "chat", {"roles": ROLES}))).read().state.ready == 0
+
+
 def test_a_child_that_cannot_be_read_leaves_the_role_unread(kube_api: Cluster, target_of: Make) -> None:
     target = target_of(case("hyperpod"))
     kube_api.delete("apps/v1", "deployments", "prefill-chat")

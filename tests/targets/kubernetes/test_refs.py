@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.targets.kubernetes.refs import ObjectRef
+from autoscaler.targets.kubernetes.refs import ObjectRef, guess_plural
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,11 @@ def test_a_name_stays_one_segment_of_the_path(namespace: str, name: str) -> None
     segments = ObjectRef.deployment(namespace, name).path("scale").split("/")
 
     assert [unquote(segment) for segment in segments[4:]] == ["namespaces", namespace, "deployments", name, "scale"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "plural"),
+    [("Deployment", "deployments"), ("InferencePolicy", "inferencepolicies"), ("ModelClass", "modelclasses")],
+)
+def test_a_plural_is_guessed_by_the_usual_rules(kind: str, plural: str) -> None:
+    assert guess_plural(kind) == plural

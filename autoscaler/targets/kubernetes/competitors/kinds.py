@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
+from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef, guess_plural
 from autoscaler.targets.kubernetes.specs.load import load_spec, spec_names
 
 
@@ -53,5 +53,5 @@ def owner_ref(owner: JsonObject, namespace: str) -> ObjectRef:
     """The object that an owner reference means; its plural by the usual rule where the kind is not known."""
     known = known_kinds().get(group_kind(owner))
     kind: str = owner["kind"]
-    plural = known.plural if known is not None else f"{kind.lower()}s"
+    plural = known.plural if known is not None else guess_plural(kind)
     return ObjectRef(owner["apiVersion"], kind, plural, namespace, owner["name"])
