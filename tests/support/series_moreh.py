@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tests.support.series_kit import Counter, Gauge, Histogram, Page, Row
 
@@ -33,12 +33,11 @@ class Gateway:
     input_tokens: Sequence[float] = (800.0, 1500.0)
     output_tokens: Sequence[float] = (150.0, 350.0)
     model: str = "llama"
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def pages(gateway: Gateway, namespace: str) -> list[Page]:
+def pages(gateway: Gateway, namespace: str, name: str = "chat") -> list[Page]:
     """The gateway's page, and those of two replicas of kube-state-metrics."""
-    own = {"namespace": namespace, "aigateway": "chat"}
+    own = {"namespace": namespace, "aigateway": name}
     of_model = {**own, "model": gateway.model}
     rate = gateway.requests_per_s
     rows: list[Row] = [
