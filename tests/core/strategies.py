@@ -25,7 +25,7 @@ from tests.support.core import ENGINE, ROLE_POLICY, STEADY, Missing, Reading, se
 #: A history costs milliseconds a look: a slow machine must not fail a property, nor a failure take minutes to shrink.
 PROPERTY = settings(
     deadline=None,
-    max_examples=30,
+    max_examples=25,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -136,7 +136,6 @@ def test_a_decision_made_twice_changes_nothing_the_second_time(policy: ServicePo
         }
 
 
-@pytest.mark.xfail(strict=True, reason="the startup times of one look are taken in twice")
 def test_startups_seen_twice_count_once() -> None:
     pool = PoolState(2, 2, startup_times_s=(300.0,))
     seen = snapshot(prefill=pool, decode=pool)
@@ -147,7 +146,6 @@ def test_startups_seen_twice_count_once() -> None:
     assert twice.roles[Role.PREFILL].startup_times_s == once.roles[Role.PREFILL].startup_times_s
 
 
-@pytest.mark.xfail(strict=True, reason="the proposal is remembered once more, though the look is the same")
 @settings(PROPERTY, phases=[Phase.generate])
 @given(POLICIES, histories(wild=False, most=2))
 def test_a_look_taken_twice_teaches_once(policy: ServicePolicy, history: list[Tick]) -> None:
@@ -379,7 +377,6 @@ def test_a_reading_beyond_reason_is_survived(value: float, prior: bool) -> None:
     assert unsurvived(value, prior=prior) == {}
 
 
-@pytest.mark.xfail(strict=True, reason="a prompt of next to no tokens means an endless arrival rate")
 def test_a_reading_next_to_zero_is_survived() -> None:
     assert unsurvived(5e-324, prior=True) == {}
 
