@@ -72,7 +72,7 @@ def find_autoscalers(client: KubeClient, chain: Chain, entry: str) -> tuple[list
     for autoscaler in AUTOSCALERS:
         for item in list_kind(client, autoscaler.kind, namespace, chain.unchecked):
             hit = _hit(autoscaler, item, chain, entry)
-            if hit is None or _belongs_to_reported(item, conflicts) or _belongs_to_paused(item, notes):
+            if hit is None or _belongs_to_reported(item, conflicts):
                 continue
             if _is_paused(item):
                 notes.append(f"{named(item)} is paused; resumed, it writes {autoscaler.writes.format(named(hit))}")
@@ -94,11 +94,6 @@ def _belongs_to_reported(item: JsonObject, conflicts: list[Conflict]) -> bool:
     """Whether this is the HPA that an autoscaler reported already has made for itself."""
     made_by = {(owner["kind"], owner["name"]) for owner in item["metadata"].get("ownerReferences", [])}
     return any((conflict.kind, conflict.name) in made_by for conflict in conflicts)
-
-
-def _belongs_to_paused(item: JsonObject, notes: list[str]) -> bool:
-    owners = item["metadata"].get("ownerReferences", [])
-    return any(note.startswith(f"{owner['kind']} {owner['name']} is paused") for owner in owners for note in notes)
 
 
 def _is_paused(item: JsonObject) -> bool:

@@ -72,6 +72,8 @@ def _remedy(owned: JsonObject, owner: JsonObject, role: Role) -> str:
             continue
         if keeper.path is None or (role in keeper.path and keeper.path[role].find(owner) == keeper.value):
             return ""
+        if "uid" not in owner["metadata"]:
+            return ""  # it could not be read, which is reported as unchecked
         return keeper.otherwise
     targets = [spec for spec in spec_names() if _scales(spec, group_kind(owner))]
     if targets:

@@ -124,6 +124,28 @@ def test_a_scaled_object_stands_for_the_hpa_that_it_made(kube_api: Cluster, sear
     assert kinds(search(case("deployment"))) == ["ScaledObject"]
 
 
+def test_the_hpa_of_a_paused_scaled_object_competes_as_long_as_it_is_there(
+    kube_api: Cluster, search: Search, add: Add
+) -> None:
+    set_up(kube_api, case("deployment"))
+    add(KEDA, "theirs", {"scaleTargetRef": {"name": "chat"}}, annotations={"autoscaling.keda.sh/paused": "true"})
+    owners = owned_by(kube_api, "keda.sh/v1alpha1", "scaledobjects", "theirs")
+    kube_api.create("horizontalpodautoscalers", hpa("keda-hpa-theirs", "Deployment", "chat", ownerReferences=owners))
+
+    assert kinds(search(case("deployment"))) == ["HorizontalPodAutoscaler"]
+
+
+def test_an_hpa_of_the_other_role_is_none_of_an_adapters(kube_api: Cluster, search: Search) -> None:
+    set_up(kube_api, case("rbg-adapter"))
+    child = deployment("chat-decode")
+    child["metadata"]["ownerReferences"] = owned_by(kube_api, "workloads.x-k8s.io/v1alpha2", "rolebasedgroups", "chat")
+    child["metadata"]["labels"] = {"rbg.workloads.x-k8s.io/role-name": "decode"}
+    kube_api.create("deployments", child)
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "Deployment", "chat-decode"))
+
+    assert search(case("rbg-adapter")) == Competition()
+
+
 @pytest.mark.parametrize("annotation", ["paused", "paused-replicas"])
 def test_a_paused_scaled_object_is_a_note(kube_api: Cluster, search: Search, add: Add, annotation: str) -> None:
     set_up(kube_api, case("deployment"))

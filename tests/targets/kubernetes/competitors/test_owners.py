@@ -281,3 +281,18 @@ def test_a_forbidden_owner_is_unchecked_and_still_a_competitor(kube_api: Cluster
 
     assert [conflict.kind for conflict in found.conflicts] == ["VLLMRuntime"]
     assert "missing verb get on vllmruntimes" in found.unchecked[0]
+
+
+@pytest.mark.parametrize("role", [Role.PREFILL, Role.DECODE])
+def test_an_owner_that_may_keep_the_count_and_cannot_be_read_is_unchecked(
+    kube_api: Cluster, search: Search, role: Role
+) -> None:
+    owners = own(kube_api, OME, "chat", {}, annotations={"ome.io/autoscalerClass": "external"})
+    owned_deployment(kube_api, "chat-engine", owners)
+    owned_deployment(kube_api, "chat-decoder", owners)
+    rules = [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]}]
+
+    found = search(Case("ome", (), (), (3, 3), "", None, role=role), token=kube_api.service_account("narrow", rules))
+
+    assert found.conflicts == ()
+    assert found.unchecked[0].startswith("cannot look above InferenceService")
