@@ -95,11 +95,11 @@ def test_one_load_only_cannot_tear_the_terms_apart() -> None:
     strict=True, reason="a load is taken as exact: its noise turns the cost of a token into a fixed cost"
 )
 def test_noise_in_the_load_does_not_turn_the_cost_of_a_token_into_a_fixed_cost() -> None:
-    """Half a day of prompts between 1,400 and 2,600 tokens, of which the mean is known to 5 %."""
+    """Half a day of prompts that move between 1,400 and 2,600 tokens; the mean is known to 5 %."""
     random = np.random.default_rng(5)
     fit = calibration.start(from_prior=True)
-    for _ in range(2880):
-        prompt = random.uniform(1400, 2600)
+    for tick in range(2880):
+        prompt = 2000.0 * (1.0 + 0.3 * math.sin(tick / 240.0))
         seen = PREFILL.terms_ms(prompt * math.exp(random.normal(0.0, 0.05)))
         fit = calibration.update(fit, seen, PREFILL.request_ms(prompt) * math.exp(random.normal(0.0, 0.05)))
 
