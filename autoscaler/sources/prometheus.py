@@ -80,6 +80,11 @@ class PrometheusSource:
         queries, answers = self._listen(replica_expressions, now_s)
         return read_replicas(queries, answers, now_s)
 
+    def ask(self, expressions: Iterable[str], now_s: float, /) -> Mapping[str, Answer]:
+        """Answer any expressions; an `answers.Ask`."""
+        questions = _Questions(self._client, self._clock, now_s, self._clock() + self._timeout_s)
+        return self._ask(questions, expressions)
+
     def close(self) -> None:
         """Let go of connections."""
         self._client.close()

@@ -21,7 +21,7 @@ from autoscaler.sources.attainment import (
     sum_share_within,
 )
 from autoscaler.stacks.candidates import BucketForm, Kind
-from autoscaler.stacks.queries import Candidate, ServiceQueries
+from autoscaler.stacks.queries import Candidate, ServiceQueries, SignalQuery
 
 _REPLICAS = "replicas"
 _BYPASS_WORTH_SAYING = 0.95
@@ -72,16 +72,35 @@ def replica_expressions(queries: ServiceQueries) -> tuple[str, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A signal, and how it came about.
+
+    Attributes:
+        signal: The signal.
+        way: Which candidate gave it; None where none did.
+        final: Whether one failed in a way that ended the search.
+    """
+
+    signal: Signal
+    way: int | None = None
+    final: bool = False
+
+
+def read_query(query: SignalQuery, answers: Mapping[str, Answer], now_s: float, stale_after_s: float) -> Reading:
+    """Make one signal of its answers."""
+    unit = unit_of(query.scope, query.name)
+    if not query.candidates:
+        return Reading(absent(unit, query.missing))
+    return _read(query.candidates, unit, answers, now_s, stale_after_s)
+
+
 def read_signals(queries: ServiceQueries, answers: Mapping[str, Answer], now_s: float) -> Signals:
     """Make every signal of its answers."""
     signals: dict[Scope, dict[str, Signal]] = {}
     for query in queries.signals:
-        unit = unit_of(query.scope, query.name)
-        signals.setdefault(query.scope, {})[query.name] = (
-            _read(query.candidates, unit, answers, now_s, queries.stale_after_s)
-            if query.candidates
-            else absent(unit, query.missing)
-        )
+        reading = read_query(query, answers, now_s, queries.stale_after_s)
+        signals.setdefault(query.scope, {})[query.name] = reading.signal
     return signals
 
 
@@ -91,7 +110,8 @@ def read_replicas(queries: ServiceQueries, answers: Mapping[str, Answer], now_s:
     errors: dict[Role, str] = {}
     for role, query in queries.replicas.items():
         counts = [
-            _read(found, _REPLICAS, answers, now_s, queries.stale_after_s) for found in (query.asked_for, query.ready)
+            _read(found, _REPLICAS, answers, now_s, queries.stale_after_s).signal
+            for found in (query.asked_for, query.ready)
         ]
         asked_for, ready = (signal.usable for signal in counts)
         if asked_for is None or ready is None:
@@ -121,27 +141,27 @@ def _expressions(candidates: Iterable[Candidate]) -> tuple[str, ...]:
 
 def _read(
     candidates: tuple[Candidate, ...], unit: str, answers: Mapping[str, Answer], now_s: float, stale_after_s: float
-) -> Signal:
+) -> Reading:
     """The first candidate that gives a number.
 
     An error ends the search: the next candidate may mean something else, such as the time to first token without its
     prefill leg.
     """
     failed: list[_NoNumberError] = []
-    for candidate in candidates:
+    for way, candidate in enumerate(candidates):
         try:
             number = _number(candidate, answers)
         except _NoNumberError as error:
             if error.final:
-                return absent(unit, str(error))
+                return Reading(absent(unit, str(error)), final=True)
             failed.append(error)
             continue
-        return _signal(candidate, number, unit, answers, now_s, stale_after_s)
+        return Reading(_signal(candidate, number, unit, answers, now_s, stale_after_s), way)
     if not failed:
-        return absent(unit, "every way to count replicas needs a name that the policy does not give")
+        return Reading(absent(unit, "every way to count replicas needs a name that the policy does not give"))
     reason = str(next((error for error in failed if error.idle), failed[0]))
     others = f"; nor do {len(failed) - 1} other ways to measure it give a value" if len(failed) > 1 else ""
-    return absent(unit, reason + others)
+    return Reading(absent(unit, reason + others))
 
 
 def _signal(

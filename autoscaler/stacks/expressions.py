@@ -44,6 +44,19 @@ def parse_expression(text: str) -> Expression:
     return Expression(f"vector({text}\n)" if kind == "scalar" else text, tuple(selectors))
 
 
+def matcher_texts(selector: str) -> tuple[str, list[tuple[str, str]]]:
+    """Take a bare selector apart: the metric's name, and of each matcher its label and its text.
+
+    A selector without a plain name is given back whole, and without matchers.
+    """
+    node: Any = promql_parser.parse(selector)
+    if not isinstance(node, promql_parser.VectorSelector) or not node.name:
+        return selector, []
+    return node.name, [
+        (matcher.name, _matcher(matcher)) for matcher in node.matchers.matchers if matcher.name != _METRIC_NAME
+    ]
+
+
 def _value_type(node: Any) -> str:
     if isinstance(node, promql_parser.MatrixSelector | promql_parser.SubqueryExpr):
         return "range vector"
@@ -63,12 +76,14 @@ def _value_type(node: Any) -> str:
 def _selector(node: promql_parser.VectorSelector) -> str:
     """The bare selector, every value quoted anew: the library's own text does not escape."""
     matchers = [
-        f"{matcher.name}{_operator(matcher.op)}{quote(matcher.value)}"
-        for matcher in node.matchers.matchers
-        if node.name is None or matcher.name != _METRIC_NAME
+        _matcher(matcher) for matcher in node.matchers.matchers if node.name is None or matcher.name != _METRIC_NAME
     ]
     braces = "{" + ",".join(matchers) + "}" if matchers else ""
     return f"{node.name or ''}{braces}"
+
+
+def _matcher(matcher: Any) -> str:
+    return f"{matcher.name}{_operator(matcher.op)}{quote(matcher.value)}"
 
 
 def _operator(op: promql_parser.MatchOp) -> str:

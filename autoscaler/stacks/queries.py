@@ -80,6 +80,14 @@ class ReplicaQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Generation:
+    """Versions that a series tells, and an expression that gives it where it is there."""
+
+    versions: str
+    probe: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceQueries:
     """Everything to ask about one service.
 
@@ -91,6 +99,7 @@ class ServiceQueries:
         stale_after_s: A signal whose newest sample is older may not be used.
         dialect: How the metric names of the engine begin.
         probe: A selector of series that the service has if it speaks this dialect.
+        generations: Version families of the engine, newest first.
         alternatives: The same questions in the stack's other dialects.
     """
 
@@ -101,4 +110,5 @@ class ServiceQueries:
     stale_after_s: float
     dialect: str = ""
     probe: str = ""
+    generations: tuple[Generation, ...] = ()
     alternatives: tuple[ServiceQueries, ...] = ()

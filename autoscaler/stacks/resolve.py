@@ -13,7 +13,7 @@ from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.expressions import parse_expression
 from autoscaler.stacks.model import GatewayModel, require_canonical
 from autoscaler.stacks.placeholders import Matcher, expand, join_matchers, quote
-from autoscaler.stacks.queries import Candidate, Expression, ReplicaQuery, ServiceQueries, SignalQuery
+from autoscaler.stacks.queries import Candidate, Expression, Generation, ReplicaQuery, ServiceQueries, SignalQuery
 
 Overrides = Mapping[Scope, Mapping[str, str]]
 
@@ -130,6 +130,11 @@ def _in_dialect(
         stale_after_s=stale_after_s,
         dialect=dialect.name,
         probe=f"{dialect.probe}{{{values['service']}}}",
+        generations=tuple(
+            Generation(generation.versions, probe)
+            for generation in dialect.generations
+            if (probe := expand(generation.probe, values)) is not None
+        ),
     )
 
 
