@@ -33,6 +33,12 @@ _PATIENCE_S = 20.0
 def run(
     policies: PolicyArguments = None,
     policy: PolicyOptions = None,
+    watch_policies: Annotated[
+        bool, typer.Option("--watch-policies", help="Take policies from ScalingPolicy objects of the cluster.")
+    ] = False,
+    namespace: Annotated[
+        str | None, typer.Option(metavar="NS", help="Namespace of --watch-policies. Default: all of them.")
+    ] = None,
     prometheus: PrometheusUrl = None,
     kubeconfig: Kubeconfig = None,
     context: KubeContext = None,
@@ -63,8 +69,9 @@ def run(
 ) -> None:
     """Run the daemon: observe, decide, and act as far as each policy's mode allows.
 
-    Policy files are read again every few seconds; a bad edit is reported and changes nothing. SIGTERM and SIGINT end
-    the tick under way and leave with code 0.
+    Policy files are read again every few seconds; a bad edit is reported and changes nothing. With `--watch-policies`
+    the policies are objects of the cluster, whose status says what becomes of them. SIGTERM and SIGINT end the tick
+    under way and leave with code 0.
 
     With `--leader-elect`, daemons that use the same namespace and name of leases share the services: each decides for
     all of them, and one writes for each. When it dies, another takes over within a lease, which is 15 s.
@@ -72,8 +79,14 @@ def run(
     logs.configure(log_format, log_level, sys.stderr)
     log = logs.get()
     host, port = parse_listen(listen)
+    if watch_policies and (policies or policy):
+        raise CliError("--watch-policies takes policies from the cluster: name no files beside it")
+    if namespace is not None and not watch_policies:
+        raise CliError("--namespace says where --watch-policies looks: pass that too")
     settings = Settings(
-        policies=tuple(policy_paths(policies, policy)),
+        policies=() if watch_policies else tuple(policy_paths(policies, policy)),
+        watch_policies=watch_policies,
+        watch_namespace=namespace or "",
         around=Surroundings(prometheus, kubeconfig, context),
         host=host,
         port=port,

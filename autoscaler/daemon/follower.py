@@ -1,12 +1,12 @@
-"""Follows the policy files while the daemon runs: what is good takes effect, what is bad changes nothing."""
+"""Follows the policies while the daemon runs: what is good takes effect, what is bad changes nothing."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from autoscaler.config import Problem, ScalingPolicy
-from autoscaler.config.store import PolicyStore
+from autoscaler.config import LoadedPolicy, Problem, ReloadReport, ScalingPolicy
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.loop import Loop, Workload
@@ -14,19 +14,40 @@ from autoscaler.daemon.tick import Dependency, Trouble
 from autoscaler.daemon.troubles import TroubleLog
 
 
+class Policies(Protocol):
+    """Policies that may change while the daemon runs: the last good version of each is what counts."""
+
+    @property
+    def policies(self) -> Mapping[str, LoadedPolicy]:
+        """The last good policy of every service."""
+        ...
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """All errors that stand now."""
+        ...
+
+    def reload(self) -> ReloadReport:
+        """Look at them again. Never raises for a bad policy."""
+        ...
+
+
 class PolicyFollower:
     """Keeps the loop at the last good policies.
 
     Args:
-        store: The policy files.
+        store: The policies.
         loop: What runs them.
         workload: Makes a workload of a policy.
         clock: Where the time comes from.
-        log: Where to say what is wrong with a file, and what is doubtful.
+        log: Where to say what is wrong with a policy, and what is doubtful.
+
+    Attributes:
+        failures: Why the last good policy of a service could not be put to work.
     """
 
     def __init__(
-        self, store: PolicyStore, loop: Loop, workload: Callable[[ScalingPolicy], Workload], clock: Clock, log: Log
+        self, store: Policies, loop: Loop, workload: Callable[[ScalingPolicy], Workload], clock: Clock, log: Log
     ) -> None:
         self._store = store
         self._loop = loop
@@ -34,6 +55,7 @@ class PolicyFollower:
         self._clock = clock
         self._log = log
         self._troubles = TroubleLog(log)
+        self.failures: Mapping[str, str] = {}
 
     @property
     def services(self) -> frozenset[str]:
@@ -51,10 +73,10 @@ class PolicyFollower:
             for warning in self._store.policies[service].warnings:
                 self._log.warning("policy doubtful", service=service, message=str(warning))
         workloads = {service: self._workload(loaded.policy) for service, loaded in self._store.policies.items()}
-        failures = self._loop.apply(workloads)
-        troubles = [*_refusals(self._store.errors), *(_failure(name, why) for name, why in failures.items())]
+        self.failures = self._loop.apply(workloads)
+        troubles = [*_refusals(self._store.errors), *(_failure(name, why) for name, why in self.failures.items())]
         self._troubles.update(troubles, self._clock.now_s())
-        return [*(str(error) for error in self._store.errors), *failures.values()]
+        return [*(str(error) for error in self._store.errors), *self.failures.values()]
 
 
 def _refusals(errors: tuple[Problem, ...]) -> list[Trouble]:

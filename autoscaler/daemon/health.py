@@ -36,9 +36,7 @@ def stuck(accounts: Mapping[str, Account], now_s: float) -> list[str]:
 
 
 def not_ready(accounts: Mapping[str, Account]) -> list[str]:
-    """What is missing before the daemon does its work, in words."""
-    if not accounts:
-        return ["no policy is loaded"]
+    """Services that have not been looked at yet, in words."""
     return [f"{service}: first tick under way" for service, account in accounts.items() if account.latest is None]
 
 
@@ -51,15 +49,24 @@ class HealthServer:
         ledger: What to judge by.
         metrics: What to serve under /metrics.
         clock: Where the time comes from.
+        missing: What else is missing before the daemon does its work, in words.
 
     Raises:
         OSError: The address cannot be bound.
     """
 
-    def __init__(self, host: str, port: int, ledger: Ledger, metrics: CollectorRegistry, clock: Clock) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        ledger: Ledger,
+        metrics: CollectorRegistry,
+        clock: Clock,
+        missing: Callable[[], list[str]] = list,
+    ) -> None:
         checks: Checks = {
             "/healthz": lambda: stuck(ledger.accounts(), clock.now_s()),
-            "/readyz": lambda: not_ready(ledger.accounts()),
+            "/readyz": lambda: missing() + not_ready(ledger.accounts()),
         }
         self._server = _Server(host, port, checks, metrics)
         self._thread = Thread(target=self._server.serve_forever, args=(_POLL_S,), name="health", daemon=True)

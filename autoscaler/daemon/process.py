@@ -11,23 +11,25 @@ from threading import Event
 
 from autoscaler import __version__
 from autoscaler.config import ScalingPolicy
-from autoscaler.config.store import PolicyStore
-from autoscaler.core.policy import Mode, Role
-from autoscaler.daemon.assembly import Surroundings, connections, target_aims
+from autoscaler.core.policy import Mode
+from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.election import Election
-from autoscaler.daemon.event_reporter import EventReporter, Subject
+from autoscaler.daemon.event_reporter import EventReporter
 from autoscaler.daemon.exposition import registry
 from autoscaler.daemon.follower import PolicyFollower
 from autoscaler.daemon.health import HealthServer
+from autoscaler.daemon.holds import HoldError, with_holds
 from autoscaler.daemon.leadership import Alone, Leadership, own_identity
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.loop import Loop, Workload
+from autoscaler.daemon.policy_origin import ClusterOrigin, FileOrigin, PolicyOrigin
 from autoscaler.daemon.reporters import Reporter, Reporters
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.daemon.state_store import FileStateStore, MemoryStateStore, StateStore
+from autoscaler.daemon.troubles import TroubleLog
 from autoscaler.kube.api import KubeApi, configure, own_namespace
 from autoscaler.targets.kubernetes.connection import KubeConfigError
 
@@ -62,9 +64,11 @@ class Settings:
         leader_elect: Whether several daemons share the work.
         own_namespace: Namespace of leases and memory; None for the one of our pod.
         own_name: What their names begin with.
+        watch_policies: Whether policies are objects of the cluster instead of files.
+        watch_namespace: Namespace of these; empty for all.
     """
 
-    policies: tuple[Path, ...]
+    policies: tuple[Path, ...] = ()
     around: Surroundings = field(default_factory=Surroundings)
     host: str = "127.0.0.1"
     port: int = 0
@@ -73,6 +77,8 @@ class Settings:
     leader_elect: bool = False
     own_namespace: str | None = None
     own_name: str = "pd-autoscaler"
+    watch_policies: bool = False
+    watch_namespace: str = ""
 
 
 def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) -> list[str]:
@@ -95,32 +101,32 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
         identity = own_identity()
         leadership = _leadership(settings, identity, clock, log, stack)
         store = _state_store(settings, stack)
-        policies = PolicyStore(settings.policies)
-        loop = Loop(clock, ledger, log, Reporters(_reporters(settings, policies, identity, stack), log))
+        origin = _origin(settings, clock, stack)
+        reporters = [*origin.reporters, *_event_reporters(settings, origin, identity, stack)]
+        loop = Loop(clock, ledger, log, Reporters(reporters, log))
 
         def workload(document: ScalingPolicy) -> Workload:
             def build() -> ServiceRunner:
-                service, bound = document.service, log.bind(service=document.service)
-                writes = document.spec.mode is not Mode.RECOMMEND
-                source, target = connections(document, settings.around, clock, bound, writes=writes)
-                may_write = lambda: leadership.may_write(service)  # noqa: E731 - a function of its own says no more
-                return ServiceRunner(document.core(), source, target, store, bound, may_write=may_write)
+                return _runner(document, settings, store, leadership, clock, log)
 
             return Workload(document.core(), document, build)
 
-        follower = PolicyFollower(policies, loop, workload, clock, log)
+        follower = PolicyFollower(origin.policies, loop, workload, clock, log)
+        troubles = TroubleLog(log)
 
         def follow() -> list[str]:
             problems = follower.follow()
             leadership.stand_for(follower.services)
+            troubles.update(origin.followed(follower.failures), clock.now_s())
             return problems
 
         try:
-            if problems := follow():
+            problems = follow()
+            if problems and origin.strict:
                 raise StartError("\n".join(problems))
-            with _health_server(settings, ledger, clock) as health:
-                paths = [str(path) for path in settings.policies]
-                log.info("started", version=__version__, address=health.address, policies=paths)
+            with _health_server(settings, ledger, clock, origin) as health:
+                log.info("started", version=__version__, address=health.address, policies=_told_from(settings))
+                origin.start()
                 leadership.start()
                 loop.start()
                 loop.run(stop, follow, _RELOAD_S)
@@ -130,10 +136,36 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
         return unfinished
 
 
-@contextmanager
-def _health_server(settings: Settings, ledger: Ledger, clock: SteadyClock) -> Iterator[HealthServer]:
+def _runner(
+    document: ScalingPolicy,
+    settings: Settings,
+    store: StateStore,
+    leadership: Leadership,
+    clock: SteadyClock,
+    log: Log,
+) -> ServiceRunner:
+    service, bound = document.service, log.bind(service=document.service)
     try:
-        server = HealthServer(settings.host, settings.port, ledger, registry(ledger), clock)
+        policy = with_holds(document.core(), document.metadata.annotations)
+    except HoldError as error:
+        raise AssemblyError(f"{service}: {error}") from error
+    writes = document.spec.mode is not Mode.RECOMMEND
+    source, target = connections(document, settings.around, clock, bound, writes=writes)
+    return ServiceRunner(policy, source, target, store, bound, may_write=lambda: leadership.may_write(service))
+
+
+def _told_from(settings: Settings) -> list[str]:
+    if settings.watch_policies:
+        return [f"scalingpolicies in {settings.watch_namespace or 'all namespaces'}"]
+    return [str(path) for path in settings.policies]
+
+
+@contextmanager
+def _health_server(
+    settings: Settings, ledger: Ledger, clock: SteadyClock, origin: PolicyOrigin
+) -> Iterator[HealthServer]:
+    try:
+        server = HealthServer(settings.host, settings.port, ledger, registry(ledger), clock, origin.missing)
     except OSError as error:
         raise StartError(
             f"--listen {settings.host}:{settings.port}: {error.strerror}; choose another port, 0 takes any free one"
@@ -150,17 +182,22 @@ def _leadership(settings: Settings, identity: str, clock: SteadyClock, log: Log,
     return Election(api, namespace, settings.own_name, identity, clock, log)
 
 
-def _reporters(settings: Settings, policies: PolicyStore, identity: str, stack: ExitStack) -> list[Reporter]:
-    def subject(service: str, role: Role) -> Subject | None:
-        loaded = policies.policies.get(service)
-        aimed = target_aims(loaded.policy).get(role) if loaded is not None else None
-        return Subject(aimed.ref) if aimed is not None else None
+def _origin(settings: Settings, clock: SteadyClock, stack: ExitStack) -> PolicyOrigin:
+    if not settings.watch_policies:
+        return FileOrigin(settings.policies)
+    api = _connect(settings, "--watch-policies", stack)
+    named_here = settings.around.prometheus_url is not None
+    origin = ClusterOrigin(api, settings.watch_namespace, may_name_files=named_here, clock=clock)
+    stack.callback(origin.close)
+    return origin
 
+
+def _event_reporters(settings: Settings, origin: PolicyOrigin, identity: str, stack: ExitStack) -> list[Reporter]:
     try:
         api = _connect(settings, "an Event", stack)
     except StartError:
         return []  # whoever advises from metrics alone has no cluster to tell
-    return [EventReporter(api, subject, identity)]
+    return [EventReporter(api, origin.subject, identity)]
 
 
 def _state_store(settings: Settings, stack: ExitStack) -> StateStore:

@@ -102,7 +102,7 @@ class ServiceRunner:
             self._tell(decision, writes)
         troubles += _decision_troubles(decision)
         troubles += _write_troubles(writes)
-        return Tick(self.policy.service, now_s, decision, writes, tuple(troubles), self._leads)
+        return Tick(self.policy.service, now_s, decision, writes, tuple(troubles), self._leads, reading.blockers)
 
     def _act(self, decision: Decision, reading: PoolReading) -> dict[Role, WriteResult]:
         """Write the numbers that changed, growth first; one role's failure does not stop the other."""

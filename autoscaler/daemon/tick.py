@@ -21,6 +21,7 @@ class Dependency(StrEnum):
     POLICY = "policy"
     LEASE = "lease"
     EVENTS = "events"
+    STATUS = "status"
     INTERNAL = "internal"
 
 
@@ -57,6 +58,7 @@ class Tick:
         writes: Outcome per role that was written.
         troubles: Everything that is wrong.
         leads: Whether this daemon was the one to write for the service.
+        blockers: Per role why a write would be refused now.
     """
 
     service: str
@@ -65,3 +67,4 @@ class Tick:
     writes: Mapping[Role, WriteResult] = field(default_factory=dict)
     troubles: tuple[Trouble, ...] = ()
     leads: bool = True
+    blockers: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)

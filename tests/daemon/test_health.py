@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from autoscaler.daemon.exposition import registry
-from autoscaler.daemon.health import HealthServer, not_ready, stuck
+from autoscaler.daemon.health import HealthServer, stuck
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.tick import Tick
 from tests.daemon.builders import START_S, HandClock, policy
@@ -78,8 +78,13 @@ def test_not_ready_before_the_first_tick(server: HealthServer, stand: Stand) -> 
     assert get(server, "/readyz")[0] == 200
 
 
-def test_not_ready_without_a_policy() -> None:
-    assert not_ready({}) == ["no policy is loaded"]
+def test_not_ready_while_something_else_is_missing(stand: Stand) -> None:
+    stand.tick_at(START_S)
+    missing = ["no policy is loaded"]
+    with HealthServer("127.0.0.1", 0, stand.ledger, registry(stand.ledger), stand.clock, lambda: missing) as server:
+        assert get(server, "/readyz")[2] == "no policy is loaded\n"
+        missing.clear()
+        assert get(server, "/readyz")[2] == "ok\n"
 
 
 def test_metrics_are_served_in_the_format_asked_for(server: HealthServer) -> None:

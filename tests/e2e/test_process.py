@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from autoscaler.core.policy import Role
+from autoscaler.kube.crd import definition
 from tests.e2e.conftest import MakeLive
 from tests.e2e.gate import Gate
 from tests.e2e.live import LiveService
+from tests.e2e.stage import policy_document
 from tests.support.prometheus import wait_until
 
 TWO_PODS_IN_TEN_MINUTES = {"behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 600}]}}}
@@ -181,3 +183,38 @@ def test_a_policy_that_cannot_be_used_at_the_start_is_code_2_and_nothing_is_writ
     assert "vlm" in text
     assert "Traceback" not in text
     assert live.cluster.api.log.writes() == []
+
+
+def test_policies_in_the_cluster_are_followed_and_told_what_becomes_of_them(
+    live: LiveService, gate: Gate, start: Start, tmp_path: Path
+) -> None:
+    cluster, api_version, plural = live.cluster, "pd-autoscaler.io/v1alpha1", "scalingpolicies"
+    cluster.define(definition())
+    program = start(
+        *["--watch-policies", "--namespace", "serving"],
+        *["--kubeconfig", str(cluster.kubeconfig(tmp_path / "kubeconfig"))],
+    )
+    wait_until(lambda: program.get("/readyz") == "ok\n", "ready without any policy")
+
+    document = policy_document(live.name, "serving", gate.url, interval="1s")
+    document["spec"]["roles"]["prefill"] |= TWO_PODS_IN_TEN_MINUTES
+    cluster.create(plural, document)
+    wait_until(lambda: live.replicas(Role.PREFILL) == 4, "prefill at 4", timeout_s=20.0)
+
+    def condition(kind: str) -> dict[str, Any]:
+        found = cluster.get(api_version, plural, live.name).get("status", {}).get("conditions", [])
+        return next((item for item in found if item["type"] == kind), {})
+
+    wait_until(lambda: condition("Active").get("reason") == "Enforcing", "a status")
+    events = cluster.request("GET", cluster.path("v1", "events"))[1]["items"]
+    assert {event["involvedObject"]["kind"] for event in events} == {"ScalingPolicy"}
+    assert "Scaled" in {event["reason"] for event in events}
+
+    cluster.patch(api_version, plural, live.name, {"metadata": {"annotations": {"pd-autoscaler.io/pause": "true"}}})
+    wait_until(lambda: condition("Active").get("reason") == "Held", "held", timeout_s=20.0)
+    cluster.patch(api_version, plural, live.name, {"spec": {"stack": "vlm"}})
+    wait_until(lambda: condition("Ready").get("status") == "False", "refused", timeout_s=20.0)
+    assert "vlm" in condition("Ready")["message"]
+    assert condition("Active")["reason"] == "Held"
+
+    assert program.end(signal.SIGTERM) == 0

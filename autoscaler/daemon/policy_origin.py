@@ -1,0 +1,138 @@
+"""Where policies come from, and what follows from that: files are told about on workloads, objects on themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from autoscaler.config.store import PolicyStore
+from autoscaler.core.policy import Role
+from autoscaler.daemon.assembly import target_aims
+from autoscaler.daemon.clock import Clock
+from autoscaler.daemon.event_reporter import Subject
+from autoscaler.daemon.follower import Policies
+from autoscaler.daemon.reporters import Reporter
+from autoscaler.daemon.status_reporter import StatusApi, StatusReporter
+from autoscaler.daemon.tick import Dependency, Trouble
+from autoscaler.daemon.watched_policies import WatchedPolicies
+from autoscaler.kube.crd import policy_ref
+from autoscaler.kube.watching import WatchApi, Watching
+
+
+class PolicyOrigin(Protocol):
+    """Where policies come from.
+
+    Attributes:
+        policies: The policies.
+        reporters: Whom ticks are told to because of it.
+        strict: Whether what is wrong with a policy at the start keeps the daemon from starting.
+    """
+
+    policies: Policies
+    reporters: Sequence[Reporter]
+    strict: bool
+
+    def subject(self, service: str, role: Role) -> Subject | None:
+        """What Events about a role are about."""
+        ...
+
+    def start(self) -> None:
+        """Begin to look."""
+        ...
+
+    def followed(self, failures: Mapping[str, str]) -> list[Trouble]:
+        """Told after each reload why policies could not be put to work; what is wrong with the origin comes back."""
+        ...
+
+    def missing(self) -> list[str]:
+        """What is missing before the policies are known, in words."""
+        ...
+
+    def close(self) -> None:
+        """Look no more."""
+        ...
+
+
+class FileOrigin:
+    """Policies in files."""
+
+    strict = True
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.policies: Policies = PolicyStore(paths)
+        self.reporters: Sequence[Reporter] = ()
+
+    def subject(self, service: str, role: Role) -> Subject | None:
+        """The workload."""
+        loaded = self.policies.policies.get(service)
+        aimed = target_aims(loaded.policy).get(role) if loaded is not None else None
+        return Subject(aimed.ref) if aimed is not None else None
+
+    def start(self) -> None:
+        """Files need no beginning."""
+
+    def followed(self, failures: Mapping[str, str]) -> list[Trouble]:  # noqa: ARG002 - the log has said it
+        """Nobody else to tell."""
+        return []
+
+    def missing(self) -> list[str]:
+        """Whether there is any policy."""
+        return [] if self.policies.policies else ["no policy is loaded"]
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class ClusterApi(WatchApi, StatusApi, Protocol):
+    """What policies in the cluster ask of the API server."""
+
+
+class ClusterOrigin:
+    """Policies as objects of the cluster; a daemon without any is one that waits for its first.
+
+    Args:
+        api: The cluster.
+        namespace: Where to look; empty for all namespaces.
+        may_name_files: Whether a policy may name files of the daemon.
+        clock: Where the time comes from.
+        watch_s: After how long the server is to end a watch.
+    """
+
+    strict = False
+
+    def __init__(
+        self, api: ClusterApi, namespace: str, *, may_name_files: bool, clock: Clock, watch_s: float = 60.0
+    ) -> None:
+        self._clock = clock
+        self._watching = Watching(api, policy_ref(namespace), watch_s=watch_s)
+        self._watched = WatchedPolicies(self._watching, may_name_files=may_name_files)
+        self._status = StatusReporter(api, self._watched)
+        self.policies: Policies = self._watched
+        self.reporters: Sequence[Reporter] = (self._status,)
+
+    def subject(self, service: str, role: Role) -> Subject | None:  # noqa: ARG002 - both roles are the policy's
+        """The policy object."""
+        policy = self._watched.object_of(service)
+        return Subject(policy.ref, policy.uid, is_policy=True) if policy is not None else None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._watching.start()
+
+    def followed(self, failures: Mapping[str, str]) -> list[Trouble]:
+        """Write into refused objects why they are."""
+        troubles = self._status.follow(failures, self._clock.now_s())
+        if self._watching.trouble:
+            troubles.append(Trouble(Dependency.POLICY, "scalingpolicies", self._watching.trouble))
+        return troubles
+
+    def missing(self) -> list[str]:
+        """Whether the objects could be listed."""
+        if self._watched.synced:
+            return []
+        return [f"the scaling policies could not be listed yet: {self._watching.trouble or 'asking'}"]
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._watching.close()

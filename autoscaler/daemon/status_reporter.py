@@ -1,0 +1,130 @@
+"""Writes what becomes of a policy object into its status: at once when it matters, now and then when it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from autoscaler.config import Problem
+from autoscaler.daemon.policy_status import Condition, accepted, essence, refused, refused_status, status_of
+from autoscaler.daemon.tick import Dependency, Tick, Trouble
+from autoscaler.daemon.watched_policies import PolicyObject
+from autoscaler.targets.kubernetes.errors import KubeError, NotFoundError
+from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
+
+REFRESH_S = 300.0
+RETRY_AFTER_S = 60.0
+
+
+class StatusApi(Protocol):
+    """What writing a status asks of the API server."""
+
+    def merge(self, ref: ObjectRef, change: JsonObject, *, subresource: str = "") -> JsonObject:
+        """Merge a change into an object (RFC 7386)."""
+        ...
+
+
+class PolicyObjects(Protocol):
+    """Knows the objects that policies come from, and what is wrong with them."""
+
+    @property
+    def problems(self) -> Mapping[str, list[Problem]]:
+        """Errors by namespace/name of the object."""
+        ...
+
+    def object(self, key: str) -> PolicyObject | None:
+        """An object by namespace/name."""
+        ...
+
+    def object_of(self, service: str) -> PolicyObject | None:
+        """The object that the policy of a service comes from."""
+        ...
+
+
+@dataclass(slots=True)
+class _Written:
+    uid: str
+    status: JsonObject
+    at_s: float
+
+
+class StatusReporter:
+    """Keeps the status of policy objects.
+
+    Args:
+        api: Where they are.
+        objects: The objects.
+    """
+
+    def __init__(self, api: StatusApi, objects: PolicyObjects) -> None:
+        self._api = api
+        self._objects = objects
+        self._written: dict[ObjectRef, _Written] = {}
+        self._failed: dict[ObjectRef, tuple[float, Trouble]] = {}
+        self._not_running: dict[str, Condition] = {}
+
+    def report(self, tick: Tick) -> list[Trouble]:
+        """Write the status after a tick, if we lead; see `Reporter.report`."""
+        policy = self._objects.object_of(tick.service)
+        if policy is None or not tick.leads:
+            return []
+        before = self._before(policy)
+        ready = self._not_running.get(_key(policy.ref)) or accepted()
+        return self._write(policy, status_of(tick, ready, policy.generation, before), before, tick.at_s)
+
+    def follow(self, failures: Mapping[str, str], now_s: float) -> list[Trouble]:
+        """Write into objects that do not run as they are why not.
+
+        Args:
+            failures: Why the last good policy of a service could not be put to work.
+            now_s: Unix time.
+        """
+        troubles: list[Trouble] = []
+        conditions = {key: refused("Refused", _words(found)) for key, found in self._objects.problems.items()}
+        for service, why in failures.items():
+            policy = self._objects.object_of(service)
+            if policy is not None:
+                conditions.setdefault(_key(policy.ref), refused("CannotRun", [why]))
+        self._not_running = conditions
+        for key, condition in conditions.items():
+            policy = self._objects.object(key)
+            if policy is not None:
+                before = self._before(policy)
+                status = refused_status(condition, policy.generation, now_s, before)
+                troubles += self._write(policy, status, before, now_s)
+        return troubles
+
+    def _before(self, policy: PolicyObject) -> JsonObject:
+        """The status until now: what we wrote last, unless the object is another one of that name."""
+        written = self._written.get(policy.ref)
+        return written.status if written is not None and written.uid == policy.uid else policy.status
+
+    def _write(self, policy: PolicyObject, status: JsonObject, before: JsonObject, now_s: float) -> list[Trouble]:
+        merged = {**before, **status}
+        written = self._written.get(policy.ref)
+        fresh = written is not None and written.uid == policy.uid and now_s - written.at_s < REFRESH_S
+        if essence(merged) == essence(before) and (fresh or "lastDecisionTime" not in status):
+            return []
+        failed_s, trouble = self._failed.get(policy.ref, (float("-inf"), None))
+        if trouble is not None and now_s - failed_s < RETRY_AFTER_S:
+            return [trouble]
+        try:
+            self._api.merge(policy.ref, {"status": status}, subresource="status")
+        except NotFoundError:
+            return []  # deleted meanwhile: the next look shows it
+        except KubeError as error:
+            trouble = Trouble(Dependency.STATUS, _key(policy.ref), str(error))
+            self._failed[policy.ref] = now_s, trouble
+            return [trouble]
+        self._failed.pop(policy.ref, None)
+        self._written[policy.ref] = _Written(policy.uid, merged, now_s)
+        return []
+
+
+def _words(problems: Iterable[Problem]) -> list[str]:
+    return [str(Problem(one.path, one.message, one.value, one.allowed, one.nearest)) for one in problems]
+
+
+def _key(ref: ObjectRef) -> str:
+    return f"{ref.namespace}/{ref.name}"

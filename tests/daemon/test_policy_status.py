@@ -1,0 +1,328 @@
+"""The status of a policy object, made of records; and when it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from autoscaler.config import Problem
+from autoscaler.core.policy import Hold, HoldKind, Mode, Role
+from autoscaler.daemon.policy_status import accepted, status_of
+from autoscaler.daemon.status_reporter import StatusReporter
+from autoscaler.daemon.tick import Dependency, Tick
+from autoscaler.daemon.watched_policies import PolicyObject
+from autoscaler.kube.crd import definition, policy_ref
+from autoscaler.targets.base import Outcome
+from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
+from tests.daemon.builders import Bench, blind_signals, crowded_decode_signals, policy, role_policy
+from tests.daemon.world import NAMESPACE, StoreApi, World
+from tests.e2e.stage import policy_document
+
+
+def conditions(tick: Tick, before: JsonObject | None = None) -> dict[str, tuple[str, str]]:
+    status = status_of(tick, accepted(), 3, before or {})
+    return {found["type"]: (found["status"], found["reason"]) for found in status["conditions"]}
+
+
+def test_a_service_that_is_fine_is_ready_effective_active_and_free() -> None:
+    assert conditions(Bench().tick()) == {
+        "Ready": ("True", "Accepted"),
+        "Effective": ("True", "SignalsHealthy"),
+        "Active": ("True", "Enforcing"),
+        "Limited": ("False", "WithinLimits"),
+        "Conflicted": ("False", "NobodyElse"),
+    }
+
+
+def test_the_last_decision_is_told_with_its_reasons() -> None:
+    bench = Bench(policy(prefill=role_policy(3)))
+
+    status = status_of(bench.tick(), accepted(), 3, {})
+
+    assert status["observedGeneration"] == 3
+    assert status["mode"] == "enforce"
+    assert status["summary"] == {"prefill": "2 -> 3", "decode": "2 -> 2"}
+    assert status["roles"]["prefill"]["reason"] == "at_min"
+    assert status["roles"]["prefill"]["message"].endswith("the policy wants at least 3")
+    assert status["lastScaleTime"] == status["lastDecisionTime"] == "2023-11-14T22:13:35Z"
+
+
+def test_a_tick_that_scales_nothing_leaves_the_last_scale_time_alone() -> None:
+    assert "lastScaleTime" not in status_of(Bench().tick(), accepted(), 3, {})
+
+
+def test_signals_that_are_missing_make_it_ineffective_and_say_which() -> None:
+    bench = Bench()
+    bench.source.signals = blind_signals()
+
+    status = status_of(bench.tick(), accepted(), 3, {})
+
+    (effective,) = (found for found in status["conditions"] if found["type"] == "Effective")
+    assert (effective["status"], effective["reason"]) == ("False", "SignalsMissing")
+    assert "refused the connection" in effective["message"]
+
+
+def test_a_role_that_cannot_be_read_makes_it_ineffective_and_is_shown_as_unknown() -> None:
+    bench = Bench()
+    bench.target.errors[Role.PREFILL] = "deployment chat-prefill does not exist"
+
+    done = bench.tick()
+
+    assert conditions(done)["Effective"] == ("False", "SignalsMissing")
+    status = status_of(done, accepted(), 3, {})
+    assert (status["summary"]["prefill"], status["roles"]["prefill"]) == ("?", None)
+
+
+@pytest.mark.parametrize(("mode", "reason"), [(Mode.RECOMMEND, "Recommend"), (Mode.SERVER_DRY_RUN, "ServerDryRun")])
+def test_an_adviser_is_not_active(mode: Mode, reason: str) -> None:
+    assert conditions(Bench(policy(mode)).tick())["Active"] == ("False", reason)
+
+
+def test_a_held_service_is_not_active() -> None:
+    held = replace(role_policy(), hold=Hold(HoldKind.PAUSE))
+
+    assert conditions(Bench(policy(decode=held)).tick())["Active"] == ("False", "Held")
+
+
+def test_a_limit_is_named() -> None:
+    bench = Bench(policy(decode=role_policy(1, 2)))
+    bench.source.signals = crowded_decode_signals()
+
+    assert conditions(bench.tick())["Limited"] == ("True", "AtMax")
+
+
+def test_another_writer_is_a_conflict() -> None:
+    bench = Bench(policy(prefill=role_policy(3)))
+    bench.target.answers[Role.PREFILL] = Outcome.CONFLICT
+
+    assert conditions(bench.tick())["Conflicted"] == ("True", "OthersWrite")
+
+
+def test_what_blocks_writing_is_a_conflict_and_stops_activity() -> None:
+    done = replace(Bench().tick(), blockers={Role.DECODE: ("an HPA scales it",)})
+
+    assert conditions(done)["Conflicted"] == ("True", "Blocked")
+    assert conditions(done)["Active"] == ("False", "Blocked")
+
+
+def test_a_tick_that_failed_keeps_the_last_decision_and_is_not_active() -> None:
+    bench = Bench()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    bench.source.on_read = fail
+    done = bench.tick()
+
+    assert conditions(done)["Active"] == ("False", "Failed")
+    assert conditions(done)["Effective"] == ("False", "SignalsMissing")
+    assert "summary" not in status_of(done, accepted(), 3, {})
+
+
+def test_a_condition_keeps_its_date_while_its_status_stays() -> None:
+    bench = Bench()
+    first = status_of(bench.tick(), accepted(), 3, {})
+    bench.source.signals = blind_signals()
+
+    second = status_of(bench.tick(), accepted(), 3, first)
+
+    dates = {found["type"]: found["lastTransitionTime"] for found in second["conditions"]}
+    assert dates["Ready"] == "2023-11-14T22:13:35Z"
+    assert dates["Effective"] == "2023-11-14T22:13:50Z"
+
+
+def test_no_credentials_get_into_a_status() -> None:
+    bench = Bench()
+    bench.target.errors[Role.PREFILL] = "https://user:hunter2@proxy refused Authorization: Bearer abc.def"
+
+    assert "hunter2" not in str(status_of(bench.tick(), accepted(), 3, {}))
+
+
+class Stand:
+    """A policy object on a server, and a bench whose ticks are written into it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.world = World()
+        self.api = StoreApi(self.world)
+        crd = self.world.address("apiextensions.k8s.io/v1", "customresourcedefinitions", "")
+        self.world.store.create(crd, definition(), manager="test")
+        self.world.store.registry.define(definition())
+        made = self.world.store.create(
+            self.world.address("pd-autoscaler.io/v1alpha1", "scalingpolicies"),
+            policy_document("chat", NAMESPACE, "http://prom:9090"),
+            manager="kubectl",
+        )
+        self.policy = PolicyObject(policy_ref(NAMESPACE, "chat"), made["metadata"]["uid"], 1, {})
+        self.problems: Mapping[str, list[Problem]] = {}
+        self.reporter = StatusReporter(self.api, self)
+
+    def object(self, key: str) -> PolicyObject | None:
+        return self.policy if key == f"{NAMESPACE}/chat" else None
+
+    def object_of(self, service: str) -> PolicyObject | None:
+        return self.policy if service == "chat" else None
+
+    def tick(self, after_s: float = 15.0) -> list[Any]:
+        return self.reporter.report(self.bench.tick(after_s))
+
+    def follow(self, **failures: str) -> list[Any]:
+        return self.reporter.follow(failures, self.bench.now_s)
+
+    def status(self) -> dict[str, Any]:
+        address = self.world.address("pd-autoscaler.io/v1alpha1", "scalingpolicies", name="chat")
+        return dict(self.world.store.get(address)["status"])
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        (found,) = (item for item in self.status()["conditions"] if item["type"] == kind)
+        return dict(found)
+
+
+def test_a_status_is_written_and_the_server_takes_it() -> None:
+    stand = Stand(Bench(policy(prefill=role_policy(3))))
+
+    assert stand.tick() == []
+
+    assert stand.status()["summary"]["prefill"] == "2 -> 3"
+    assert len(stand.status()["conditions"]) == 5
+
+
+def test_what_says_the_same_is_not_written_again_for_a_while() -> None:
+    stand = Stand(Bench())
+
+    for _ in range(19):
+        stand.tick()
+    assert stand.api.requests == ["patch"]
+    for _ in range(3):
+        stand.tick()
+
+    assert stand.api.requests == ["patch", "patch"]
+
+
+def test_what_changes_is_written_at_once() -> None:
+    stand = Stand(Bench())
+    stand.tick()
+    stand.bench.source.signals = blind_signals()
+
+    stand.tick()
+
+    assert stand.condition("Effective")["status"] == "False"
+
+
+def test_the_last_scale_time_survives_ticks_that_scale_nothing() -> None:
+    stand = Stand(Bench(policy(prefill=role_policy(3))))
+    stand.tick()
+    scaled_at = stand.status()["lastScaleTime"]
+
+    stand.tick()
+
+    assert stand.status()["summary"]["prefill"] == "3 -> 3"
+    assert stand.status()["lastScaleTime"] == scaled_at
+
+
+def test_a_role_that_can_no_longer_be_read_loses_its_numbers() -> None:
+    stand = Stand(Bench())
+    stand.tick()
+    stand.bench.target.errors[Role.PREFILL] = "gone"
+
+    stand.tick()
+
+    assert set(stand.status()["roles"]) == {"decode"}
+
+
+def test_a_standby_writes_nothing() -> None:
+    bench = Bench()
+    bench.may_write = lambda: False
+    stand = Stand(bench)
+
+    stand.tick()
+
+    assert stand.api.requests == []
+
+
+def test_a_refused_edit_is_told_and_what_still_runs_is_told_beside_it() -> None:
+    stand = Stand(Bench())
+    stand.tick()
+    stand.policy = replace(stand.policy, generation=2)
+    stand.problems = {f"{NAMESPACE}/chat": [Problem("spec.interval", "is no duration", "soon", file="x", line=1)]}
+
+    stand.follow()
+    stand.tick()
+
+    ready = stand.condition("Ready")
+    assert (ready["status"], ready["reason"], ready["observedGeneration"]) == ("False", "Refused", 2)
+    assert ready["message"].startswith("spec.interval: is no duration")
+    assert ready["message"].endswith("the last good policy stays in force")
+    assert stand.condition("Active")["status"] == "True"
+
+
+def test_a_refusal_is_written_once() -> None:
+    stand = Stand(Bench())
+    stand.problems = {f"{NAMESPACE}/chat": [Problem("spec.interval", "is no duration")]}
+
+    for _ in range(5):
+        stand.bench.now_s += 400.0
+        stand.follow()
+
+    assert stand.api.requests == ["patch"]
+
+
+def test_a_policy_that_cannot_be_put_to_work_says_why() -> None:
+    stand = Stand(Bench())
+
+    stand.follow(chat="chat: no Prometheus is named")
+
+    assert stand.condition("Ready")["reason"] == "CannotRun"
+
+
+def test_a_mended_policy_is_ready_again() -> None:
+    stand = Stand(Bench())
+    stand.follow(chat="chat: no Prometheus is named")
+
+    stand.follow()
+    stand.tick()
+
+    assert stand.condition("Ready")["status"] == "True"
+
+
+def test_an_object_that_was_made_anew_does_not_inherit() -> None:
+    stand = Stand(Bench(policy(prefill=role_policy(3))))
+    stand.tick()
+    stand.policy = replace(stand.policy, uid="another", status={})
+    stand.bench.target.counts[Role.PREFILL] = 3
+
+    written: list[JsonObject] = []
+
+    def note(ref: ObjectRef, change: JsonObject, *, subresource: str = "") -> JsonObject:  # noqa: ARG001 - a note
+        written.append(change)
+        return {}
+
+    stand.api.merge = note  # type: ignore[method-assign]
+    stand.tick()
+
+    assert "lastScaleTime" not in written[0]["status"]
+
+
+def test_a_status_that_cannot_be_written_is_trouble_until_it_can() -> None:
+    stand = Stand(Bench())
+    stand.api.before = stand.api.fail
+
+    found = [stand.tick() for _ in range(4)]
+    tried = len(stand.api.requests)
+    stand.api.before = lambda: None
+    after = stand.tick()
+
+    assert [[trouble.dependency for trouble in troubles] for troubles in found] == [[Dependency.STATUS]] * 4
+    assert tried == 1
+    assert after == []
+
+
+def test_an_object_that_was_deleted_is_no_trouble() -> None:
+    stand = Stand(Bench())
+    address = stand.world.address("pd-autoscaler.io/v1alpha1", "scalingpolicies", name="chat")
+    stand.world.store.delete(address, {})
+
+    assert stand.tick() == []
