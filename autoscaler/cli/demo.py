@@ -95,7 +95,8 @@ def _summary(policy: ScalingPolicy, ours: Results, fleet: StaticFleet) -> str:
         f"static peak: {constant}; the smallest constant fleet that meets the objectives in its worst five minutes, "
         "known only in hindsight"
     )
-    return "\n".join((promised, "", *lines, "", peak, f"saved: {saved:.0%} of its GPU-hours"))
+    bill = f"saved: {saved:.0%} of its GPU-hours" if saved >= 0 else f"costs {-saved:.0%} more GPU-hours than it"
+    return "\n".join((promised, "", *lines, "", peak, bill))
 
 
 def _rows(ours: Results, static: Results) -> list[tuple[str, str, str]]:
