@@ -19,6 +19,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "recommend": "Read the signals once and say how many replicas each pool should have; writes nothing.",
         "explain": "Tell how each pool's number comes about, step by step; writes nothing.",
         "check": "Check scaling policies without touching anything.",
+        "doctor": "Say of each signal, target and right of a policy whether it is there, and what to do if not.",
+        "stacks": "List the serving stacks, or tell what is known of one.",
         "schema": "Print the JSON Schema of a scaling policy.",
         "replay": "Play a recorded load on a simulated service, under your policy and under others'.",
         "demo": "Watch the autoscaler at work on a simulated service; needs no cluster.",

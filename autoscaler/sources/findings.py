@@ -40,7 +40,8 @@ class SignalFinding:
         way: Which way to measure it was taken, counted from 1; None where none gave a value.
         ways: How many there are.
         versions: Versions that have the way that was taken.
-        remedy: What to do; empty where nothing is to be done.
+        metric: Name of the metric that is missing.
+        remedy: What to do; of a missing metric, what is there instead. Empty where nothing is to be done.
     """
 
     scope: Scope
@@ -51,6 +52,7 @@ class SignalFinding:
     way: int | None = None
     ways: int = 0
     versions: str = ""
+    metric: str = ""
     remedy: str = ""
 
 
@@ -91,7 +93,9 @@ def examine(queries: ServiceQueries, ask: Ask, now_s: float) -> Findings:
         dialect=spoken.dialect,
         heard=heard,
         versions=next((one.versions for one in spoken.generations if probed[one.probe].elements), ""),
-        signals=tuple(_finding(query, reading, answers, counts, selectors) for query, reading in readings.items()),
+        signals=tuple(
+            _finding(query, reading, answers, counts, selectors, spoken.buckets) for query, reading in readings.items()
+        ),
     )
 
 
@@ -121,10 +125,20 @@ def _finding(
     answers: Mapping[str, Answer],
     counts: Mapping[str, int],
     selectors: _Selectors,
+    buckets: str,
 ) -> SignalFinding:
     found = SignalFinding(query.scope, query.name, Verdict.DECLARED, reading.signal, ways=len(query.candidates))
     if reading.way is not None:
-        return _read_finding(found, query.candidates[reading.way], reading.way, answers, counts)
+        candidate = query.candidates[reading.way]
+        stale = reading.signal.state is SignalState.STALE
+        return replace(
+            found,
+            verdict=Verdict.STALE if stale else Verdict.OK,
+            series=sum(counts[selector] for selector in _selectors(candidate)),
+            way=reading.way + 1,
+            versions=candidate.versions,
+            remedy=_stale_remedy(reading.signal) if stale else _bucket_remedy(candidate, answers, buckets),
+        )
     if not query.candidates:
         return found
     if reading.final:
@@ -134,21 +148,8 @@ def _finding(
     if any(lacking.isdisjoint(_selectors(candidate)) for candidate in query.candidates):
         return replace(found, verdict=Verdict.IDLE, remedy="send a request and look again")
     first = next(selector for selector in used if selector in lacking)
-    return replace(found, verdict=Verdict.MISSING, remedy=selectors.why_empty(first))
-
-
-def _read_finding(
-    found: SignalFinding, candidate: Candidate, way: int, answers: Mapping[str, Answer], counts: Mapping[str, int]
-) -> SignalFinding:
-    stale = found.signal.state is SignalState.STALE
-    return replace(
-        found,
-        verdict=Verdict.STALE if stale else Verdict.OK,
-        series=sum(counts[selector] for selector in _selectors(candidate)),
-        way=way + 1,
-        versions=candidate.versions,
-        remedy=_stale_remedy(found.signal) if stale else _bucket_remedy(candidate, answers),
-    )
+    metric, remedy = selectors.why_empty(first)
+    return replace(found, verdict=Verdict.MISSING, metric=metric, remedy=remedy)
 
 
 def _stale_remedy(signal: Signal) -> str:
@@ -157,23 +158,23 @@ def _stale_remedy(signal: Signal) -> str:
     return "see whether Prometheus still scrapes it; an interval of more than 30 s needs a longer staleAfter"
 
 
-def _bucket_remedy(candidate: Candidate, answers: Mapping[str, Answer]) -> str:
+def _bucket_remedy(candidate: Candidate, answers: Mapping[str, Answer], how: str) -> str:
     """What to do where the objective lies between two bounds of the histogram that its attainment is taken from."""
     if candidate.kind is not Kind.ATTAINMENT or candidate.target_s is None:
         return ""
     elements = answers[candidate.expressions[-1].text].elements
     try:
         ranges = candidate.buckets is BucketForm.RANGES
-        buckets = Buckets.of_ranges(elements) if ranges else Buckets.of(elements, candidate.factor)
+        latency = Buckets.of_ranges(elements) if ranges else Buckets.of(elements, candidate.factor)
     except BucketError:
         return ""
-    within = (buckets.lower_s < candidate.target_s) & (candidate.target_s < buckets.upper_s)
+    within = (latency.lower_s < candidate.target_s) & (candidate.target_s < latency.upper_s)
     if not within.any():
         return ""
-    low_s, high_s = float(buckets.lower_s[within][0]), float(buckets.upper_s[within][0])
+    low_s, high_s = float(latency.lower_s[within][0]), float(latency.upper_s[within][0])
     return (
         f"the target of {candidate.target_s:g} s lies between the bounds {low_s:g} and {high_s:g} of the histogram, so "
-        "the share is a guess: put the target on a bound, or a bound on the target"
+        f"the share is a guess: put the target on a bound, or a bound on the target{f' by {how}' if how else ''}"
     )
 
 
@@ -183,37 +184,35 @@ class _Selectors:
     def __init__(self, ask: Ask, now_s: float) -> None:
         self._ask = ask
         self._now_s = now_s
-        self._known: dict[str, str] = {}
+        self._known: dict[str, tuple[str, str]] = {}
 
-    def why_empty(self, selector: str) -> str:
-        """What is there instead, and what to do."""
+    def why_empty(self, selector: str) -> tuple[str, str]:
+        """The metric, and what is there instead."""
         if selector not in self._known:
             self._known[selector] = self._look(selector)
         return self._known[selector]
 
-    def _look(self, selector: str) -> str:
+    def _look(self, selector: str) -> tuple[str, str]:
         name, matchers = matcher_texts(selector)
         whole = f"count({name})"
         each = {matcher: f"count({name}{{{matcher}}})" for _, matcher in matchers}
         answers = self._ask([whole, *each.values()], self._now_s)
-        total = _number(answers[whole])
-        if not total:
-            return f"no series is called {name}: is it scraped, and does this version export it?"
-        lacking = [(label, matcher) for label, matcher in matchers if not _number(answers[each[matcher]])]
+        if not answers[whole].elements:
+            return name, "no series is called so: is it scraped, and does this version export it?"
+        lacking = [(label, matcher) for label, matcher in matchers if not answers[each[matcher]].elements]
         if not lacking:
-            every = ", ".join(matcher for _, matcher in matchers)
-            return f"of {total} series {name} none has all of {every} at once"
-        return "; ".join(self._instead(name, total, label, matcher) for label, matcher in lacking)
+            return name, f"no series has all of {', '.join(matcher for _, matcher in matchers)} at once"
+        return name, "; ".join(self._instead(name, label, matcher) for label, matcher in lacking)
 
-    def _instead(self, name: str, total: int, label: str, matcher: str) -> str:
+    def _instead(self, name: str, label: str, matcher: str) -> str:
         by_value, sample = f"count by ({label}) ({name})", f"topk(1, {name})"
         answers = self._ask([by_value, sample], self._now_s)
         values = sorted({element.labels.get(label, "") for element in answers[by_value].elements} - {""})
         if values:
             shown = ", ".join(values[:_MOST_SHOWN]) + (" and more" if len(values) > _MOST_SHOWN else "")
-            return f"of {total} series {name} none has {matcher}; {label} is {shown}"
+            return f"no series has {matcher}; {label} is {shown}"
         labels = sorted({label for element in answers[sample].elements for label in element.labels} - {"__name__"})
-        return f"none of {total} series {name} has the label {label}; their labels are {', '.join(labels)}"
+        return f"no series has the label {label}; their labels are {', '.join(labels)}"
 
 
 def _selectors(candidate: Candidate) -> Iterable[str]:

@@ -51,6 +51,7 @@ class Dialect:
     signals: Signals
     replicas: ReplicasModel
     generations: tuple[GenerationModel, ...]
+    buckets: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ def _dialects(file: StackModel, base: StackModel, spellings: tuple[str, ...]) ->
                     generation.model_copy(update={"probe": spell.text(generation.probe)})
                     for generation in (*file.generations, *(base.generations if base is not file else ()))
                 ),
+                buckets=file.buckets or base.buckets,
             )
         )
     return found

@@ -141,6 +141,7 @@ class StackModel(Strict):
         replicas: Replica counts out of metrics.
         workloads: Name of each role's Deployment or StatefulSet, where it is not the target's own.
         generations: Version families, newest first.
+        buckets: How to change the bounds of the latency histograms.
         facts: What is scaled and how.
     """
 
@@ -160,6 +161,7 @@ class StackModel(Strict):
     replicas: ReplicasModel | None = None
     workloads: Mapping[Role, WorkloadName] = {}
     generations: tuple[GenerationModel, ...] = ()
+    buckets: str = ""
     facts: FactsModel
 
     @model_validator(mode="after")

@@ -100,6 +100,7 @@ class ServiceQueries:
         dialect: How the metric names of the engine begin.
         probe: A selector of series that the service has if it speaks this dialect.
         generations: Version families of the engine, newest first.
+        buckets: How to change the bounds of the latency histograms; empty where that is not known.
         alternatives: The same questions in the stack's other dialects.
     """
 
@@ -111,4 +112,5 @@ class ServiceQueries:
     dialect: str = ""
     probe: str = ""
     generations: tuple[Generation, ...] = ()
+    buckets: str = ""
     alternatives: tuple[ServiceQueries, ...] = ()

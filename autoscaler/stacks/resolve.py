@@ -130,6 +130,7 @@ def _in_dialect(
         stale_after_s=stale_after_s,
         dialect=dialect.name,
         probe=f"{dialect.probe}{{{values['service']}}}",
+        buckets=dialect.buckets,
         generations=tuple(
             Generation(generation.versions, probe)
             for generation in dialect.generations

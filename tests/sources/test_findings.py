@@ -47,7 +47,7 @@ def test_it_is_told_which_way_a_signal_was_measured_and_how_many_series_are_behi
 def test_an_objective_between_two_bounds_of_its_histogram_is_pointed_out(healthy: Findings) -> None:
     assert pick(healthy, "service.tpot_attainment_ratio").remedy == (
         "the target of 0.06 s lies between the bounds 0.05 and 0.075 of the histogram, so the share is a guess: "
-        "put the target on a bound, or a bound on the target"
+        "put the target on a bound, or a bound on the target by --custom-histogram-buckets of vLLM, from 0.32 on"
     )
 
 
@@ -69,7 +69,7 @@ def test_labels_that_match_one_by_one_but_not_together_are_named(server: Prometh
     remedy = pick(findings, "prefill.queue_depth").remedy
     assert pick(findings, "prefill.queue_depth").verdict is Verdict.MISSING
     # Other services have prefill in their label role, so only all labels together match nothing.
-    assert 'none has all of namespace="findings-model", role="prefill", model_name="llama" at once' in remedy
+    assert 'no series has all of namespace="findings-model", role="prefill", model_name="llama" at once' in remedy
     assert pick(findings, "decode.running").verdict is Verdict.OK
 
 
@@ -78,7 +78,7 @@ def test_a_namespace_that_does_not_exist_is_named_with_those_that_do(server: Pro
 
     remedy = pick(look(server, queries("findings-not-there")), "prefill.queue_depth").remedy
 
-    assert 'none has namespace="findings-not-there"; namespace is ' in remedy
+    assert 'no series has namespace="findings-not-there"; namespace is ' in remedy
 
 
 def test_a_label_that_no_series_has_is_named_with_those_that_they_have(server: Prometheus) -> None:
@@ -91,15 +91,18 @@ def test_a_label_that_no_series_has_is_named_with_those_that_they_have(server: P
     )
 
     assert pick(look(server, of), "service.ttft_s").remedy == (
-        "none of 1 series vllm_only_here has the label pool; their labels are engine, model_name, namespace, pod"
+        "no series has the label pool; their labels are engine, model_name, namespace, pod"
     )
 
 
 def test_a_metric_that_does_not_exist_is_named(server: Prometheus) -> None:
     of = queries("findings-name", overrides={Scope.SERVICE: {"ttft_s": "nothing_like_it"}})
 
-    assert pick(look(server, of), "service.ttft_s").remedy == (
-        "no series is called nothing_like_it: is it scraped, and does this version export it?"
+    ttft = pick(look(server, of), "service.ttft_s")
+
+    assert (ttft.metric, ttft.remedy) == (
+        "nothing_like_it",
+        "no series is called so: is it scraped, and does this version export it?",
     )
 
 
@@ -153,7 +156,7 @@ def test_names_in_another_spelling_with_other_labels_are_still_recognised(server
 
     assert (findings.dialect, findings.heard) == ("kserve_vllm:", False)
     remedy = pick(findings, "prefill.queue_depth").remedy
-    assert 'none has model_name="wanted"; model_name is a-model-of-its-own' in remedy
+    assert 'no series has model_name="wanted"; model_name is a-model-of-its-own' in remedy
 
 
 def test_a_server_that_refuses_is_no_missing_metric() -> None:

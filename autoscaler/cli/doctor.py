@@ -1,0 +1,64 @@
+"""`doctor`: is everything there that a policy needs?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from autoscaler.cli.doctor_text import lines
+from autoscaler.cli.examination import examine_policy
+from autoscaler.cli.exits import CliError, ExitCode
+from autoscaler.cli.options import (
+    Kubeconfig,
+    KubeContext,
+    PolicyArguments,
+    PolicyOptions,
+    PrometheusUrl,
+    policy_paths,
+)
+from autoscaler.config import PolicyError, load_paths
+from autoscaler.daemon import logs
+from autoscaler.daemon.assembly import AssemblyError, Surroundings
+from autoscaler.daemon.clock import SteadyClock
+
+
+class Output(StrEnum):
+    """What the examination looks like."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def doctor(
+    policies: PolicyArguments = None,
+    policy: PolicyOptions = None,
+    prometheus: PrometheusUrl = None,
+    kubeconfig: Kubeconfig = None,
+    context: KubeContext = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="text, or json with everything.")] = Output.TEXT,
+) -> None:
+    """Say of each signal, target and right of a policy whether it is there, and what to do where it is not.
+
+    Asks every query and reads every target; writes nothing. Of a query that matches nothing it tells which names,
+    labels and values do exist.
+
+    Exit codes: 3 when a policy would be inert, because a pool cannot be decided on; 2 for a bad policy or bad usage;
+    else 0, whatever else there is to improve.
+    """
+    logs.configure(logs.LogFormat.AUTO, logs.LogLevel.ERROR, sys.stderr)
+    around, clock = Surroundings(prometheus, kubeconfig, context), SteadyClock()
+    try:
+        loaded = load_paths(policy_paths(policies, policy))
+        found = [examine_policy(one.policy, around, clock) for one in loaded]
+    except (PolicyError, AssemblyError) as error:
+        raise CliError(str(error)) from error
+    if output is Output.JSON:
+        typer.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(line for one in found for line in lines(one)))
+    raise typer.Exit(ExitCode.UNHEALTHY if any(one.inert for one in found) else ExitCode.OK)

@@ -1,0 +1,135 @@
+"""An examination as text: what is there, what is not, and what to do."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from autoscaler.cli.examination import Examination
+from autoscaler.core.policy import Role
+from autoscaler.report.words import quantity
+from autoscaler.sources.findings import SignalFinding, Verdict
+from autoscaler.stacks.load import load_stack
+
+_WIDTH = 118
+_MARK = 9  # width of the first column
+
+
+def lines(found: Examination) -> Iterator[str]:
+    """All there is to say of one policy."""
+    yield f"{found.service}, stack {found.stack}"
+    yield from _heard(found)
+    yield "signals"
+    shared = _shared_remedies(found.signals.signals)
+    for signal in found.signals.signals:
+        yield from _signal(signal, shared)
+    for remedy, count in shared.items():
+        yield from _row("", f"-> {count} signals: {remedy}")
+    if any(signal.verdict is Verdict.MISSING for signal in found.signals.signals):
+        yield from _labels(found)
+    yield from _targets(found)
+    yield from _rights(found)
+    for broken in found.broken_limits:
+        yield from _row("limit", broken)
+    yield "decision"
+    for role in dict.fromkeys((*found.would, *found.inert)):
+        reason = found.inert.get(role)
+        yield from _row(
+            "ok" if reason is None else "inert", f"{role}: {found.would[role] if reason is None else reason}"
+        )
+    yield ""
+
+
+def _shared_remedies(signals: Iterable[SignalFinding]) -> dict[str, int]:
+    """Remedies of several missing signals, said once, with their number."""
+    counts = Counter(signal.remedy for signal in signals if signal.verdict is Verdict.MISSING)
+    return {remedy: count for remedy, count in counts.items() if count > 1}
+
+
+def _heard(found: Examination) -> Iterator[str]:
+    signals = found.signals
+    if signals.heard:
+        known = f", versions {signals.versions}" if signals.versions else ""
+        yield from _row("ok", f"metric names begin with {signals.dialect}{known}")
+    else:
+        yield from _row("missing", f"no series of the service is there; its names would begin with {signals.dialect}")
+
+
+def _signal(found: SignalFinding, shared: Mapping[str, int]) -> Iterator[str]:
+    path, signal = f"{found.scope}.{found.name}", found.signal
+    if found.metric:
+        yield from _row(found.verdict, f"{path}: {found.metric}")
+    elif signal.value is None:
+        yield from _row(found.verdict, f"{path}: {signal.detail}")
+    else:
+        yield from _row(found.verdict, f"{path}: {quantity(signal.value, signal.unit)}{_origin(found)}")
+    if found.remedy and found.remedy not in shared:
+        yield from _row("", f"-> {found.remedy}")
+
+
+def _origin(found: SignalFinding) -> str:
+    """Age, series and way of a value, and what its detail says."""
+    signal = found.signal
+    age = f", {signal.age_s:.0f} s old" if signal.age_s is not None else ""
+    series = f", {found.series} series" if found.series else ""
+    way = f", way {found.way} of {found.ways}" if found.way is not None and found.ways > 1 else ""
+    versions = f" ({found.versions})" if found.versions else ""
+    note = f"; {signal.detail}" if signal.detail else ""
+    return f"{age}{series}{way}{versions}{note}"
+
+
+def _labels(found: Examination) -> Iterator[str]:
+    role = load_stack(found.stack).labels.role
+    yield from _row(
+        "",
+        "-> labels come from spec.selector, spec.model and roles.*.selector of the policy; without the last, the stack "
+        f"tells roles by {role.name}: {', '.join(f'{which} {value}' for which, value in role.values.items())}",
+    )
+
+
+def _targets(found: Examination) -> Iterator[str]:
+    yield "targets" if not found.no_cluster else "targets, from metrics because no cluster is configured"
+    for role, pool in found.pools.pools.items():
+        yield from _row("ok", f"{role}: {pool.ready} of {pool.current} replicas serve")
+    for role, error in found.pools.errors.items():
+        yield from _row("missing", f"{role}: {error}")
+    if found.no_cluster:
+        yield from _row("", f"-> {found.no_cluster}")
+    for role, competition in (found.cluster.competition if found.cluster is not None else {}).items():
+        yield from _competition(role, "conflict", map(str, competition.conflicts))
+        yield from _competition(role, "unknown", competition.unchecked)
+        yield from _competition(role, "note", competition.notes)
+
+
+def _competition(role: Role, mark: str, texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        yield from _row(mark, f"{role}: {text}")
+
+
+def _rights(found: Examination) -> Iterator[str]:
+    if found.cluster is None:
+        return
+    yield "rights"
+    for right in found.cluster.rights:
+        what = f"{right.verb} {right.resource} in {right.namespace}"
+        if right.granted:
+            yield from _row("ok", what)
+        elif right.granted is None:
+            yield from _row("unknown", f"{what}: {right.trouble}")
+        else:
+            yield from _row("missing", what)
+            yield from _row("", f"-> {right.remedy}")
+
+
+def _row(mark: str, text: str) -> Iterator[str]:
+    return iter(
+        textwrap.wrap(
+            text,
+            _WIDTH,
+            initial_indent=f"  {mark:<{_MARK}}",
+            subsequent_indent=" " * (_MARK + 4),
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+    )

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from autoscaler.cli.doctor_text import lines
+from autoscaler.cli.examination import Examination, examine_policy
+from autoscaler.cli.exits import CliError, ExitCode
+from autoscaler.cli.main import app
+from autoscaler.config import load_paths
+from autoscaler.daemon.assembly import Surroundings
+from autoscaler.sources.findings import Verdict
+from tests.daemon.builders import HandClock
+from tests.e2e.stage import policy_document
+from tests.sources.chat import DECODE, ENGINES, NOW_S, PREFILL, fill
+from tests.support.kube import Cluster, FakeCluster, fake_kube_api, kube_api, real_kube_api
+from tests.support.kube_api.manifests import deployment
+from tests.support.loopback import Reply, Request, running_loopback
+from tests.support.prometheus import Prometheus, running_prometheus
+from tests.support.vllm_series import Fleet
+
+__all__ = ["fake_kube_api", "kube_api", "real_kube_api"]
+
+READ = [
+    {"apiGroups": ["apps"], "resources": ["deployments", "deployments/scale"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Prometheus]:
+    with running_prometheus() as running:
+        yield running
+
+
+def examine(
+    server: Prometheus, folder: Path, namespace: str, *, cluster: Cluster | None = None, token: str = "", **spec: object
+) -> Examination:
+    path = folder / "policy.yaml"
+    settings = {"model": "llama", "selector": {"namespace": namespace}, **spec}
+    place = cluster.namespace if cluster is not None else namespace
+    document = policy_document("chat", place, server.url, mode="recommend", **settings)
+    document["spec"] = {key: value for key, value in document["spec"].items() if value is not None}
+    path.write_text(yaml.safe_dump(document))
+    (loaded,) = load_paths([path])
+    clock = HandClock()
+    clock.at_s = NOW_S
+    kubeconfig = cluster.kubeconfig(folder / "kubeconfig", token=token) if cluster is not None else None
+    return examine_policy(loaded.policy, Surroundings(kubeconfig=str(kubeconfig) if kubeconfig else None), clock)
+
+
+def text(found: Examination) -> str:
+    return "\n".join(lines(found))
+
+
+def run_doctor(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["doctor", *map(str, arguments)])
+    if isinstance(result.exception, CliError):
+        return result.exception.code, str(result.exception)
+    return result.exit_code, result.stdout
+
+
+def test_of_a_healthy_service_all_is_well_and_what_would_be_decided_is_told(server: Prometheus, tmp_path: Path) -> None:
+    fill(server, "healthy", *ENGINES)
+
+    found = examine(server, tmp_path, "healthy")
+
+    assert found.inert == {}
+    assert {signal.verdict for signal in found.signals.signals} == {Verdict.OK}
+    shown = text(found)
+    assert "ok       metric names begin with vllm:, versions >=0.32" in shown
+    assert "ok       decode.running: 100 requests, 0 s old, 2 series" in shown
+    assert "ok       prefill: 2 of 2 replicas serve" in shown
+    assert "ok       prefill: 2 to " in shown
+
+
+def test_without_a_cluster_counts_come_from_metrics_and_it_is_said_why(server: Prometheus, tmp_path: Path) -> None:
+    fill(server, "no-cluster", *ENGINES)
+
+    found = examine(server, tmp_path, "no-cluster")
+
+    assert found.cluster is None
+    assert "targets, from metrics because no cluster is configured" in text(found)
+    assert "pass --kubeconfig" in text(found)
+
+
+def test_wrong_labels_make_a_policy_inert_and_those_that_exist_are_told_once(
+    server: Prometheus, tmp_path: Path
+) -> None:
+    fill(server, "there", *ENGINES)
+
+    found = examine(server, tmp_path, "not-there")
+
+    assert set(found.inert) == {"prefill", "decode"}
+    shown = text(found)
+    assert "missing  no series of the service is there; its names would begin with vllm:" in shown
+    assert "missing  prefill.queue_depth: vllm:num_requests_waiting" in shown
+    assert shown.count('signals: no series has namespace="not-there"; namespace is ') == 1
+    assert "the stack tells roles by role: prefill prefill, decode decode" in " ".join(shown.split())
+    assert "inert    prefill: " in shown
+
+
+def test_a_single_missing_metric_is_told_where_it_is_missing(server: Prometheus, tmp_path: Path) -> None:
+    fill(server, "older", *(replace(engine, version=(0, 19)) for engine in ENGINES))
+
+    shown = text(examine(server, tmp_path, "older"))
+
+    assert "missing  decode.waiting_for_kv: vllm:num_requests_kv_fetch_by_stage" in shown
+
+
+def test_a_service_that_is_idle_is_not_inert(server: Prometheus, tmp_path: Path) -> None:
+    fill(server, "idle", *(replace(engine, finished=0, waiting=lambda _: 0.0, running=0.0) for engine in ENGINES))
+
+    found = examine(server, tmp_path, "idle")
+
+    assert found.inert == {}
+    assert "idle     service.ttft_s: " in text(found)
+    assert "-> send a request and look again" in text(found)
+
+
+def test_a_target_that_does_not_exist_makes_its_role_inert(
+    server: Prometheus, tmp_path: Path, kube_api: Cluster
+) -> None:
+    fill(server, "no-target", *ENGINES)
+    kube_api.create("deployments", deployment("chat-decode", replicas=2))
+
+    found = examine(server, tmp_path, "no-target", cluster=kube_api)
+
+    assert set(found.inert) == {"prefill"}
+    assert "missing  prefill: " in text(found)
+    assert "ok       decode: 0 of 2 replicas serve" in text(found)
+
+
+def test_a_right_that_is_missing_is_named_with_the_rule_that_grants_it(
+    server: Prometheus, tmp_path: Path, kube_api: Cluster
+) -> None:
+    fill(server, "rights", *ENGINES)
+    for role in ("prefill", "decode"):
+        kube_api.create("deployments", deployment(f"chat-{role}", replicas=2))
+    token = kube_api.service_account("reader", READ)
+
+    found = examine(server, tmp_path, "rights", cluster=kube_api, token=token)
+
+    assert found.inert == {}
+    shown = text(found)
+    assert f"ok       list pods in {kube_api.namespace}" in shown
+    assert f"missing  patch deployments/scale in {kube_api.namespace}" in shown
+    assert (
+        f"-> add to a Role in namespace {kube_api.namespace}: "
+        '{apiGroups: ["apps"], resources: ["deployments/scale"], verbs: ["patch"]}'
+    ) in " ".join(shown.split())
+
+
+def test_rights_that_the_server_does_not_tell_are_unknown(
+    server: Prometheus, tmp_path: Path, fake_kube_api: FakeCluster
+) -> None:
+    fill(server, "untold", *ENGINES)
+
+    found = examine(server, tmp_path, "untold", cluster=fake_kube_api, token="made-up")
+
+    assert found.cluster is not None
+    assert {right.granted for right in found.cluster.rights} == {None}
+    assert "unknown  get deployments in serving: create selfsubjectaccessreviews" in text(found)
+
+
+def test_somebody_else_who_scales_is_named(server: Prometheus, tmp_path: Path, kube_api: Cluster) -> None:
+    fill(server, "rival", *ENGINES)
+    for role in ("prefill", "decode"):
+        kube_api.create("deployments", deployment(f"chat-{role}", replicas=2))
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat-prefill"}
+    kube_api.create(
+        "horizontalpodautoscalers",
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "rival"},
+            "spec": {"scaleTargetRef": reference, "maxReplicas": 4},
+        },
+    )
+
+    shown = text(examine(server, tmp_path, "rival", cluster=kube_api))
+
+    assert f"conflict prefill: HorizontalPodAutoscaler {kube_api.namespace}/rival" in shown
+
+
+def test_bounds_that_the_stack_does_not_bear_are_named(server: Prometheus, tmp_path: Path) -> None:
+    fill(server, "limit", *ENGINES)
+    roles = {
+        "prefill": {"target": {"name": "p"}, "selector": {"role": "prefill"}, "min": 0, "max": 4},
+        "decode": {"target": {"name": "d"}, "selector": {"role": "decode"}, "max": 4},
+    }
+
+    shown = text(examine(server, tmp_path, "limit", stack="production-stack", roles=roles))
+
+    assert "limit    min of prefill is 0, at least 1 is needed. The router sends every prompt to prefill" in shown
+
+
+def test_pods_that_are_scraped_directly_are_examined_too(server: Prometheus, tmp_path: Path) -> None:
+    fleet = Fleet((PREFILL, DECODE), "llama", {"namespace": "pages"})
+
+    def answer(request: Request) -> Reply:
+        return Reply(body=fleet.page(request.path.split("/")[1], NOW_S - 600.0, NOW_S).encode())
+
+    with running_loopback(answer) as pods:
+        endpoints = {engine.role: [f"{pods.url}/{engine.pod}/metrics"] for engine in fleet.engines}
+        found = examine(server, tmp_path, "pages", scrape={"interval": "1s", "endpoints": endpoints}, prometheus=None)
+
+    assert found.signals.heard
+    assert "ok       decode.running: 50 requests" in text(found)
+
+
+def test_a_prometheus_that_is_down_ends_with_3_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(yaml.safe_dump(policy_document("chat", "serving", "http://127.0.0.1:1", mode="recommend")))
+
+    code, out = run_doctor("--policy", path)
+
+    assert code == ExitCode.UNHEALTHY
+    assert "failed   prefill.queue_depth: Prometheus at http://127.0.0.1:1 cannot be reached" in out
+
+
+def test_json_tells_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(yaml.safe_dump(policy_document("chat", "serving", "http://127.0.0.1:1", mode="recommend")))
+
+    code, out = run_doctor("--policy", path, "-o", "json")
+
+    (found,) = json.loads(out)
+    assert code == ExitCode.UNHEALTHY
+    assert (found["service"], set(found["inert"])) == ("chat", {"prefill", "decode"})
+    assert {signal["verdict"] for signal in found["signals"]["signals"]} == {"failed"}
+
+
+def test_a_bad_policy_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("kind: Nonsense\n")
+
+    code, message = run_doctor(path)
+
+    assert code == ExitCode.REFUSED
+    assert "is no scaling policy" in message
