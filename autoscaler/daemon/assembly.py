@@ -12,6 +12,7 @@ from autoscaler.config.connection import Prometheus
 from autoscaler.config.roles import TargetRef
 from autoscaler.core.policy import Role
 from autoscaler.daemon.clock import Clock
+from autoscaler.daemon.competition import UncontestedTarget
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.metrics_target import MetricsTarget
 from autoscaler.daemon.pod_pages import PodPages
@@ -26,6 +27,7 @@ from autoscaler.targets.base import Target
 from autoscaler.targets.kubernetes.aim import Aim, Service, aim
 from autoscaler.targets.kubernetes.build import role_target
 from autoscaler.targets.kubernetes.client import KubeClient
+from autoscaler.targets.kubernetes.competitors import Competition, find_competitors
 from autoscaler.targets.kubernetes.connection import KubeConfigError, connect
 from autoscaler.targets.kubernetes.refs import ObjectRef
 from autoscaler.targets.kubernetes.specs.load import scale_spec, spec_for_kind
@@ -76,12 +78,21 @@ def connections(
         raise AssemblyError(f"{policy.service}: {error}") from error
     if client is None:
         return source, MetricsTarget(source, clock)
-    return source, _target(policy, client)
+    target = _target(policy, client)
+    if not writes:
+        return source, target
+    return source, UncontestedTarget(target, lambda: competitors(policy, client), clock, log)
 
 
 def _target(policy: ScalingPolicy, client: KubeClient) -> Target:
     places, specs = _places(policy), target_specs(policy)
     return RoleTargets({role: role_target(client, specs[role], places[role], role) for role in specs}, client.close)
+
+
+def competitors(policy: ScalingPolicy, client: KubeClient) -> dict[Role, Competition]:
+    """Who else sets the counts of a policy's targets. Never raises for a sick API server."""
+    places, specs = _places(policy), target_specs(policy)
+    return {role: find_competitors(client, specs[role], places[role], role) for role in specs}
 
 
 def target_aims(policy: ScalingPolicy) -> dict[Role, Aim]:

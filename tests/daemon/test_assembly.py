@@ -17,6 +17,7 @@ from autoscaler.daemon.assembly import (
     prometheus_connection,
     target_specs,
 )
+from autoscaler.daemon.competition import UncontestedTarget
 from autoscaler.daemon.metrics_target import MetricsTarget
 from autoscaler.daemon.queries import service_queries
 from autoscaler.daemon.scraper import Scraper
@@ -24,7 +25,6 @@ from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.readings import ReplicaCounts
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.specs.model import Shape
-from autoscaler.targets.role import RoleTargets
 from tests.daemon.builders import HandClock, capturing
 from tests.e2e.stage import policy_document
 
@@ -63,7 +63,7 @@ def test_a_kubeconfig_gives_a_target_that_can_be_written(tmp_path: Path) -> None
     target.close()
     source.close()
 
-    assert isinstance(target, RoleTargets)
+    assert isinstance(target, UncontestedTarget)
 
 
 def test_without_a_cluster_metrics_stand_in_for_reading_and_it_is_said(tmp_path: Path) -> None:

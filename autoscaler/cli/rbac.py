@@ -1,0 +1,54 @@
+"""`pd-autoscaler rbac`: the Roles that a daemon with these policies needs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+import yaml
+
+from autoscaler.cli.exits import CliError
+from autoscaler.cli.options import PolicyArguments, PolicyOptions, policy_paths
+from autoscaler.config import PolicyError, load_paths
+from autoscaler.daemon.process import StateKind
+from autoscaler.daemon.rights import OwnObjects, own_rights, roles_of, target_rights, telling_rights, watch_rights
+
+
+def rbac(
+    policies: PolicyArguments = None,
+    policy: PolicyOptions = None,
+    watch_policies: Annotated[
+        bool, typer.Option("--watch-policies", help="The daemon takes these policies from the cluster.")
+    ] = False,
+    namespace: Annotated[
+        str | None, typer.Option(metavar="NS", help="Namespace of --watch-policies. Default: all of them.")
+    ] = None,
+    leader_elect: Annotated[bool, typer.Option("--leader-elect", help="Several daemons share the work.")] = False,
+    state: Annotated[StateKind, typer.Option(help="Where the daemon keeps its memory.")] = StateKind.MEMORY,
+    lease_namespace: Annotated[
+        str | None, typer.Option(metavar="NS", help="Namespace of Leases and of ConfigMaps with state.")
+    ] = None,
+    lease_name: Annotated[
+        str, typer.Option(metavar="NAME", help="What their names begin with, and the name of the Roles.")
+    ] = "pd-autoscaler",
+) -> None:
+    """Print Roles with the least rights that `run` needs for these policies, in their mode, with the same options.
+
+    A policy in recommend mode gets no right to write its targets. Rights that a name can be put to are limited to the
+    objects that the policies name; list, watch and create cannot be.
+    """
+    try:
+        documents = [loaded.policy for loaded in load_paths(policy_paths(policies, policy))]
+    except PolicyError as error:
+        raise CliError(str(error)) from error
+    keeps_states = state is StateKind.CONFIGMAP
+    if lease_namespace is None and (leader_elect or keeps_states):
+        raise CliError("where do Leases and state go? pass --lease-namespace, the namespace that the daemon runs in")
+    own = OwnObjects(lease_namespace or "", lease_name, leases=leader_elect, states=keeps_states)
+    rights = {
+        *(right for document in documents for right in target_rights(document)),
+        *(right for document in documents for right in telling_rights(document, is_object=watch_policies)),
+        *own_rights([document.service for document in documents], own),
+        *(watch_rights(namespace or "") if watch_policies else ()),
+    }
+    typer.echo(yaml.safe_dump_all(roles_of(rights, lease_name), sort_keys=False), nl=False)

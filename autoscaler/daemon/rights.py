@@ -1,0 +1,145 @@
+"""What the daemon asks of the API server, as rights: no more than these policies and settings need."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from autoscaler.config import ScalingPolicy
+from autoscaler.core.policy import Mode
+from autoscaler.daemon.assembly import target_aims, target_specs
+from autoscaler.kube.crd import PLURAL, policy_ref
+from autoscaler.kube.lease import lease_ref
+from autoscaler.kube.names import object_name
+from autoscaler.targets.kubernetes.aim import Aim
+from autoscaler.targets.kubernetes.competitors.kinds import known_kinds
+from autoscaler.targets.kubernetes.competitors.lists import AUTOSCALERS
+from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
+from autoscaler.targets.kubernetes.specs.model import Shape
+
+_RBAC = "rbac.authorization.k8s.io/v1"
+_GROUP = policy_ref("").group
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Right:
+    """One verb on one resource.
+
+    Attributes:
+        namespace: Where; empty for the whole cluster.
+        group: API group; empty for the core group.
+        resource: Plural, with a subresource after a slash.
+        name: Of the only object that is meant; empty where the verb cannot be limited to one.
+        verb: As a role lists it.
+    """
+
+    namespace: str
+    group: str
+    resource: str
+    name: str
+    verb: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnObjects:
+    """What the daemon keeps in the cluster for itself.
+
+    Attributes:
+        namespace: Where.
+        prefix: What the names begin with.
+        leases: Whether daemons elect a leader.
+        states: Whether memory is kept in ConfigMaps.
+    """
+
+    namespace: str
+    prefix: str
+    leases: bool
+    states: bool
+
+
+def target_rights(policy: ScalingPolicy) -> Iterator[Right]:
+    """What reading, and as far as the policy's mode goes scaling, its pools needs."""
+    writes, specs = policy.spec.mode is not Mode.RECOMMEND, target_specs(policy)
+    for role, aimed in target_aims(policy).items():
+        yield from _on_target(aimed, writes=writes)
+        if writes:  # and so looks for others who do
+            kinds = [*(other.kind for other in AUTOSCALERS), *(known_kinds()[name] for name in specs[role].children)]
+            yield from (Right(aimed.ref.namespace, kind.group, kind.plural, "", "list") for kind in kinds)
+
+
+def telling_rights(policy: ScalingPolicy, *, is_object: bool) -> Iterator[Right]:
+    """What telling people needs: Events, and the status where the policy is an object."""
+    namespace = policy.metadata.namespace
+    if is_object:
+        yield Right(namespace, _GROUP, f"{PLURAL}/status", policy.metadata.name, "patch")
+        told = {namespace}
+    elif policy.spec.mode is Mode.ENFORCE:
+        told = {aimed.ref.namespace for aimed in target_aims(policy).values()}
+    else:
+        return
+    yield from (Right(place, "", "events", "", verb) for place in told for verb in ("create", "patch"))
+
+
+def watch_rights(namespace: str) -> Iterator[Right]:
+    """What following policy objects needs; in the whole cluster where the namespace is empty."""
+    yield from (Right(namespace, _GROUP, PLURAL, "", verb) for verb in ("list", "watch"))
+
+
+def own_rights(services: Iterable[str], own: OwnObjects) -> Iterator[Right]:
+    """What the daemon's own objects need."""
+    for service in services:
+        name = object_name(own.prefix, service)
+        if own.leases:
+            group = lease_ref(own.namespace).group
+            yield Right(own.namespace, group, "leases", "", "list")
+            yield Right(own.namespace, group, "leases", "", "create")  # create cannot be limited by name
+            yield Right(own.namespace, group, "leases", name, "update")
+        if own.states:
+            yield Right(own.namespace, "", "configmaps", "", "create")
+            yield from (Right(own.namespace, "", "configmaps", name, verb) for verb in ("get", "update"))
+
+
+def roles_of(rights: Iterable[Right], name: str) -> list[JsonObject]:
+    """Roles that grant exactly these rights: one a namespace, and a ClusterRole for what is not in any."""
+    by_namespace: defaultdict[str, set[Right]] = defaultdict(set)
+    for right in rights:
+        by_namespace[right.namespace].add(right)
+    return [_role(namespace, name, by_namespace[namespace]) for namespace in sorted(by_namespace)]
+
+
+def _on_target(aimed: Aim, *, writes: bool) -> Iterator[Right]:
+    def right(ref: ObjectRef, verb: str, subresource: str = "") -> Right:
+        resource = f"{ref.plural}/{subresource}" if subresource else ref.plural
+        return Right(ref.namespace, ref.group, resource, ref.name, verb)
+
+    yield right(aimed.ref, "get")
+    subresource = "scale" if aimed.shape is Shape.SCALE else ""
+    if subresource:
+        yield right(aimed.ref, "get", subresource)
+    if writes:
+        yield right(aimed.ref, "patch", subresource)
+    for others in (aimed.status_refs, *(excluded.refs for excluded in aimed.excluded)):
+        yield from (right(ref, "get") for ref in others)
+    yield Right(aimed.ref.namespace, "", "pods", "", "list")
+
+
+def _role(namespace: str, name: str, rights: set[Right]) -> JsonObject:
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    kind = "Role" if namespace else "ClusterRole"
+    return {"apiVersion": _RBAC, "kind": kind, "metadata": metadata, "rules": _rules(rights)}
+
+
+def _rules(rights: set[Right]) -> list[JsonObject]:
+    """Rules with as much in each as goes together: objects of one resource that the same verbs are about."""
+    verbs: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for right in rights:
+        verbs[right.group, right.resource, right.name].add(right.verb)
+    names: defaultdict[tuple[str, str, tuple[str, ...], bool], list[str]] = defaultdict(list)
+    for (group, resource, name), found in sorted(verbs.items()):
+        names[group, resource, tuple(sorted(found)), bool(name)].append(name)
+    return [
+        {"apiGroups": [group], "resources": [resource], "verbs": list(found)}
+        | ({"resourceNames": sorted(listed)} if named else {})
+        for (group, resource, found, named), listed in names.items()
+    ]
