@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
+from autoscaler.core.decide import decide
+from autoscaler.core.decision import Decision
 from autoscaler.core.policy import (
     Behavior,
     DirectionBehavior,
@@ -20,12 +22,13 @@ from autoscaler.core.policy import (
     ServicePolicy,
 )
 from autoscaler.core.snapshot import PoolState, Snapshot
-from tests.support.core import ENGINE, ROLE_POLICY, STEADY, Missing, Reading, service_policy, signals
+from autoscaler.core.state import State
+from tests.support.core import ENGINE, ROLE_POLICY, START_S, STEADY, Missing, Reading, service_policy, signals
 
 #: A history costs milliseconds a look: a slow machine must not fail a property, nor a failure take minutes to shrink.
 PROPERTY = settings(
     deadline=None,
-    max_examples=25,
+    max_examples=15,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -136,3 +139,19 @@ def histories(*, wild: bool = True, most: int = 5) -> st.SearchStrategy[list[Tic
 
 def in_bounds(policy: ServicePolicy, role: Role, replicas: int) -> bool:
     return policy.roles[role].min_replicas <= replicas <= policy.roles[role].max_replicas
+
+
+def lived(policy: ServicePolicy, history: list[Tick]) -> Iterator[tuple[float, Tick, State, Decision, State]]:
+    """Each tick of a history: time, tick, state before, decision, state after."""
+    state, now = State(), START_S
+    for tick in history:
+        now += tick.elapsed_s
+        decision, after = decide(policy, tick.snapshot(now), state, now)
+        yield now, tick, state, decision, after
+        state = after
+
+
+def remembered(policy: ServicePolicy, history: list[Tick]) -> tuple[State, float]:
+    """What is remembered after a history, and when it ended."""
+    *_, (now, _, _, _, state) = lived(policy, history)
+    return state, now

@@ -23,7 +23,7 @@ from autoscaler.core.policy import (
     RuleKind,
     ServicePolicy,
 )
-from autoscaler.core.signals import CATALOGUE, Scope, Signal, Signals, SignalState, absent, measured
+from autoscaler.core.signals import CATALOGUE, Scope, Signal, Signals, absent, measured
 from autoscaler.core.snapshot import PoolState, Snapshot
 from autoscaler.core.state import State, from_json, to_json
 
@@ -117,19 +117,14 @@ STEADY: Mapping[str, float] = {
     "service.output_tokens_mean": 200.0,
 }
 
+_NOTHING_WITHOUT_TRAFFIC = (
+    *("queue_depth", "in_flight", "offered_tokens_per_s", "request_rate", "running", "waiting", "waiting_for_kv"),
+    *("preemption_rate", "generation_tokens_per_s", "kv_expired_rate", "kv_utilization_mean", "kv_utilization_max"),
+)
 #: The same service with no traffic at all: every mean is 0/0.
 NO_TRAFFIC: Mapping[str, float] = {
     **dict.fromkeys(STEADY, math.nan),
-    **{
-        name: 0.0
-        for name in STEADY
-        if name.partition(".")[2]
-        in {
-            *("queue_depth", "in_flight", "offered_tokens_per_s", "request_rate", "running", "waiting"),
-            *("waiting_for_kv", "preemption_rate", "generation_tokens_per_s", "kv_expired_rate"),
-            *("kv_utilization_mean", "kv_utilization_max"),
-        }
-    },
+    **{name: 0.0 for name in STEADY if name.endswith(_NOTHING_WITHOUT_TRAFFIC)},
     **{name: value for name, value in STEADY.items() if name.endswith(("kv_capacity_tokens", "ready_replicas"))},
 }
 
@@ -399,7 +394,3 @@ def story(
 def stage(decision: Decision, role: Role, name: StageName) -> Reason:
     """Why one stage of one role changed or kept its number."""
     return next(step.reason for step in decision.roles[role].stages if step.stage is name)
-
-
-def stale(signal: Signal) -> bool:
-    return signal.state is SignalState.STALE
