@@ -12,8 +12,9 @@ from tests.stacks.test_hyperpod import ENGINES as ON_LMCACHE
 from tests.stacks.test_mindie import DECODE, PREFILL
 from tests.stacks.test_moreh import GATEWAY
 from tests.stacks.test_sglang import PODS
+from tests.stacks.test_triton import CONTEXT, GENERATION
 from tests.stacks.test_trtllm import SERVERS
-from tests.support import series_aibrix, series_dynamo, series_epp, series_mindie, series_moreh
+from tests.support import series_aibrix, series_dynamo, series_epp, series_mindie, series_moreh, series_triton
 from tests.support.prometheus import Prometheus
 from tests.support.series_sglang import pages as sglang_pages
 from tests.support.series_trtllm import page as trtllm_page
@@ -50,6 +51,11 @@ def _trtllm(server: Prometheus, labels: Labels, model: str) -> None:
     for one in SERVERS:
         role = "prefill" if one.pod.startswith("p") else "decode"
         fill(server, [trtllm_page(one, model, {**labels, "role": role})])
+
+
+def _triton(server: Prometheus, labels: Labels, model: str) -> None:
+    for one, role in ((CONTEXT, "prefill"), (GENERATION, "decode")):
+        fill(server, [series_triton.page(one, model, {**labels, "role": role})])
 
 
 def _production_stack(server: Prometheus, labels: Labels, model: str) -> None:
@@ -123,6 +129,7 @@ FIXTURES: Mapping[str, Write] = MappingProxyType(
         "production-stack": _production_stack,
         "rbg": _sglang,
         "sglang": _sglang,
+        "triton": _triton,
         "trtllm": _trtllm,
         "vllm": _vllm,
     }
