@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from autoscaler.core.policy import Objectives
+
+_SCALARS = ("preemptions", "gpu_hours", "duration_s", "took_s")
+_CHANGE = [("at_s", "f8"), ("role", "U16"), ("before", "i8"), ("after", "i8")]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -41,6 +45,36 @@ class Outcome:
         """Share of all requests that finished inside both objectives; a single token has no TPOT to miss."""
         in_time = (self.ttft_s <= objectives.ttft.target_s) & ~(self.tpot_s > objectives.tpot.target_s)
         return float((self.finished & in_time).mean())
+
+
+def keep(outcome: Outcome, path: Path) -> None:
+    """Write a run to a file, whole or not at all."""
+    fresh = path.with_suffix(".fresh.npz")
+    np.savez_compressed(
+        fresh,
+        ttft_s=outcome.ttft_s,
+        tpot_s=outcome.tpot_s,
+        finished=outcome.finished,
+        scalars=np.array([getattr(outcome, name) for name in _SCALARS]),
+        changes=np.array(list(outcome.changes), dtype=_CHANGE),
+    )
+    fresh.replace(path)
+
+
+def recall(path: Path) -> Outcome:
+    """Read a run that was kept."""
+    with np.load(path) as kept:
+        preemptions, gpu_hours, duration_s, took_s = kept["scalars"].tolist()
+        return Outcome(
+            kept["ttft_s"],
+            kept["tpot_s"],
+            kept["finished"],
+            int(preemptions),
+            gpu_hours,
+            tuple(kept["changes"].tolist()),
+            duration_s,
+            took_s,
+        )
 
 
 def request_order(arrival_s: Floats, input_tokens: Ints, output_tokens: Ints) -> npt.NDArray[np.intp]:

@@ -6,11 +6,12 @@ A document marks the place of a table with `<!-- NAME -->` and `<!-- /NAME -->`;
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.nvidia import results, scene
+from benchmarks.nvidia import contenders, results, scene
 
 Row = Mapping[str, Any]
 
@@ -67,6 +68,50 @@ def _speed_cells(row: Row) -> tuple[str, ...]:
     )
 
 
+def scores(rows: Sequence[Row]) -> str:
+    """The contenders that the text speaks of, per load and startup time; the mean of their repeats."""
+    head = (
+        "load",
+        "startup",
+        "contender",
+        "attained",
+        "GPU-hours",
+        "attained/GPU-h",
+        "changes",
+        "reversals",
+        "TTFT p95",
+    )
+    rounds: dict[tuple[str, float], list[Row]] = {}
+    for row in rows:
+        rounds.setdefault((row["job"]["load"], row["job"]["startup_time_s"]), []).append(row)
+    return markdown(
+        head, [cells for (load, startup_s), mine in rounds.items() for cells in _round(load, startup_s, mine)]
+    )
+
+
+def _round(load: str, startup_s: float, rows: Sequence[Row]) -> Iterator[tuple[str, ...]]:
+    planners = [row for row in rows if row["contender"] in contenders.PLANNERS and not row["job"]["repeat"]]
+    for name in (contenders.STATIC, contenders.OURS, *contenders.finalists(planners)):
+        mine = [row for row in rows if row["contender"] == name]
+        yield (load, f"{startup_s:.0f} s", name, *_score_cells(mine))
+
+
+def _score_cells(rows: Sequence[Row]) -> tuple[str, ...]:
+    def mean(measure: str) -> float:
+        return statistics.fmean(row[measure] for row in rows)
+
+    attained = [row["attainment"] for row in rows]
+    spread = f" ±{(max(attained) - min(attained)) / 2:.1%}" if len(rows) > 1 else ""
+    return (
+        f"{mean('attainment'):.1%}{spread}",
+        f"{mean('gpu_hours'):.2f}",
+        f"{mean('attained_per_gpu_hour'):,.0f}",
+        f"{mean('changes'):.0f}",
+        f"{mean('reversals'):.0f}",
+        f"{mean('ttft_p95_s'):.2f} s",
+    )
+
+
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table, its columns padded."""
     widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
@@ -97,6 +142,8 @@ TABLES: Sequence[tuple[str, str, Path, Callable[[Sequence[Row]], str]]] = (
     ("fidelity", "fidelity", _FIDELITY, fidelity),
     ("fidelity", "out-of-blocks", _FIDELITY, out_of_blocks),
     ("speed", "speed", _README, speed),
+    ("away", "away", _README, scores),
+    ("home", "home", _README, scores),
 )
 """Which measurement becomes which table in which document."""
 

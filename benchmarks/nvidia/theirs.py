@@ -124,11 +124,15 @@ def _digest(trace: Trace) -> str:
 
 
 def _trace_file(name: str, trace: Trace) -> Path:
-    """The trace as Mooncake JSON lines; no two prompts share a prefix."""
     path = scene.BENCH / "traces" / f"{name}-{_digest(trace)}.jsonl"
-    if path.exists():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_mooncake(trace, path)
+    return path
+
+
+def write_mooncake(trace: Trace, path: Path) -> None:
+    """Write a trace as Mooncake JSON lines in which no two prompts share a prefix."""
     first = np.concatenate(([0], np.cumsum(-(-trace.input_tokens // _HASH_TOKENS))))
     with path.open("w") as file:
         for row in range(len(trace)):
@@ -139,7 +143,6 @@ def _trace_file(name: str, trace: Trace) -> Path:
                 "hash_ids": list(range(int(first[row]), int(first[row + 1]))),
             }
             file.write(json.dumps(line) + "\n")
-    return path
 
 
 def _read(cell: Path, trace: Trace) -> Outcome:
