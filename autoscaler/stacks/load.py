@@ -49,7 +49,7 @@ def _complete(name: str) -> StackModel:
         return file
     if file.like not in stack_names():
         raise StackError(f"stack {name}: like {file.like!r} is no stack; {did_you_mean(file.like, stack_names())}")
-    base = _read(file.like)
+    base = _complete(file.like)
     said = {key: getattr(file, key) for key in file.model_fields_set - {"like", "signals"}}
     signals = {
         scope: {**base.signals.get(scope, {}), **file.signals.get(scope, {})}
