@@ -67,6 +67,31 @@ def test_concurrent_dispatch_takes_the_time_to_first_token_from_decode_alone(ser
     assert pick(chat, "service.ttft_s").value > pick(signals, "service.ttft_s").value  # type: ignore[operator]
 
 
+def test_concurrent_dispatch_does_not_count_what_prefill_has_as_waiting_for_decode(server: Prometheus) -> None:
+    signals = read(server, queries("chat", dispatch="concurrent"))
+
+    assert pick(signals, "decode.waiting").value == 2 * (6.0 - 4.0)
+    assert "without those whose KV is still to come" in pick(signals, "decode.waiting").detail
+
+
+def test_before_the_split_of_the_queue_what_prefill_has_is_subtracted(server: Prometheus) -> None:
+    idle = replace(PREFILL, version=(0, 19), waiting=lambda _: 1.0, running=2.0)
+    fill(server, "concurrent-old", idle, replace(DECODE, version=(0, 19)))
+
+    waiting = pick(read(server, queries("concurrent-old", dispatch="concurrent")), "decode.waiting")
+
+    assert waiting.value == 6.0 - 3.0
+
+
+def test_the_first_token_of_concurrent_dispatch_is_what_decode_adds_to_prefill(server: Prometheus) -> None:
+    fast = {"vllm:e2e_request_latency_seconds": (0.05,)}
+    fill(server, "concurrent-first", replace(PREFILL, latencies_s=fast), DECODE)
+
+    first = pick(read(server, queries("concurrent-first", dispatch="concurrent")), "decode.first_token_time_s")
+
+    assert first.value == pytest.approx(0.58 / 3 - 0.05)
+
+
 def test_without_prefill_the_time_to_first_token_is_that_of_decode_and_says_so(server: Prometheus) -> None:
     fill(server, "no-prefill", DECODE)
 
