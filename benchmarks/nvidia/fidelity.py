@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from benchmarks.nvidia import loads, ours, results, tables, theirs
+from benchmarks.nvidia import kept, loads, ours, tables, theirs
 from benchmarks.nvidia.outcome import Floats, Outcome, quantile
 from benchmarks.nvidia.scene import Job
 
@@ -74,7 +74,7 @@ def main() -> None:
         row |= compare(ours.replay(job, trace), theirs.replay(job, trace))
         rows.append(row)
         print(tables.comparison(rows[-1:]).splitlines()[-1], flush=True)
-    results.write("fidelity", rows)
+    kept.write("fidelity", rows)
     tables.main()
 
 

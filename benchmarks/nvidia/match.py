@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from autoscaler.simulation.traces import Trace, between
-from benchmarks.nvidia import contenders, loads, ours, results, scene, tables
+from benchmarks.nvidia import contenders, kept, loads, ours, scene, tables
 from benchmarks.nvidia.outcome import Outcome, quantile
 from benchmarks.nvidia.scene import Job
 
@@ -38,7 +38,7 @@ def run(name: str, play: Play, *, repeats: int) -> None:
     for load in LOADS:
         for startup_time_s in STARTUP_TIMES_S:
             rows += play_round(load, startup_time_s, play, repeats)
-            results.write(name, rows)
+            kept.write(name, rows)
             tables.main()
 
 

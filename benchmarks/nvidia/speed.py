@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import asdict
 
-from benchmarks.nvidia import loads, ours, results, tables, theirs
+from benchmarks.nvidia import kept, loads, ours, tables, theirs
 from benchmarks.nvidia.scene import Job
 
 JOBS = (
@@ -31,7 +31,7 @@ def main() -> None:
         mine_s, peers_s = (statistics.median(times_s) for times_s in zip(*pairs, strict=True))
         rows.append({"job": asdict(job), "requests": len(trace), "ours_s": mine_s, "theirs_s": peers_s})
         print(tables.speed(rows[-1:]).splitlines()[-1], flush=True)
-    results.write("speed", rows)
+    kept.write("speed", rows)
     tables.main()
 
 

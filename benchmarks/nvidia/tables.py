@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.nvidia import contenders, results, scene
+from benchmarks.nvidia import contenders, kept, scene
 
 Row = Mapping[str, Any]
 
@@ -152,7 +152,7 @@ def main() -> None:
     """Render every measurement that there is."""
     for measurement, name, document, render in TABLES:
         if (scene.RESULTS / f"{measurement}.json").exists():
-            put(document, name, render(results.read(measurement)["rows"]))
+            put(document, name, render(kept.read(measurement)["rows"]))
 
 
 if __name__ == "__main__":
