@@ -49,7 +49,7 @@ def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) 
             contexts[role] = RoleContext(
                 role, role_policy, policy.objectives, snapshot.pools[role], snapshot, insight, attribution
             )
-    proposals = {role: _POLICIES[role](context) for role, context in contexts.items()}
+    proposals = {role: (context.policy.propose or _POLICIES[role])(context) for role, context in contexts.items()}
     for role, proposal in proposals.items():
         blind_since_s = memories[role].unusable_since_s if memories[role].unusable_since_s is not None else now
         memories[role] = replace(memories[role], unusable_since_s=None if proposal.terms else blind_since_s)

@@ -6,11 +6,15 @@ Names follow HPA `behavior` where the semantics are HPA's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from autoscaler.core.capacity import EngineModel
+
+if TYPE_CHECKING:  # a proposal is made for a policy
+    from autoscaler.core.proposal import Proposal, RoleContext
 
 
 class Role(StrEnum):
@@ -143,6 +147,7 @@ class RolePolicy:
         hold: What the operator asks for, if anything.
         proposal: Name of the role policy that proposes; "auto" is ours.
         settings: That role policy's settings, already validated by its model.
+        propose: That role policy itself; None is ours. Follows from `proposal` and `settings`.
     """
 
     min_replicas: int
@@ -156,6 +161,7 @@ class RolePolicy:
     hold: Hold | None = None
     proposal: str = "auto"
     settings: Mapping[str, object] = field(default_factory=dict)
+    propose: Callable[[RoleContext], Proposal] | None = field(default=None, compare=False)
 
 
 class Disaggregation(StrEnum):
