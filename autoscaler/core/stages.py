@@ -103,11 +103,13 @@ def bound(policy: RolePolicy, before: int) -> Stage:
     """Keep the number inside the policy's bounds."""
     low, high = policy.min_replicas, policy.max_replicas
     numbers = {"min": float(low), "max": float(high)}
+    who = f"schedule {policy.schedule}" if policy.schedule else "the policy"
     if before > high:
-        return Stage(StageName.BOUNDS, before, high, Reason.AT_MAX, f"the policy allows at most {high}", numbers)
+        return Stage(StageName.BOUNDS, before, high, Reason.AT_MAX, f"{who} allows at most {high}", numbers)
     if before < low:
-        return Stage(StageName.BOUNDS, before, low, Reason.AT_MIN, f"the policy wants at least {low}", numbers)
-    return Stage(StageName.BOUNDS, before, before, Reason.WITHIN_BOUNDS, "", numbers)
+        return Stage(StageName.BOUNDS, before, low, Reason.AT_MIN, f"{who} wants at least {low}", numbers)
+    inside = f"{who} allows {low} to {high}" if policy.schedule else ""
+    return Stage(StageName.BOUNDS, before, before, Reason.WITHIN_BOUNDS, inside, numbers)
 
 
 def _within(history: Iterable[Timed], after_s: float) -> list[int]:
