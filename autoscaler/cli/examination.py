@@ -126,7 +126,7 @@ def _decided(
     for found in findings.signals:
         signals.setdefault(found.scope, {})[found.name] = found.signal
     snapshot = Snapshot(policy.service, now_s, pools.pools, signals, pools.errors)
-    decision, _ = decide(policy.core(), snapshot, State(started_at_s=0.0), now_s)
+    decision, _ = decide(policy.at(policy.core(), now_s), snapshot, State(started_at_s=0.0), now_s)
     would = {
         role.value: f"{decided.current} to {decided.desired}: {story_text(decided)}"
         for role, decided in decision.roles.items()

@@ -96,7 +96,7 @@ def look_once(document: ScalingPolicy, around: Surroundings, clock: Clock) -> Ti
     source, target = connections(document, around, clock, log, writes=False)
     store = MemoryStateStore()
     store.save(policy.service, State(started_at_s=0.0))  # remembers since 1970, and nothing of it
-    runner = ServiceRunner(policy, source, target, store, log)
+    runner = ServiceRunner(policy, source, target, store, log, at=document.at)
     try:
         if isinstance(source, Scraper) and document.spec.scrape is not None:
             source.wait_for(_SCRAPES, timeout_s=_SCRAPES * document.spec.scrape.interval_s + _SLOW_PAGES_S)

@@ -11,10 +11,12 @@ from pydantic import Field, model_validator
 from autoscaler.config.base import Strict
 from autoscaler.config.connection import Prometheus, Scrape
 from autoscaler.config.engine import Engine
+from autoscaler.config.feasible import check_counts
 from autoscaler.config.problems import nearest
 from autoscaler.config.promql import Query
 from autoscaler.config.refusal import Conflicts
 from autoscaler.config.roles import Labels, Roles, TargetRef
+from autoscaler.config.schedule import Schedule, scheduled
 from autoscaler.config.values import Duration, Matching, Name, Namespace, Percentile, Ratio, Text
 from autoscaler.core import policy as plain
 from autoscaler.core.engines import UnknownEngineError
@@ -202,6 +204,13 @@ class Spec(Strict):
     )
     objectives: Objectives = Field(description="What the service promises. Required.")
     roles: Roles = Field(description="The two pools. Required.")
+    schedules: Annotated[tuple[Schedule, ...], Field(strict=False)] = Field(
+        default=(),
+        description=(
+            "Other bounds at certain hours. Of several that hold, the last in this list that names a pool sets its "
+            "bounds. Default: none, the bounds of the pools hold always."
+        ),
+    )
     signals: SignalQueries = Field(
         default=SignalQueries(),
         description=(
@@ -238,7 +247,8 @@ class Spec(Strict):
         if self.scrape is not None and self.prometheus is not None:
             conflicts.add("scrape", message="does not go with prometheus", allowed="one of prometheus, scrape")
         self._engine_is_known(conflicts)
-        self._counts_can_be_met(conflicts)
+        band = self.ratio.core() if self.ratio is not None else None
+        check_counts(conflicts, self.roles, self.schedules, band, self.max_gpus)
         conflicts.close()
         return self
 
@@ -248,25 +258,6 @@ class Spec(Strict):
                 self.engine.core(self.model)
         except UnknownEngineError as error:
             conflicts.add("engine", message=f"is not in the built-in table: {error}; or give engine.timing")
-
-    def _counts_can_be_met(self, conflicts: Conflicts) -> None:
-        """Bounds, band and budget must have a pair of counts in common, or a decision would have to break one."""
-        prefill, decode = self.roles.prefill, self.roles.decode
-        band = self.ratio.core() if self.ratio is not None else None
-        pairs = [
-            (p, d)
-            for p in range(prefill.min_replicas, prefill.max_replicas + 1)
-            for d in range(decode.min_replicas, decode.max_replicas + 1)
-            if band is None or band.holds(p, d)
-        ]
-        if not pairs:
-            message = "leaves no pair of counts inside min and max of both pools"
-            conflicts.add("ratio", message=message, allowed="a band that some pair of counts meets")
-            return
-        least = min(p * prefill.gpus_per_replica + d * decode.gpus_per_replica for p, d in pairs)
-        if self.max_gpus is not None and self.max_gpus < least:
-            message = f"is less than the {least:g} GPUs of the smallest pools allowed"
-            conflicts.add("maxGpus", message=message, value=f"{self.max_gpus:g}", allowed=f"{least:g} or more")
 
 
 class ScalingPolicy(Strict):
@@ -302,8 +293,12 @@ class ScalingPolicy(Strict):
             for role, pool in self.spec.roles.by_role().items()
         }
 
+    def at(self, policy: plain.ServicePolicy, now_s: float) -> plain.ServicePolicy:
+        """What `core` gave, with the bounds that its schedules set at a moment (Unix time)."""
+        return scheduled(self.spec.schedules, policy, now_s)
+
     def core(self) -> plain.ServicePolicy:
-        """What deciding needs of it, as plain data."""
+        """What deciding needs of it, as plain data, with the bounds of the pools themselves."""
         spec = self.spec
         engine = spec.engine.core(spec.model) if spec.engine is not None else None
         return plain.ServicePolicy(

@@ -143,12 +143,12 @@ class RolePolicy:
         behavior: Tolerance, windows and rates.
         fallback_replicas: Where to go when signals have been unusable for `ServicePolicy.fallback_after_s`; None holds.
         engine: Timing that one replica is believed to have; None learns it from the live signals alone.
-        schedule: Name of the schedule that the bounds come from; empty for the pool's own.
         capacity_deadline_s: How long replicas may be unschedulable or failing before the number steps back.
         hold: What the operator asks for, if anything.
         proposal: Name of the role policy that proposes; "auto" is ours.
         settings: That role policy's settings, already validated by its model.
         propose: That role policy itself; None is ours. Follows from `proposal` and `settings`.
+        schedule: Name of the schedule that the bounds come from; empty for the pool's own.
     """
 
     min_replicas: int

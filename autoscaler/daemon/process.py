@@ -151,7 +151,9 @@ def _runner(
         raise AssemblyError(f"{service}: {error}") from error
     writes = document.spec.mode is not Mode.RECOMMEND
     source, target = connections(document, settings.around, clock, bound, writes=writes)
-    return ServiceRunner(policy, source, target, store, bound, may_write=lambda: leadership.may_write(service))
+    return ServiceRunner(
+        policy, source, target, store, bound, may_write=lambda: leadership.may_write(service), at=document.at
+    )
 
 
 def _told_from(settings: Settings) -> list[str]:

@@ -40,6 +40,7 @@ class ServiceRunner:
         store: Where its memory lives.
         log: Logger bound to the service.
         may_write: Whether we are the one who writes; asked again right before each write.
+        at: The policy as it holds at an instant, such as under the bounds of a schedule.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class ServiceRunner:
         log: Log,
         *,
         may_write: Callable[[], bool] = lambda: True,
+        at: Callable[[ServicePolicy, float], ServicePolicy] = lambda policy, _now_s: policy,
     ) -> None:
         self.policy = policy
         self._source = source
@@ -58,6 +60,7 @@ class ServiceRunner:
         self._store = store
         self._log = log
         self._may_write = may_write
+        self._at = at
         self._troubles = TroubleLog(log)
         self._now_s = 0.0
         self._guarded = self._guard()
@@ -93,7 +96,7 @@ class ServiceRunner:
         reading = self._guarded.read()
         signals = self._source.read(now_s)
         snapshot = Snapshot(self.policy.service, now_s, reading.pools, signals, reading.errors)
-        decision, state = decide(self.policy, snapshot, memory, now_s)
+        decision, state = decide(self._at(self.policy, now_s), snapshot, memory, now_s)
         if self._state is not None:
             self._state = state
         writes: dict[Role, WriteResult] = {}
