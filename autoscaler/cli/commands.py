@@ -20,12 +20,15 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "explain": "Tell how each pool's number comes about, step by step; writes nothing.",
         "check": "Check scaling policies without touching anything.",
         "doctor": "Say of each signal, target and right of a policy whether it is there, and what to do if not.",
+        "rbac": "Print the Roles with the least rights that `run` needs for these policies.",
+        "import": "Print a policy made from an HPA, a KEDA ScaledObject or a fixed number of replicas; reads only.",
         "stacks": "List the serving stacks, or tell what is known of one.",
         "schema": "Print the JSON Schema of a scaling policy.",
         "replay": "Play a recorded load on a simulated service, under your policy and under others'.",
         "demo": "Watch the autoscaler at work on a simulated service; needs no cluster.",
     }
 )
+_FUNCTIONS = MappingProxyType({"import": "import_policy"})  # a Python word names no module
 
 
 class CommandGroup(TyperGroup):
@@ -43,7 +46,8 @@ class CommandGroup(TyperGroup):
 
 def load(name: str) -> Any:
     """Import the module of a command and make a command of the function that bears its name."""
-    function = getattr(import_module(f"autoscaler.cli.{name}"), name)
+    own = _FUNCTIONS.get(name, name)
+    function = getattr(import_module(f"autoscaler.cli.{own}"), own)
     alone = typer.Typer(add_completion=False, rich_markup_mode="markdown")
     alone.command(name)(function)
     return typer.main.get_command(alone)

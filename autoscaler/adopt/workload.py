@@ -1,0 +1,76 @@
+"""Reads the object that is scaled: its count today, its GPUs, its model, its labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from autoscaler.adopt.pool import Pool, Workload
+from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef, guess_plural, lookup
+
+if TYPE_CHECKING:
+    from autoscaler.targets.kubernetes.client import KubeClient  # importing it costs half a second
+
+_GPU = re.compile(r"(nvidia\.com/(gpu|mig-.+)|amd\.com/gpu|gpu\.intel\.com/.+|huawei\.com/Ascend.+|habana\.ai/gaudi)")
+_MODEL_FLAGS = ("--served-model-name", "--model", "--model-path")
+
+
+def look_at(client: KubeClient, workload: Workload, namespace: str) -> Workload:
+    """The same with what the cluster knows of it.
+
+    Raises:
+        KubeError: It cannot be read.
+    """
+    plural = guess_plural(workload.kind)
+    document = client.get(ObjectRef(workload.api_version, workload.kind, plural, namespace, workload.name))
+    template = lookup(document, "spec.template") or {}
+    containers: list[JsonObject] = (template.get("spec") or {}).get("containers", [])
+    replicas = lookup(document, "spec.replicas")
+    gpus = sum(_gpus(container) for container in containers)
+    return replace(
+        workload,
+        replicas=replicas if isinstance(replicas, int) else None,
+        gpus_per_replica=gpus or None,
+        model=next(_models(containers), None),
+        labels={
+            **document["metadata"].get("labels", {}),
+            **((template.get("metadata") or {}).get("labels") or {}),
+        },
+        images=tuple(str(container.get("image", "")) for container in containers),
+    )
+
+
+def fixed_pool(workload: Workload, namespace: str) -> Pool:
+    """A pool whose count nobody changes: it may be as large as it is today."""
+    today = max(workload.replicas or 0, 1)
+    scale = f"kubectl -n {namespace} scale {workload.kind.lower()}/{workload.name} --replicas={today}"
+    return Pool(
+        setter=f"{workload.kind} {workload.name} (a fixed number)",
+        workload=workload,
+        min_replicas=1,
+        max_replicas=today,
+        bounds_note="today's count is the most: raise it to be told when that is too few",
+        hand_back=(scale,),
+    )
+
+
+def _gpus(container: JsonObject) -> float:
+    limits = (container.get("resources") or {}).get("limits") or {}
+    return sum(float(count) for name, count in limits.items() if _GPU.fullmatch(name))
+
+
+def _models(containers: list[JsonObject]) -> Iterator[str]:
+    """Model names on the command lines, the served name first."""
+    for container in containers:
+        words = " ".join(str(word) for word in (*container.get("command", ()), *container.get("args", ()))).split()
+        for flag in _MODEL_FLAGS:
+            for word, after in pairwise((*words, "")):
+                if word.startswith(f"{flag}="):
+                    yield word.partition("=")[2].strip("\"'")
+                elif word == flag and after:
+                    yield after.strip("\"'")
+        if "serve" in words[:-1] and "vllm" in words:
+            yield words[words.index("serve") + 1]

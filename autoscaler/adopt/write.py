@@ -1,0 +1,131 @@
+"""Writes the policy: everything that was found, a mark where a person has to look, and what could not be carried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autoscaler.adopt.commented import Remark, comment_lines, yaml_lines
+from autoscaler.adopt.pool import Pool, Workload
+from autoscaler.config.model import API_VERSION, KIND
+from autoscaler.config.values import format_duration
+from autoscaler.core.policy import Role
+from autoscaler.stacks.load import load_stack, stack_names
+from autoscaler.targets.kubernetes.specs.load import spec_for_kind
+
+_MARK = "<-"
+_IMAGES = {"sglang": "sglang", "tensorrt": "trtllm", "trtllm": "trtllm", "tritonserver": "triton"}
+_PLACE = "http://prometheus.monitoring:9090"
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What a policy is written from.
+
+    Attributes:
+        service: Name of the policy.
+        namespace: Where the pools are.
+        stack: Serving stack.
+        pools: Both of them.
+        remarks: What to know beside what the pools say.
+    """
+
+    service: str
+    namespace: str
+    stack: str
+    pools: Mapping[Role, Pool]
+    remarks: tuple[str, ...] = ()
+
+
+def guess_stack(workload: Workload) -> str:
+    """The stack that a workload probably belongs to: by its kind, its labels, its image; else vllm."""
+    spec = spec_for_kind(workload.api_version, workload.kind)
+    own = [name for name in stack_names() if spec is not None and spec.name in load_stack(name).facts.targets]
+    if len(own) == 1:
+        return own[0]
+    if any(label.startswith("llm-d.ai/") for label in workload.labels):
+        return "llm-d"
+    named = (stack for part, stack in _IMAGES.items() if any(part in image.lower() for image in workload.images))
+    return next(named, "vllm")
+
+
+def policy_text(adoption: Adoption) -> str:
+    """The policy as a file, in mode recommend."""
+    document = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {
+            "name": Remark(adoption.service, f"{_MARK} names the service in logs, metrics and commands"),
+            "namespace": adoption.namespace,
+        },
+        "spec": dict(_spec(adoption)),
+    }
+    return "\n".join((*_header(adoption), *yaml_lines(document), ""))
+
+
+def _spec(adoption: Adoption) -> Iterator[tuple[str, Any]]:
+    pools = adoption.pools
+    yield "stack", Remark(adoption.stack, f"{_MARK} see: pd-autoscaler stacks")
+    model = next((pool.workload.model for pool in pools.values() if pool.workload.model), None)
+    if model is not None:
+        yield "model", Remark(model, f"{_MARK} by the engine's command line; as in the label model_name")
+    yield "mode", Remark("recommend", "writes nothing")
+    yield "selector", {"namespace": Remark(adoption.namespace, f"{_MARK} label of every series; remove it if unused")}
+    targets = {"ttft": {"target": Remark("2s", f"{_MARK} yours to say")}}
+    yield "objectives", {**targets, "tpot": {"target": Remark("50ms", f"{_MARK} yours to say")}}
+    yield "roles", {role.value: dict(_role(role, pools[role])) for role in (Role.PREFILL, Role.DECODE)}
+    after_s = [pool.fallback_after_s for pool in pools.values() if pool.fallback_after_s is not None]
+    if after_s:
+        yield "fallbackAfter", Remark(format_duration(max(after_s)), "failureThreshold times pollingInterval")
+    url = next((pool.prometheus_url for pool in pools.values() if pool.prometheus_url), None)
+    yield "prometheus", {"url": Remark(url or _PLACE, f"{_MARK} {'as the trigger has it' if url else 'yours'}")}
+
+
+def _role(role: Role, pool: Pool) -> Iterator[tuple[str, Any]]:
+    workload = pool.workload
+    replicas = workload.replicas
+    today = f"{_MARK} not found in the cluster" if replicas is None else f"{replicas} replicas today"
+    named = {} if workload.api_version == "apps/v1" else {"apiVersion": workload.api_version}
+    kind = {} if workload.kind == "Deployment" else {"kind": workload.kind}
+    yield "target", {**named, **kind, "name": Remark(workload.name, today)}
+    least = max(pool.min_replicas, 1) if role is Role.DECODE else pool.min_replicas
+    raised = f"{pool.min_replicas} before; without decode nothing is served" if least != pool.min_replicas else ""
+    yield "min", Remark(least, raised)
+    yield "max", Remark(pool.max_replicas, pool.bounds_note)
+    yield "gpusPerReplica", _gpus(workload.gpus_per_replica)
+    yield "startupTime", Remark("5m", f"{_MARK} from creation to the first request, until it has been measured")
+    if pool.fallback_replicas is not None:
+        inside = min(max(pool.fallback_replicas, least), pool.max_replicas)
+        yield "fallbackReplicas", Remark(inside, "fallback.replicas")
+    if pool.behavior:
+        yield "behavior", pool.behavior
+
+
+def _gpus(found: float | None) -> Remark:
+    if found is None:
+        return Remark(1, f"{_MARK} the pod template does not say")
+    return Remark(int(found) if found == int(found) else found, "by the pod template")
+
+
+def _header(adoption: Adoption) -> Iterator[str]:
+    pools = adoption.pools.items()
+    yield from comment_lines(
+        f"Made from {' and '.join(pool.setter for _, pool in pools)} in namespace {adoption.namespace}. "
+        f"Look where it says {_MARK}, then: pd-autoscaler check FILE; pd-autoscaler doctor --policy FILE"
+    )
+    for remark in adoption.remarks:
+        yield from comment_lines(remark)
+    lost = [f"{role}: {line}" for role, pool in pools for line in pool.lost]
+    if lost:
+        yield "#"
+        yield "# Not carried over:"
+        for line in lost:
+            yield from comment_lines(line, "# - ", "#   ")
+    yield "#"
+    yield from comment_lines("When its recommendations have convinced you, let go of the counts and set mode: enforce:")
+    for command in (command for _, pool in pools for command in pool.hand_over):
+        yield f"#   {command}"
+    yield from comment_lines("And back: set mode: recommend first, then")
+    for command in (command for _, pool in pools for command in pool.hand_back):
+        yield f"#   {command}"

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import pytest
+
+from autoscaler.core.policy import Mode, Role
+from tests.adopt.conftest import Import, engine, hpa
+from tests.support.kube import Cluster
+
+BEHAVIOR = {
+    "scaleUp": {
+        "stabilizationWindowSeconds": 30,
+        "selectPolicy": "Min",
+        "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
+    },
+    "scaleDown": {
+        "stabilizationWindowSeconds": 600,
+        "policies": [{"type": "Percent", "value": 10, "periodSeconds": 90}],
+    },
+}
+QUEUE = {
+    "type": "External",
+    "external": {"metric": {"name": "vllm_queue"}, "target": {"type": "AverageValue", "averageValue": "5"}},
+}
+
+
+@pytest.fixture
+def pair(kube_api: Cluster) -> None:
+    """Two Deployments with an HPA each."""
+    for role in ("prefill", "decode"):
+        kube_api.create("deployments", engine(f"chat-{role}", replicas=3))
+        kube_api.create("horizontalpodautoscalers", hpa(f"{role}-hpa", f"chat-{role}"))
+
+
+@pytest.mark.usefixtures("pair")
+def test_two_hpas_become_both_roles_of_one_policy_in_recommend_mode(import_of: Import) -> None:
+    policy = import_of("hpa", "decode-hpa", "prefill-hpa").policy
+
+    roles = policy.spec.roles.by_role()
+    assert (policy.service, policy.spec.stack, policy.spec.mode) == ("chat", "vllm", Mode.RECOMMEND)
+    assert {role: pool.target.name for role, pool in roles.items()} == {
+        Role.PREFILL: "chat-prefill",
+        Role.DECODE: "chat-decode",
+    }
+    assert [(pool.min_replicas, pool.max_replicas) for pool in roles.values()] == [(2, 6), (2, 6)]
+
+
+@pytest.mark.usefixtures("pair")
+def test_of_one_hpa_the_other_pool_is_found_by_its_name_with_todays_count_as_its_most(import_of: Import) -> None:
+    done = import_of("hpa", "prefill-hpa")
+
+    decode = done.policy.spec.roles.decode
+    assert (decode.target.name, decode.min_replicas, decode.max_replicas) == ("chat-decode", 1, 3)
+    assert "The decode pool was found by its name" in done.out
+
+
+def test_a_pool_that_is_not_there_is_marked_as_a_guess(kube_api: Cluster, import_of: Import) -> None:
+    kube_api.create("deployments", engine("chat-decode"))
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode"))
+
+    done = import_of("hpa", "theirs")
+
+    assert done.policy.spec.roles.prefill.target.name == "chat-prefill"
+    assert "The prefill pool is a guess" in done.out
+
+
+def test_behavior_is_carried_over_word_by_word(kube_api: Cluster, import_of: Import) -> None:
+    kube_api.create("deployments", engine("chat-decode"))
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode", behavior=BEHAVIOR))
+
+    behavior = import_of("hpa", "theirs").policy.spec.roles.decode.behavior.core()
+
+    up, down = behavior.up, behavior.down
+    assert (up.window_s, up.select, [(rule.kind, rule.value, rule.period_s) for rule in up.rules]) == (
+        30.0,
+        "Min",
+        [("Pods", 2, 60.0)],
+    )
+    assert (down.window_s, [(rule.value, rule.period_s) for rule in down.rules]) == (600.0, [(10, 90.0)])
+
+
+def test_what_an_hpa_does_by_default_and_we_do_not_is_said(kube_api: Cluster, import_of: Import) -> None:
+    kube_api.create("deployments", engine("chat-decode"))
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode", metrics=[QUEUE]))
+
+    out = import_of("hpa", "theirs").out
+
+    assert "# - decode: metric vllm_queue (External, AverageValue 5): the objectives decide instead" in out
+    assert "an HPA without scaleDown policies shrinks after 300 s" in out
+
+
+def test_model_gpus_and_count_come_from_the_workload(kube_api: Cluster, import_of: Import) -> None:
+    container = {
+        "args": ["vllm serve org/model-8b --served-model-name chat-8b --port 8000"],
+        "resources": {"limits": {"nvidia.com/gpu": "4"}},
+    }
+    kube_api.create("deployments", engine("chat-decode", replicas=3, **container))
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode"))
+
+    done = import_of("hpa", "theirs")
+
+    assert done.policy.spec.model == "chat-8b"
+    assert done.policy.spec.roles.decode.gpus_per_replica == 4.0
+    assert "# 3 replicas today" in done.out
+
+
+def test_an_engine_is_told_by_its_image(kube_api: Cluster, import_of: Import) -> None:
+    kube_api.create("deployments", engine("chat-decode", image="lmsysorg/sglang:v0.5"))
+
+    assert import_of("deployment", "chat-decode").policy.spec.stack == "sglang"
+
+
+def test_names_that_tell_no_role_are_asked_for(kube_api: Cluster, import_of: Import) -> None:
+    for name in ("red", "blue"):
+        kube_api.create("deployments", engine(name))
+        kube_api.create("horizontalpodautoscalers", hpa(name, name))
+
+    refused = import_of("hpa", "red", "blue")
+    assert "HorizontalPodAutoscaler red: prefill or decode?" in refused.error
+    assert "--prefill red or --decode red" in refused.error
+
+    roles = import_of("hpa", "red", "--decode", "blue").policy.spec.roles
+    assert (roles.prefill.target.name, roles.decode.target.name) == ("red", "blue")
+
+
+def test_two_pools_of_one_role_are_refused(kube_api: Cluster, import_of: Import) -> None:
+    for name in ("decode-a", "decode-b"):
+        kube_api.create("deployments", engine(name))
+
+    assert "both look like decode" in import_of("deployment", "decode-a", "decode-b").error
+
+
+def test_an_hpa_that_keda_made_sends_its_user_to_keda(kube_api: Cluster, import_of: Import) -> None:
+    owner = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "decode", "uid": "1-2-3"}
+    kube_api.create("horizontalpodautoscalers", hpa("keda-hpa-decode", "d", metadata={"ownerReferences": [owner]}))
+
+    assert "import keda decode" in import_of("hpa", "keda-hpa-decode").error
+
+
+def test_an_hpa_that_is_not_there_asks_for_its_namespace(import_of: Import) -> None:
+    assert "is it in another namespace? Pass -n" in import_of("hpa", "decode").error
+
+
+def test_the_commands_for_handing_over_and_back_are_printed(kube_api: Cluster, import_of: Import) -> None:
+    kube_api.create("deployments", engine("chat-decode"))
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode"))
+
+    out = import_of("hpa", "theirs").out
+
+    assert f"#   kubectl -n {kube_api.namespace} delete hpa theirs\n" in out
+    assert f"#   kubectl -n {kube_api.namespace} apply -f theirs.yaml\n" in out
+
+
+def test_import_writes_nothing(kube_api: Cluster, import_of: Import) -> None:
+    kube_api.create("deployments", engine("chat-decode"))
+    before = kube_api.get("apps/v1", "deployments", "chat-decode")
+
+    import_of("deployment", "chat-decode")
+
+    assert kube_api.get("apps/v1", "deployments", "chat-decode") == before
+
+
+def test_a_fixed_number_is_the_most_until_its_user_says_more(kube_api: Cluster, import_of: Import) -> None:
+    for role, replicas in (("prefill", 2), ("decode", 5)):
+        kube_api.create("deployments", engine(f"chat-{role}", replicas))
+
+    done = import_of("deployment", "chat-prefill", "chat-decode")
+
+    roles = done.policy.spec.roles
+    assert [(pool.min_replicas, pool.max_replicas) for pool in (roles.prefill, roles.decode)] == [(1, 2), (1, 5)]
+    assert "raise it to be told when that is too few" in done.out
+    assert "scale deployment/chat-decode --replicas=5" in done.out
