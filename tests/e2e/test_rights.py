@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 from typer.testing import CliRunner
 
-from autoscaler.cli.rbac import rbac
+from autoscaler.cli.main import app
 from autoscaler.config import ScalingPolicy, load_paths
 from autoscaler.core.policy import Role
 from autoscaler.daemon.assembly import Surroundings, connections, target_aims
@@ -43,13 +42,9 @@ def write_policy(folder: Path, mode: str = "enforce") -> Path:
     return path
 
 
-COMMAND = typer.Typer(add_completion=False)
-COMMAND.command()(rbac)
-
-
 def printed(*arguments: str) -> list[dict[str, Any]]:
     """What the command prints."""
-    result = CliRunner().invoke(COMMAND, list(arguments))
+    result = CliRunner().invoke(app, ["rbac", *arguments])
     assert result.exit_code == 0, result.output
     return list(yaml.safe_load_all(result.stdout))
 
@@ -213,6 +208,6 @@ def test_following_policy_objects_needs_these_rights(tmp_path: Path, missing: st
 def test_what_is_missing_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:
     path = str(write_policy(tmp_path))
 
-    result = CliRunner().invoke(COMMAND, [path if word == "POLICY" else word for word in arguments])
+    result = CliRunner().invoke(app, ["rbac", *(path if word == "POLICY" else word for word in arguments)])
 
     assert words in str(result.exception)
