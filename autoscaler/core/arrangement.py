@@ -123,4 +123,5 @@ def compare(
 
 
 def _staffed(work: float) -> float:
-    return work + _STAFFING * math.sqrt(work)
+    """Replicas of a pool with its safety margin; a pool that serves has one at least."""
+    return max(work + _STAFFING * math.sqrt(work), 1.0) if work > 0 else 0.0

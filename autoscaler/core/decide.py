@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from autoscaler.core import coupling, stages
+from autoscaler.core import coupling, stages, switch
 from autoscaler.core.attribution import attribute
-from autoscaler.core.decision import Decision, Evidence, Reason, RoleDecision, Stage, StageName
+from autoscaler.core.decision import Decision, Evidence, Reason, RoleDecision, Stage, StageName, SwitchStep
 from autoscaler.core.learn import learn
 from autoscaler.core.policy import Role, ServicePolicy
+from autoscaler.core.prompts import prompts_now
 from autoscaler.core.proposal import Proposal, RoleContext, whole
 from autoscaler.core.roles import decode, prefill
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import RoleState, State, Timed
 from autoscaler.core.supply import Shortage, held_bounds, limit_to_deliverable, obey
+from autoscaler.core.switching import take_step
 
 _POLICIES: Mapping[Role, Callable[[RoleContext], Proposal]] = {
     Role.PREFILL: prefill.propose,
@@ -43,13 +45,19 @@ def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) 
     attribution = attribute(snapshot, policy.objectives, ready)
     memories = dict(state.roles)
     contexts: dict[Role, RoleContext] = {}
+    prompts = prompts_now(snapshot, state.switch.step or SwitchStep.ON)
     for role, role_policy in policy.roles.items():
         if role in snapshot.pools:
-            memories[role], insight = learn(policy, role, snapshot, attribution, state, now)
+            memories[role], insight = learn(policy, role, snapshot, attribution, prompts, state, now)
             contexts[role] = RoleContext(
                 role, role_policy, policy.objectives, snapshot.pools[role], snapshot, insight, attribution
             )
     proposals = {role: (context.policy.propose or _POLICIES[role])(context) for role, context in contexts.items()}
+    switched = take_step(policy, snapshot, prompts, contexts, proposals, state, now)
+    if switched is not None:
+        contexts, proposals = switched.contexts, switched.proposals
+        memories[Role.AGGREGATED] = switched.together
+        state = replace(state, switch=switched.memory)
     for role, proposal in proposals.items():
         blind_since_s = memories[role].unusable_since_s if memories[role].unusable_since_s is not None else now
         memories[role] = replace(memories[role], unusable_since_s=None if proposal.terms else blind_since_s)
@@ -71,7 +79,10 @@ def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) 
         for role in policy.roles
         if role not in contexts
     }
-    decision = Decision(policy.service, snapshot.at_s, policy.mode, decisions, snapshot.signals, undecided, attribution)
+    moved = switched.decision if switched is not None else None
+    decision = Decision(
+        policy.service, snapshot.at_s, policy.mode, decisions, snapshot.signals, undecided, attribution, moved
+    )
     return decision, state
 
 
@@ -98,6 +109,11 @@ def _own_steps(
     current, memory = ctx.pool.current, state.roles[ctx.role]
     steps: list[Stage] = []
     binding = proposal.binding
+    if policy.switch is not None and ctx.role is Role.PREFILL and state.switch.step is SwitchStep.OFF:
+        asked = (proposal.replicas, binding.reason, binding.detail) if binding is not None else (current, Reason.IDLE)
+        steps.append(Stage(StageName.PROPOSAL, current, *asked))
+        steps.append(switch.stage(policy.switch, ctx.role, ctx.pool, state.switch, steps[-1].after))
+        return [*steps, stages.bound(ctx.policy, steps[-1].after)]
     if binding is None:
         steps.append(Stage(StageName.PROPOSAL, current, current, Reason.SIGNALS_UNUSABLE, _why(proposal)))
         steps.append(_fallback(policy, ctx, memory, now))
@@ -113,6 +129,8 @@ def _own_steps(
     steps.append(stages.tolerance(ctx.policy, current, need, steps[-1].after, firm=firm))
     steps.append(stages.stabilize(ctx.policy, memory, since_s, current, steps[-1].after, now, lead_s))
     steps.append(stages.limit_rate(ctx.policy, memory, current, steps[-1].after, now))
+    if policy.switch is not None:
+        steps.append(switch.stage(policy.switch, ctx.role, ctx.pool, state.switch, steps[-1].after))
     steps.append(stages.bound(ctx.policy, steps[-1].after))
     return steps
 
@@ -136,9 +154,10 @@ def _joint_steps(
         stage, shortages[role] = limit_to_deliverable(ctx.policy, ctx.pool, memory, steps[role][-1].after, now)
         steps[role].append(stage)
         steps[role].append(obey(ctx.policy, held[role], stage.after, now))
-    for role, stage in coupling.ratio_stages(policy.ratio, held, pools, _numbers(steps)).items():
+    band = policy.ratio if state.switch.step in {None, SwitchStep.ON} else None  # a change of the switch leaves it
+    for role, stage in coupling.ratio_stages(band, held, pools, _numbers(steps)).items():
         steps[role].append(stage)
-    for role, stage in coupling.budget_stages(policy.ratio, policy.budget_gpus, held, pools, _numbers(steps)).items():
+    for role, stage in coupling.budget_stages(band, policy.budget_gpus, held, pools, _numbers(steps)).items():
         steps[role].append(stage)
     return shortages
 
@@ -207,7 +226,7 @@ def _remember(policy: ServicePolicy, ctx: RoleContext, state: State, decided: Ro
     longest_window_s = max(stages.window_s(side, lead_s) for side in (behavior.up, behavior.down))
     longest_period_s = max((rule.period_s for side in (behavior.up, behavior.down) for rule in side.rules), default=0.0)
     # What the earlier stages let through, not the raw proposal: a held shrink must not age in the window.
-    asked = next(step.after for step in decided.stages if step.stage is StageName.TOLERANCE)
+    asked = next((step.after for step in decided.stages if step.stage is StageName.TOLERANCE), decided.desired)
     earlier = (item for item in memory.proposals if item.at_s != now)
     proposals = (*earlier, Timed(now, float(asked)))
     return replace(

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     PREFILL_FORECAST = "prefill_forecast"
     DECODE_DEMAND = "decode_demand"
     DECODE_FORECAST = "decode_forecast"
+    AGGREGATED_DEMAND = "aggregated_demand"
+    AGGREGATED_FORECAST = "aggregated_forecast"
     PREFILL_BACKLOG = "prefill_backlog"
     PREFILL_THROUGHPUT = "prefill_throughput"
     TTFT_OVER_TARGET = "ttft_over_target"
@@ -78,6 +80,7 @@ class Reason(StrEnum):
     PINNED = "pinned"
     SWITCHING = "switching"
     NOT_SWITCHING = "not_switching"
+    DISAGGREGATION_OFF = "disaggregation_off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,11 @@ class SwitchStep(StrEnum):
     GROWING_DECODE = "growing_decode"
     CLOSING = "closing"
     DRAINING_PREFILL = "draining_prefill"
+
+    @property
+    def decode_does_prefill(self) -> bool:
+        """Whether decode is sized for both phases: it serves new prompts alone, or may have to at any moment."""
+        return self not in {SwitchStep.ON, SwitchStep.GROWING_DECODE}
 
 
 @dataclass(frozen=True, slots=True)

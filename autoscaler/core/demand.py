@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from autoscaler.core.capacity import DecodePoint, EngineModel, decode_point
 from autoscaler.core.policy import Role
+from autoscaler.core.prompts import Prompts
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
 
 # Above this, the tail of transfer times explodes.
 _LINK_BUSY_RATIO = 0.6
+
+
+class Demand(Protocol):
+    """What every kind of demand can say: work in replicas, and the tokens per second that one busy replica does."""
+
+    @property
+    def work(self) -> float:
+        """Replicas kept busy."""
+
+    @property
+    def supply_tokens_per_s(self) -> float:
+        """Tokens per second of one busy replica inside the objectives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +81,17 @@ class DecodeDemand:
         return self.point.tokens_per_s
 
 
-def prefill_demand(snapshot: Snapshot, model: EngineModel) -> PrefillDemand | None:
-    """Prefill demand, or None where the signals cannot tell.
+def prefill_demand(snapshot: Snapshot, model: EngineModel, prompts: Prompts | None) -> PrefillDemand | None:
+    """Prefill demand of the prompts that arrive, or None where the signals cannot tell.
 
     `work = rate * s`, `s = a + b*u + c*(L^2 - cached^2)` at the mean prompt; the backlog is `s` for each that waits.
     """
-    tokens_per_s = snapshot.usable(Scope.PREFILL, "offered_tokens_per_s")
-    prompt = snapshot.usable(Scope.SERVICE, "input_tokens_mean")
-    if tokens_per_s is None:
+    if prompts is None:
         return None
+    tokens_per_s, uncached_ratio = prompts.tokens_per_s, prompts.uncached_ratio
+    prompt = snapshot.usable(Scope.SERVICE, "input_tokens_mean")
     if prompt is None or prompt < 1:
         return PrefillDemand(0.0, 0.0, 0.0, 0.0, 0.0) if tokens_per_s == 0 else None
-    uncached_ratio = snapshot.usable(Scope.PREFILL, "uncached_ratio")
-    uncached_ratio = 1.0 if uncached_ratio is None else min(max(uncached_ratio, 0.0), 1.0)
     rate = tokens_per_s / prompt
     service_s = model.prefill.request_ms(prompt, prompt * (1.0 - uncached_ratio)) / 1e3
     waiting = snapshot.usable(Scope.PREFILL, "queue_depth") or 0.0

@@ -17,9 +17,11 @@ from autoscaler.core.capacity import (
     scaled_decode,
     scaled_prefill,
 )
-from autoscaler.core.demand import DecodeDemand, PrefillDemand, decode_demand, prefill_demand
+from autoscaler.core.decision import SwitchStep
+from autoscaler.core.demand import Demand, decode_demand, prefill_demand
 from autoscaler.core.forecast import Outlook
 from autoscaler.core.policy import Role, RolePolicy, ServicePolicy
+from autoscaler.core.prompts import Prompts
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import PoolState, Snapshot
 from autoscaler.core.state import Gauges, RoleState, State, Timed
@@ -60,7 +62,7 @@ class Insight:
     model: EngineModel | None
     model_source: str
     confidence_ratio: float
-    demand: PrefillDemand | DecodeDemand | None
+    demand: Demand | None
     outlook: Outlook | None
     margin: float
 
@@ -71,9 +73,16 @@ def startup_time_s(policy: RolePolicy, memory: RoleState) -> float:
 
 
 def learn(
-    policy: ServicePolicy, role: Role, snapshot: Snapshot, attribution: Attribution, state: State, now: float
+    policy: ServicePolicy,
+    role: Role,
+    snapshot: Snapshot,
+    attribution: Attribution,
+    prompts: Prompts | None,
+    state: State,
+    now: float,
 ) -> tuple[RoleState, Insight]:
-    """Take one snapshot in for one role."""
+    """Take one snapshot in for one role, under the prompts that arrive."""
+    mixed = (state.switch.step or SwitchStep.ON).decode_does_prefill
     role_policy, pool = policy.roles[role], snapshot.pools[role]
     memory = state.roles.get(role, RoleState(since_s=state.started_at_s))
     if memory.seen_s is not None and now - memory.seen_s > _HOLE_INTERVALS * policy.interval_s:
@@ -86,17 +95,18 @@ def learn(
     if memory.fit is None or memory.fit.from_prior != (prior is not None):
         memory = replace(memory, fit=calibration.start(from_prior=prior is not None))
     base = prior or _GUESS
-    if not again:
+    if not again and not mixed:  # a step that carries prompts tells nothing of decode, and prefill has little to do
         memory = _calibrate(memory, role, base, snapshot, attribution, pool, now)
     fit = memory.fit or calibration.start(from_prior=prior is not None)
     model = _learned(base, role, fit.factors) if fit.trusted else None
-    demand = _demand(policy, role, snapshot, model, pool) if model is not None else None
+    demand = _demand(policy, role, snapshot, model, pool, prompts) if model is not None else None
     outlook = None
     if demand is not None:
         horizon_s = lead_s + policy.interval_s + SIGNAL_WINDOW_S / 2
         memory_forecast, outlook = forecast.observe(memory.forecast, demand.work, now, horizon_s, EXCESS_RATIO)
         memory = replace(memory, forecast=memory_forecast)
-    memory = replace(memory, headroom=_steer(policy, role, snapshot, attribution, memory, pool, now))
+    if not mixed:
+        memory = replace(memory, headroom=_steer(policy, role, snapshot, attribution, memory, pool, now))
     insight = Insight(
         lead_s, model, _source(prior is not None, fit), fit.confidence_ratio, demand, outlook, memory.headroom.margin
     )
@@ -190,10 +200,15 @@ def _learned(base: EngineModel, role: Role, factors: tuple[float, float, float])
 
 
 def _demand(
-    policy: ServicePolicy, role: Role, snapshot: Snapshot, model: EngineModel, pool: PoolState
-) -> PrefillDemand | DecodeDemand | None:
+    policy: ServicePolicy,
+    role: Role,
+    snapshot: Snapshot,
+    model: EngineModel,
+    pool: PoolState,
+    prompts: Prompts | None,
+) -> Demand | None:
     if role is Role.PREFILL:
-        return prefill_demand(snapshot, model)
+        return prefill_demand(snapshot, model, prompts)
     return decode_demand(snapshot, model, policy.objectives.tpot.target_s, pool.ready)
 
 

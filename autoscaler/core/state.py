@@ -9,6 +9,7 @@ from typing import Any
 
 from autoscaler.core import codec
 from autoscaler.core.calibration import Fit, check_fit
+from autoscaler.core.decision import SwitchStep
 from autoscaler.core.forecast import Forecast, check_forecast
 from autoscaler.core.headroom import Headroom
 from autoscaler.core.policy import Role
@@ -84,18 +85,45 @@ class RoleState:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchState:
+    """Memory of the disaggregation switch.
+
+    Attributes:
+        step: Where it stands; None before the first reading.
+        since_s: When this step began.
+        changed_at_s: When the position last changed, or a change was given up.
+        better_since_s: Since when the other arrangement has been better by more than the dead zone.
+        quiet_since_s: Since when prefill has been idle while draining.
+        given_up: Whether the last change was given up, so that the switch is being set back.
+        prefill_floor: Prefill replicas that the change needs.
+        decode_floor: Decode replicas that the change needs.
+    """
+
+    step: SwitchStep | None = None
+    since_s: float = 0.0
+    changed_at_s: float | None = None
+    better_since_s: float | None = None
+    quiet_since_s: float | None = None
+    given_up: bool = False
+    prefill_floor: int = 0
+    decode_floor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Memory of one service.
 
     Attributes:
         started_at_s: When this memory began; nothing shrinks for one window after.
         decided_at_s: When the last decision was made; the same instant again changes nothing.
-        roles: Memory per pool.
+        roles: Memory per pool; under `aggregated`, what one pool for both phases would be asked for.
+        switch: Memory of the disaggregation switch.
     """
 
     started_at_s: float | None = None
     decided_at_s: float | None = None
     roles: Mapping[Role, RoleState] = field(default_factory=dict)
+    switch: SwitchState = field(default_factory=SwitchState)
 
 
 def to_json(state: State) -> dict[str, Any]:
@@ -147,7 +175,14 @@ def _not_after(state: State, now: float) -> State:
         )
         for role, memory in state.roles.items()
     }
-    return State(_earlier(state.started_at_s, now), _earlier(state.decided_at_s, now), roles)
+    switch = dataclasses.replace(
+        state.switch,
+        since_s=min(state.switch.since_s, now),
+        changed_at_s=_earlier(state.switch.changed_at_s, now),
+        better_since_s=_earlier(state.switch.better_since_s, now),
+        quiet_since_s=_earlier(state.switch.quiet_since_s, now),
+    )
+    return State(_earlier(state.started_at_s, now), _earlier(state.decided_at_s, now), roles, switch)
 
 
 def _earlier(at_s: float | None, now: float) -> float | None:

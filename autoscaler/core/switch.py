@@ -7,46 +7,28 @@ switch that does not confirm is taken back with a reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from autoscaler.core.arrangement import Comparison
-from autoscaler.core.decision import SwitchDecision, SwitchStep
-from autoscaler.core.policy import Disaggregation, Role, SwitchPolicy
+from autoscaler.core.decision import Reason, Stage, StageName, SwitchDecision, SwitchStep
+from autoscaler.core.policy import Disaggregation, Role, RolePolicy, SwitchPolicy
 from autoscaler.core.proposal import whole
 from autoscaler.core.signals import Scope
-from autoscaler.core.snapshot import Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchState:
-    """Memory of the switch.
-
-    Attributes:
-        step: Where it stands; None before the first reading.
-        since_s: When this step began.
-        changed_at_s: When the position last changed, or a change was given up.
-        better_since_s: Since when the other arrangement has been better by more than the dead zone.
-        quiet_since_s: Since when prefill has been idle while draining.
-        given_up: Whether the last change was given up, so that the switch is being set back.
-        prefill_floor: Prefill replicas that the change needs.
-        decode_floor: Decode replicas that the change needs.
-    """
-
-    step: SwitchStep | None = None
-    since_s: float = 0.0
-    changed_at_s: float | None = None
-    better_since_s: float | None = None
-    quiet_since_s: float | None = None
-    given_up: bool = False
-    prefill_floor: int = 0
-    decode_floor: int = 0
-
+from autoscaler.core.snapshot import PoolState, Snapshot
+from autoscaler.core.state import SwitchState
 
 _COMMANDS = {SwitchStep.OPENING: True, SwitchStep.CLOSING: False}
 
 
 def advance(
-    policy: SwitchPolicy, snapshot: Snapshot, comparison: Comparison | None, memory: SwitchState, now: float
+    policy: SwitchPolicy,
+    snapshot: Snapshot,
+    comparison: Comparison | None,
+    memory: SwitchState,
+    now: float,
+    *,
+    blocked: str = "",
+    payback_s: float = 0.0,
 ) -> tuple[SwitchDecision, SwitchState]:
     """Take one step of the switch.
 
@@ -56,16 +38,17 @@ def advance(
         comparison: What both arrangements need; None while that cannot be told.
         memory: Where the switch stood.
         now: Unix time.
+        blocked: Why no change may begin now; empty where one may. One under way goes on.
+        payback_s: Time in which the saving pays for the replicas that a change holds twice.
     """
     if memory.step is None:
         on = snapshot.disaggregated is not False
         memory = SwitchState(SwitchStep.ON if on else SwitchStep.OFF, now)
     settled = not memory.given_up or now - memory.since_s >= policy.confirm_s
     if memory.step in {SwitchStep.ON, SwitchStep.OFF} and settled and snapshot.disaggregated is not None:
-        # Someone else may have moved it: what the stack shows is the truth to start from.
-        memory = replace(memory, step=SwitchStep.ON if snapshot.disaggregated else SwitchStep.OFF)
+        memory = _believe(snapshot, memory, now)
     if memory.step in {SwitchStep.ON, SwitchStep.OFF}:
-        memory, detail = _resting(policy, snapshot, comparison, memory, now)
+        memory, detail = _resting(policy, snapshot, comparison, memory, now, blocked, payback_s)
     else:
         memory, detail = _under_way(policy, snapshot, memory, now)
     step = memory.step or SwitchStep.ON
@@ -76,13 +59,62 @@ def advance(
     return SwitchDecision(command, step, detail, *gpus), memory
 
 
-def decode_does_prefill(step: SwitchStep) -> bool:
-    """Whether decode has to be sized for both phases in this step."""
-    return step in {SwitchStep.OFF, SwitchStep.GROWING_PREFILL, SwitchStep.OPENING, SwitchStep.OBSERVING}
+def narrowed(policy: SwitchPolicy, role: Role, own: RolePolicy, pool: PoolState, step: SwitchStep) -> RolePolicy:
+    """A pool's bounds in a step of the switch: prefill may be empty while it is off, and stands while it closes."""
+    if role is not Role.PREFILL or step not in _PREFILL_STANDS | {SwitchStep.OFF}:
+        return own
+    replicas = policy.prefill_off_replicas if step is SwitchStep.OFF else pool.current
+    return replace(own, min_replicas=replicas, max_replicas=replicas)
+
+
+def stage(policy: SwitchPolicy, role: Role, pool: PoolState, memory: SwitchState, before: int) -> Stage:
+    """What the switch does to a pool's number: floors before it moves, no shrink until it has been watched."""
+    step = memory.step or SwitchStep.ON
+    if step is SwitchStep.ON or (step is SwitchStep.OFF and role is not Role.PREFILL):
+        return Stage(StageName.SWITCH, before, before, Reason.NOT_SWITCHING)
+    if step is SwitchStep.OFF:
+        after = policy.prefill_off_replicas
+        return Stage(
+            StageName.SWITCH, before, after, Reason.DISAGGREGATION_OFF, "disaggregation is off: decode does prefill"
+        )
+    if role is Role.PREFILL and step in _PREFILL_STANDS:
+        after, why = pool.current, "prefill stands until it is idle and its KV leases are over"
+    elif role is Role.PREFILL:
+        after, why = (
+            max(before, pool.current, memory.prefill_floor),
+            f"opening takes {memory.prefill_floor} prefill replicas",
+        )
+    elif step in _OPENS:
+        after, why = max(before, pool.current), "decode does not shrink before the open switch has been watched"
+    else:
+        after, why = (
+            max(before, pool.current, memory.decode_floor),
+            f"closing takes {memory.decode_floor} decode replicas",
+        )
+    numbers = {"prefill_floor": float(memory.prefill_floor), "decode_floor": float(memory.decode_floor)}
+    return Stage(StageName.SWITCH, before, after, Reason.SWITCHING, f"{step.value.replace('_', ' ')}: {why}", numbers)
+
+
+_PREFILL_STANDS = frozenset({SwitchStep.CLOSING, SwitchStep.DRAINING_PREFILL})
+_OPENS = frozenset({SwitchStep.GROWING_PREFILL, SwitchStep.OPENING, SwitchStep.OBSERVING})
+
+
+def _believe(snapshot: Snapshot, memory: SwitchState, now: float) -> SwitchState:
+    """Someone else may have moved it: what the stack shows is the truth, and is met as if we had moved it."""
+    if snapshot.disaggregated is (memory.step is SwitchStep.ON):
+        return memory
+    step = SwitchStep.OBSERVING if snapshot.disaggregated else SwitchStep.DRAINING_PREFILL
+    return SwitchState(step, now, now)
 
 
 def _resting(
-    policy: SwitchPolicy, snapshot: Snapshot, comparison: Comparison | None, memory: SwitchState, now: float
+    policy: SwitchPolicy,
+    snapshot: Snapshot,
+    comparison: Comparison | None,
+    memory: SwitchState,
+    now: float,
+    blocked: str,
+    payback_s: float,
 ) -> tuple[SwitchState, str]:
     on = memory.step is SwitchStep.ON
     wanted, why = _wanted(policy, comparison, on=on)
@@ -91,12 +123,15 @@ def _resting(
     better_since_s = memory.better_since_s if memory.better_since_s is not None else now
     memory = replace(memory, better_since_s=better_since_s)
     fixed = policy.disaggregation is not Disaggregation.AUTO
-    if not fixed and now - better_since_s < policy.sustain_s:
-        return memory, f"{why}; for {now - better_since_s:.0f} s, changes after {policy.sustain_s:.0f} s"
+    sustain_s = max(policy.sustain_s, payback_s)
+    if not fixed and now - better_since_s < sustain_s:
+        return memory, f"{why}; for {now - better_since_s:.0f} s, changes after {sustain_s:.0f} s"
     if not fixed and memory.changed_at_s is not None and now - memory.changed_at_s < policy.dwell_s:
         return memory, f"{why}; changed {now - memory.changed_at_s:.0f} s ago, dwells {policy.dwell_s:.0f} s"
     if any(pool.starting or pool.terminating or pool.updating for pool in snapshot.pools.values()):
         return memory, f"{why}; waits for a scaling under way"
+    if blocked:
+        return memory, f"{why}; {blocked}"
     prefill = max(whole(comparison.prefill_replicas), 1) if comparison is not None else 1
     together = whole(comparison.together_replicas) if comparison is not None else 1
     step = SwitchStep.GROWING_PREFILL if wanted else SwitchStep.GROWING_DECODE
@@ -162,6 +197,9 @@ def _confirm(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now:
 
 
 def _drain(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now: float) -> tuple[SwitchState, str]:
+    pool = snapshot.pools.get(Role.PREFILL)
+    if pool is not None and not pool.current and not pool.ready and not pool.terminating:
+        return SwitchState(SwitchStep.OFF, now, now), "no prefill replica is left"
     load = [snapshot.usable(Scope.PREFILL, name) for name in ("queue_depth", "in_flight")]
     if any(value is None or value > 0 for value in load):
         return replace(memory, quiet_since_s=None), "waits until prefill is idle"

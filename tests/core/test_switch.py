@@ -15,7 +15,8 @@ from autoscaler.core.arrangement import Comparison
 from autoscaler.core.decision import SwitchStep
 from autoscaler.core.policy import Disaggregation, Role, SwitchPolicy
 from autoscaler.core.snapshot import PoolState
-from autoscaler.core.switch import SwitchState, advance, decode_does_prefill
+from autoscaler.core.state import SwitchState
+from autoscaler.core.switch import advance
 from tests.support.core import START_S, Missing, Reading, snapshot
 
 AUTO = SwitchPolicy()
@@ -175,13 +176,12 @@ def test_the_switch_is_not_closed_before_decode_has_grown() -> None:
     ],
 )
 def test_decode_is_sized_for_both_phases_until_prefill_has_proved_itself(step: SwitchStep, does: bool) -> None:
-    assert decode_does_prefill(step) is does
+    assert step.decode_does_prefill is does
 
 
 @pytest.mark.parametrize("step", [SwitchStep.CLOSING, SwitchStep.DRAINING_PREFILL])
-@pytest.mark.xfail(strict=True, reason="from here on decode serves new requests alone, sized for one phase")
 def test_decode_is_sized_for_both_phases_from_the_moment_the_switch_closes(step: SwitchStep) -> None:
-    assert decode_does_prefill(step)
+    assert step.decode_does_prefill
 
 
 def test_an_advantage_must_last() -> None:
@@ -268,11 +268,19 @@ def test_a_switch_that_cannot_be_read_is_not_taken_for_moved() -> None:
     assert SwitchStep.DRAINING_PREFILL not in machine.steps
 
 
-def test_someone_elses_hand_on_the_switch_is_seen() -> None:
+def test_a_switch_that_someone_else_closed_is_met_as_if_we_had_closed_it() -> None:
     machine = on().wait(600)
     machine.on = False
 
-    assert machine.wait(TICK_S).step is SwitchStep.OFF
+    assert machine.wait(TICK_S).step is SwitchStep.DRAINING_PREFILL
+    assert machine.commands[-1] is None
+
+
+def test_a_switch_that_someone_else_opened_is_watched_before_decode_shrinks() -> None:
+    machine = off().wait(600)
+    machine.on = True
+
+    assert machine.wait(TICK_S).step is SwitchStep.OBSERVING
     assert machine.commands[-1] is None
 
 
