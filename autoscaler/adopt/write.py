@@ -116,12 +116,15 @@ def _header(adoption: Adoption) -> Iterator[str]:
     )
     for remark in adoption.remarks:
         yield from comment_lines(remark)
-    lost = [f"{role}: {line}" for role, pool in pools for line in pool.lost]
+    lost: dict[str, list[str]] = {}
+    for role, pool in pools:
+        for line in pool.lost:
+            lost.setdefault(line, []).append(role.value)
     if lost:
         yield "#"
         yield "# Not carried over:"
-        for line in lost:
-            yield from comment_lines(line, "# - ", "#   ")
+        for line, roles in lost.items():
+            yield from comment_lines(f"{' and '.join(roles)}: {line}", "# - ", "#   ")
     yield "#"
     yield from comment_lines("When its recommendations have convinced you, let go of the counts and set mode: enforce:")
     for command in (command for _, pool in pools for command in pool.hand_over):
