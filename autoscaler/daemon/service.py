@@ -17,6 +17,7 @@ from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import State
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.state_store import StateStore, StateStoreError, StateTakenError, StateUnreachableError
+from autoscaler.daemon.stopwatch import Stopwatch
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.daemon.troubles import TroubleLog
 from autoscaler.report.words import story_text
@@ -27,6 +28,8 @@ from autoscaler.targets.guarded import GuardedTarget
 _SIGNAL_TROUBLES = frozenset({Reason.SIGNALS_UNUSABLE, Reason.FALLBACK, Reason.SHRINK_NEEDS_ALL_SIGNALS})
 # A memory older than this when it is read has missed a tick, and with it what was needed then.
 _WHOLE_INTERVALS = 1.5
+Grant = Callable[[ServicePolicy, Snapshot, Decision], float | None]
+"""The most GPUs that a service may hold, given what it would decide alone; None for no more limits than its own."""
 _FINE = frozenset({Outcome.APPLIED, Outcome.DRY_RUN, Outcome.INSTRUCTED})
 
 
@@ -41,6 +44,7 @@ class ServiceRunner:
         log: Logger bound to the service.
         may_write: Whether we are the one who writes; asked again right before each write.
         at: The policy as it holds at an instant, such as under the bounds of a schedule.
+        grant: What services that share GPUs leave to this one.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class ServiceRunner:
         *,
         may_write: Callable[[], bool] = lambda: True,
         at: Callable[[ServicePolicy, float], ServicePolicy] = lambda policy, _now_s: policy,
+        grant: Grant = lambda _policy, _snapshot, _alone: None,
     ) -> None:
         self.policy = policy
         self._source = source
@@ -60,9 +65,11 @@ class ServiceRunner:
         self._store = store
         self._log = log
         self._may_write = may_write
+        self._grant = grant
         self._at = at
         self._troubles = TroubleLog(log)
         self._now_s = 0.0
+        self._watch = Stopwatch()
         self._guarded = self._guard()
         self._state: State | None = None
         self._leads = False
@@ -92,11 +99,16 @@ class ServiceRunner:
     def _tick(self, now_s: float) -> Tick:
         troubles: list[Trouble] = []
         self._now_s = now_s
-        memory = self._recall(now_s, troubles)
-        reading = self._guarded.read()
-        signals = self._source.read(now_s)
+        self._watch = watch = Stopwatch()
+        with watch.phase("recall", Dependency.STATE):
+            memory = self._recall(now_s, troubles)
+        with watch.phase("read replicas", Dependency.REPLICAS):
+            reading = self._guarded.read()
+        with watch.phase("read signals", Dependency.SIGNALS):
+            signals = self._source.read(now_s)
         snapshot = Snapshot(self.policy.service, now_s, reading.pools, signals, reading.errors)
-        decision, state = decide(self._at(self.policy, now_s), snapshot, memory, now_s)
+        with watch.phase("decide"):
+            decision, state = self._decide(self._at(self.policy, now_s), snapshot, memory)
         if self._state is not None:
             self._state = state
         writes: dict[Role, WriteResult] = {}
@@ -105,7 +117,25 @@ class ServiceRunner:
             self._tell(decision, writes)
         troubles += _decision_troubles(decision)
         troubles += _write_troubles(writes)
-        return Tick(self.policy.service, now_s, decision, writes, tuple(troubles), self._leads, reading.blockers)
+        return Tick(
+            self.policy.service,
+            now_s,
+            decision,
+            writes,
+            tuple(troubles),
+            self._leads,
+            reading.blockers,
+            reading.pools,
+            watch.phases,
+        )
+
+    def _decide(self, policy: ServicePolicy, snapshot: Snapshot, memory: State) -> tuple[Decision, State]:
+        """Decide alone; and, where others share the GPUs, once more with what they leave."""
+        alone = decide(policy, snapshot, memory, snapshot.at_s)
+        granted_gpus = self._grant(policy, snapshot, alone[0])
+        if granted_gpus is None:
+            return alone
+        return decide(replace(policy, budget_gpus=granted_gpus), snapshot, memory, snapshot.at_s)
 
     def _act(self, decision: Decision, reading: PoolReading) -> dict[Role, WriteResult]:
         """Write the numbers that changed, growth first; one role's failure does not stop the other."""
@@ -118,7 +148,8 @@ class ServiceRunner:
         for role, decided in changed:
             if not self._may_write():
                 break
-            writes[role] = self._guarded.write(role, decided.desired, basis=reading.basis[role], dry_run=dry_run)
+            with self._watch.phase(f"write {role}", Dependency.WRITE):
+                writes[role] = self._guarded.write(role, decided.desired, basis=reading.basis[role], dry_run=dry_run)
         return writes
 
     def _recall(self, now_s: float, troubles: list[Trouble]) -> State:
@@ -146,7 +177,8 @@ class ServiceRunner:
         """Keep the intent; says whether it may be carried out."""
         acts = decision.changed and decision.mode is Mode.ENFORCE
         try:
-            self._store.save(self.policy.service, state, urgent=acts)
+            with self._watch.phase("keep state", Dependency.STATE):
+                self._store.save(self.policy.service, state, urgent=acts)
         except StateTakenError as error:
             self._leads = False  # and read their memory before the next tick
             troubles.append(Trouble(Dependency.STATE, "service", str(error)))

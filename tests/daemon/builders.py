@@ -23,7 +23,7 @@ from autoscaler.core.policy import (
 from autoscaler.core.signals import Scope, Signal, Signals, absent, measured
 from autoscaler.core.snapshot import PoolState
 from autoscaler.daemon.logs import Log
-from autoscaler.daemon.service import ServiceRunner
+from autoscaler.daemon.service import Grant, ServiceRunner
 from autoscaler.daemon.state_store import MemoryStateStore, StateStore
 from autoscaler.daemon.tick import Tick
 from autoscaler.targets.base import Outcome, PoolReading, WriteResult
@@ -157,6 +157,7 @@ class Bench:
     store: StateStore = field(default_factory=MemoryStateStore)
     now_s: float = START_S
     may_write: Callable[[], bool] = lambda: True
+    grant: Grant = lambda _policy, _snapshot, _alone: None
 
     def __post_init__(self) -> None:
         self.log, self.lines = capturing()
@@ -169,7 +170,7 @@ class Bench:
     def restart(self) -> None:
         """As after a kill: only what the store kept is left."""
         self.runner = ServiceRunner(
-            self.policy, self.source, self.target, self.store, self.log, may_write=self._may_write_now
+            self.policy, self.source, self.target, self.store, self.log, may_write=self._may_write_now, grant=self.grant
         )
 
     def _may_write_now(self) -> bool:

@@ -1,0 +1,180 @@
+"""GPUs that services share: who may hold how many, so that together they never hold more.
+
+The division itself is `core.coupling.share`. Here is what it needs to know, kept from tick to tick: what each service
+holds, and what it would hold. It fails closed: what a service was granted counts as held until it has been seen to hold
+less, a pool that cannot be read holds what it held, and one that was never seen holds as much as it ever may.
+
+All services of a budget must be led by one daemon; `lease` names the lease that sees to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+
+from autoscaler.core.coupling import Claim, share
+from autoscaler.core.decision import Decision
+from autoscaler.core.policy import Mode, Role, ServicePolicy
+from autoscaler.core.snapshot import Snapshot
+
+
+@dataclass(slots=True)
+class _Member:
+    """What is known of a service.
+
+    Attributes:
+        policy: Its policy.
+        held_gpus: What each pool holds, draining replicas included.
+        wanted_gpus: What it would hold all together if it were alone.
+        reserved_gpus: What it was granted and may hold by now, though it has not been seen to.
+    """
+
+    policy: ServicePolicy
+    held_gpus: dict[Role, float]
+    wanted_gpus: float
+    reserved_gpus: float = 0.0
+
+    @property
+    def holds_gpus(self) -> float:
+        return max(sum(self.held_gpus.values()), self.reserved_gpus)
+
+    def claim(self, priority: int) -> Claim:
+        """What it asks for; an adviser's replicas are there, and nobody here gives or takes any."""
+        if self.policy.mode is not Mode.ENFORCE:
+            return Claim(self.policy.service, priority, self.holds_gpus, self.holds_gpus, self.holds_gpus)
+        return Claim(self.policy.service, priority, floor_gpus(self.policy), self.holds_gpus, self.wanted_gpus)
+
+
+class SharedBudget:
+    """GPUs that some services share, or all of them.
+
+    Args:
+        name: What it is called.
+        gpus: The most that they may hold together.
+        priorities: The services, each with its priority; empty for all, each with that of its policy.
+    """
+
+    def __init__(self, name: str, gpus: float, priorities: Mapping[str, int] | None = None) -> None:
+        self.name = name
+        self.gpus = gpus
+        self._priorities = dict(priorities or {})
+        self._members: dict[str, _Member] = {}
+        self._lock = Lock()
+
+    def covers(self, service: str) -> bool:
+        """Whether a service is paid from here."""
+        return not self._priorities or service in self._priorities
+
+    def follow(self, policies: Mapping[str, ServicePolicy]) -> str:
+        """Take note of which policies there are.
+
+        Returns:
+            Why the budget cannot hold; empty where it can.
+        """
+        members = {service: policy for service, policy in policies.items() if self.covers(service)}
+        with self._lock:
+            for service in self._members.keys() - members.keys():
+                del self._members[service]
+            for service, policy in members.items():
+                self._meet(policy, service)
+        floors = {service: floor_gpus(policy) for service, policy in members.items()}
+        if sum(floors.values()) <= self.gpus:
+            return ""
+        each = ", ".join(f"{service} {floor:g}" for service, floor in sorted(floors.items()))
+        return (
+            f"the minimum replicas of its services cost {sum(floors.values()):g} GPUs ({each}), the budget is "
+            f"{self.gpus:g}: nothing above a minimum is granted; lower a minimum, or raise the budget"
+        )
+
+    def grant(self, policy: ServicePolicy, snapshot: Snapshot, alone: Decision) -> float | None:
+        """The most GPUs that a service may hold after this tick.
+
+        What is granted is reserved: the caller may use it up without asking again.
+
+        Args:
+            policy: Its policy.
+            snapshot: What its pools hold now.
+            alone: What would be decided if it had the budget to itself.
+
+        Returns:
+            GPUs, its own budget observed; None where it is not paid from here.
+        """
+        if not self.covers(policy.service):
+            return None
+        with self._lock:
+            member = self._meet(policy, policy.service)
+            member.held_gpus |= _held(policy, snapshot)
+            member.wanted_gpus = _wanted(policy, snapshot, alone, member.held_gpus)
+            member.reserved_gpus = 0.0
+            held_gpus = member.holds_gpus
+            shares = share([one.claim(self._priority(one.policy)) for one in self._members.values()], self.gpus)
+            others_gpus = sum(one.holds_gpus for one in self._members.values() if one is not member)
+            granted = min(shares[policy.service], max(self.gpus - others_gpus, 0.0))
+            if policy.mode is Mode.ENFORCE:
+                member.reserved_gpus = max(held_gpus, min(granted, member.wanted_gpus))
+        return granted if policy.budget_gpus is None else min(granted, policy.budget_gpus)
+
+    def _meet(self, policy: ServicePolicy, service: str) -> _Member:
+        known = self._members.get(service)
+        most = {role: one.gpus_per_replica * one.max_replicas for role, one in policy.roles.items()}
+        if known is None:
+            self._members[service] = _Member(policy, most, sum(most.values()))
+        elif known.policy != policy:
+            seen = {role: known.held_gpus.get(role, most[role]) for role in policy.roles}
+            self._members[service] = replace(known, policy=policy, held_gpus=seen)
+        return self._members[service]
+
+    def _priority(self, policy: ServicePolicy) -> int:
+        return self._priorities.get(policy.service, policy.priority)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedBudgets:
+    """All shared budgets; a service is in one at most."""
+
+    budgets: Sequence[SharedBudget] = ()
+
+    def follow(self, policies: Mapping[str, ServicePolicy]) -> dict[str, str]:
+        """Take note of which policies there are; why a budget cannot hold comes back under its name."""
+        found = {budget.name: budget.follow(policies) for budget in self.budgets}
+        return {name: why for name, why in found.items() if why}
+
+    def grant(self, policy: ServicePolicy, snapshot: Snapshot, alone: Decision) -> float | None:
+        """See `SharedBudget.grant`."""
+        budget = self._of(policy.service)
+        return budget.grant(policy, snapshot, alone) if budget is not None else None
+
+    def lease(self, service: str) -> str:
+        """What the lease is called that a daemon must hold to write for a service."""
+        budget = self._of(service)
+        return f"budget.{budget.name}" if budget is not None else service
+
+    def leases(self, services: Iterable[str]) -> frozenset[str]:
+        """The leases of these services."""
+        return frozenset(self.lease(service) for service in services)
+
+    def _of(self, service: str) -> SharedBudget | None:
+        return next((budget for budget in self.budgets if budget.covers(service)), None)
+
+
+def floor_gpus(policy: ServicePolicy) -> float:
+    """GPUs that the minimum replicas of a service cost."""
+    return sum(role.gpus_per_replica * role.min_replicas for role in policy.roles.values())
+
+
+def _held(policy: ServicePolicy, snapshot: Snapshot) -> dict[Role, float]:
+    return {
+        role: policy.roles[role].gpus_per_replica * (pool.current + pool.terminating)
+        for role, pool in snapshot.pools.items()
+        if role in policy.roles
+    }
+
+
+def _wanted(policy: ServicePolicy, snapshot: Snapshot, alone: Decision, held_gpus: Mapping[Role, float]) -> float:
+    """What it would hold; a pool without a decision keeps what it has."""
+    decided = {
+        role: policy.roles[role].gpus_per_replica * (one.desired + snapshot.pools[role].terminating)
+        for role, one in alone.roles.items()
+    }
+    return sum({**held_gpus, **decided}.values())
