@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from dataclasses import replace
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from autoscaler.config.base import Strict
 from autoscaler.config.behavior import Behavior
+from autoscaler.config.plugins import BUILT_IN, PluginError, find_plugin
 from autoscaler.config.refusal import Conflicts
 from autoscaler.config.values import Duration, LabelName, Matching, Name, Namespace
 from autoscaler.core import policy as plain
@@ -37,6 +39,39 @@ class TargetRef(Strict):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class RolePolicyChoice(Strict):
+    """A role policy of your own in place of the built-in one. Guards, bounds and budget apply to it all the same."""
+
+    name: Annotated[str, Matching(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the name of an entry point", 63)] = Field(
+        default=BUILT_IN,
+        description="Name under which a package has registered it, such as requests-per-replica. Default auto, ours.",
+    )
+    settings: dict[str, Any] = Field(
+        default={}, description="Settings that it declares, checked by its own model. Default: its defaults."
+    )
+
+    @model_validator(mode="after")
+    def _is_installed(self) -> Self:
+        conflicts = Conflicts()
+        if self.name == BUILT_IN:
+            for key in self.settings:
+                conflicts.add("settings", key, message="is no setting of role policy auto", allowed="none")
+        else:
+            try:
+                find_plugin(self.name).bind(self.settings)
+            except PluginError as error:
+                conflicts.found += error.conflicts
+        conflicts.close()
+        return self
+
+    def put_into(self, pool: plain.RolePolicy) -> plain.RolePolicy:
+        """The pool with this role policy proposing for it."""
+        if self.name == BUILT_IN:
+            return pool
+        settings, propose = find_plugin(self.name).bind(self.settings)
+        return replace(pool, proposal=self.name, settings=settings, propose=propose)
 
 
 class RoleSpec(Strict):
@@ -85,6 +120,10 @@ class RoleSpec(Strict):
     behavior: Behavior = Field(
         default=Behavior(), description="How fast the pool may move, in the words of an HPA. Default: see its parts."
     )
+    policy: RolePolicyChoice = Field(
+        default=RolePolicyChoice(),
+        description="Who proposes the number of replicas. Default: auto, the policy that follows the objectives.",
+    )
 
     @model_validator(mode="after")
     def _bounds_are_feasible(self) -> Self:
@@ -100,7 +139,7 @@ class RoleSpec(Strict):
 
     def core(self) -> plain.RolePolicy:
         """The same as plain data."""
-        return plain.RolePolicy(
+        pool = plain.RolePolicy(
             min_replicas=self.min_replicas,
             max_replicas=self.max_replicas,
             gpus_per_replica=self.gpus_per_replica,
@@ -108,6 +147,7 @@ class RoleSpec(Strict):
             behavior=self.behavior.core(),
             fallback_replicas=self.fallback_replicas,
         )
+        return self.policy.put_into(pool)
 
 
 class Roles(Strict):

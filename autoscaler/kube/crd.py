@@ -143,6 +143,8 @@ def _items(inner: Any, parts: Mapping[str, Any]) -> JsonObject:
 
 def _any_key(inner: Any, parts: Mapping[str, Any]) -> JsonObject:
     """Values of keys that are not listed; that there are none is what pruning sees to."""
+    if inner is True:
+        return {"x-kubernetes-preserve-unknown-fields": True}
     return {"additionalProperties": _structural(inner, parts)} if inner is not False else {}
 
 

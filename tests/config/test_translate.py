@@ -15,7 +15,8 @@ def test_a_misspelt_key_is_answered_with_the_nearest_and_all_that_are_allowed() 
 
     assert found.path == "spec.roles.prefill.startup_time"
     assert found.nearest == "startupTime"
-    assert found.allowed == "target, selector, min, max, gpusPerReplica, startupTime, fallbackReplicas, behavior"
+    allowed = "target, selector, min, max, gpusPerReplica, startupTime, fallbackReplicas, behavior, policy"
+    assert found.allowed == allowed
 
 
 def test_a_key_in_the_wrong_place_is_sent_home() -> None:
