@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Role
+from autoscaler.core.snapshot import PoolState
 from autoscaler.targets.base import WriteResult
 
 
@@ -22,7 +23,30 @@ class Dependency(StrEnum):
     LEASE = "lease"
     EVENTS = "events"
     STATUS = "status"
+    WEBHOOK = "webhook"
+    BUDGET = "budget"
     INTERNAL = "internal"
+
+
+TIMED = (Dependency.SIGNALS, Dependency.REPLICAS, Dependency.STATE, Dependency.WRITE)
+"""Those that a tick waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of a tick.
+
+    Attributes:
+        name: What was done.
+        dependency: What was waited for; None for our own work.
+        began_s: Seconds after the tick began.
+        took_s: How long it took.
+    """
+
+    name: str
+    dependency: Dependency | None
+    began_s: float
+    took_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +83,8 @@ class Tick:
         troubles: Everything that is wrong.
         leads: Whether this daemon was the one to write for the service.
         blockers: Per role why a write would be refused now.
+        pools: Replica states that were decided on.
+        phases: Where the time went, in order.
     """
 
     service: str
@@ -68,3 +94,5 @@ class Tick:
     troubles: tuple[Trouble, ...] = ()
     leads: bool = True
     blockers: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
+    pools: Mapping[Role, PoolState] = field(default_factory=dict)
+    phases: tuple[Phase, ...] = ()
