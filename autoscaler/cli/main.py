@@ -5,6 +5,7 @@ Data goes to stdout, logs and messages to stderr; the exit codes are those of `E
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -25,9 +26,13 @@ app = typer.Typer(
 )
 
 
+_COMMIT = "PD_AUTOSCALER_COMMIT"  # the image knows what it was built from
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"pd-autoscaler {__version__}")
+        commit = os.environ.get(_COMMIT)
+        typer.echo(f"pd-autoscaler {__version__}{f' (commit {commit})' if commit else ''}")
         raise typer.Exit
 
 
