@@ -58,14 +58,22 @@ def post(webhook: Webhook, body: JsonObject) -> None:
     headers = {"Content-Type": "application/json", "User-Agent": agent, "Connection": "close"}
     try:
         # no body is read: what a receiver says may quote the address
-        with requests.post(
-            address, json.dumps(body), headers=headers, timeout=_TIMEOUT_S, allow_redirects=False, stream=True
-        ) as answer:
+        with (
+            _Session() as session,
+            session.post(address, json.dumps(body), headers=headers, timeout=_TIMEOUT_S, stream=True) as answer,
+        ):
             code = answer.status_code
     except (requests.RequestException, ValueError) as error:
         raise WebhookError(f"webhook {webhook.name} cannot be reached: {_kind_of(error)}") from None
     if not 200 <= code < 300:  # noqa: PLR2004 - HTTP's own classes
         raise WebhookError(f"webhook {webhook.name} answers HTTP {code}: check its address and what it expects")
+
+
+class _Session(requests.Session):
+    """Sees no redirects: merely being told not to follow one, the base class still prepares for it and leaks."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - none, whatever it says
+        return None
 
 
 def _kind_of(error: Exception) -> str:
