@@ -13,15 +13,13 @@ from autoscaler.simulation.baselines.static import StaticSettings, static
 from autoscaler.simulation.clairvoyant.verdict import attains
 from autoscaler.simulation.config import ServiceConfig, SimulationError
 from autoscaler.simulation.results import Results
-from autoscaler.simulation.run import Controller
-from autoscaler.simulation.static import run_static
+from autoscaler.simulation.run import Controller, run
 from autoscaler.simulation.traces import Trace
 
 Fleet = tuple[int, int]
 """Prefill and decode replicas."""
 
 _TICK_S = 60.0  # a constant fleet needs no decisions, but a run ends with one
-_TAIL_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +87,18 @@ def best_static(
         for decode in range(least_decode, most[1] + 1)
     ]
     fleet = next(fleet for fleet in sorted(fleets, key=search.cost) if search.attains(fleet))
-    replicas = {Role.PREFILL: fleet[0], Role.DECODE: fleet[1]}
-    return StaticBest(fleet, run_static(config, trace, replicas, seed=seed, tail_s=_TAIL_S), search.runs)
+    return StaticBest(fleet, constant(config, trace, fleet, seed=seed), search.runs)
+
+
+def constant(config: ServiceConfig, trace: Trace, fleet: Fleet, *, seed: int = 0) -> Results:
+    """Play a load on a constant fleet, which is paid for until the last request is settled, as everybody else's is."""
+    return run(static(StaticSettings(*fleet)), _with(config, fleet), trace, seed=seed, interval_s=_TICK_S)
+
+
+def _with(config: ServiceConfig, fleet: Fleet) -> ServiceConfig:
+    counts = {Role.PREFILL: fleet[0], Role.DECODE: fleet[1]}
+    pools = {role: replace(pool, replicas=counts[role]) for role, pool in config.pools.items()}
+    return replace(config, pools=pools)
 
 
 def _least(most: int, suffices: Callable[[int], bool]) -> int:
@@ -130,10 +138,8 @@ class _Search:
         return self._known[fleet]
 
     def _simulate(self, fleet: Fleet) -> bool:
-        counts = {Role.PREFILL: fleet[0], Role.DECODE: fleet[1]}
-        pools = {role: replace(pool, replicas=counts[role]) for role, pool in self._config.pools.items()}
         return attains(
-            replace(self._config, pools=pools),
+            _with(self._config, fleet),
             self._trace,
             static(StaticSettings(*fleet)),
             attainment_ratio=self._attainment_ratio,

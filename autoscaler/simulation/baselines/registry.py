@@ -77,7 +77,11 @@ _BASELINES: tuple[Baseline[Any], ...] = (
             HpaRpsSettings(utilization_ratio=0.85),
             HpaRpsSettings(utilization_ratio=0.6),
             HpaRpsSettings(utilization_ratio=0.5),
+            HpaRpsSettings(utilization_ratio=0.4),
+            HpaRpsSettings(utilization_ratio=0.3),
             HpaRpsSettings(utilization_ratio=0.5, down_window_s=600.0),
+            HpaRpsSettings(utilization_ratio=0.4, down_window_s=600.0),
+            HpaRpsSettings(utilization_ratio=0.3, down_window_s=900.0),
         ],
     ),
     Baseline(
