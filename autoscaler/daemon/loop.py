@@ -29,11 +29,13 @@ class Workload:
         policy: What the user wants.
         document: What the policy was made from, with connections; the runner is exchanged when it differs.
         build: Makes the runner; raises AssemblyError where something that it needs is not given.
+        namespace: Where the policy is at home.
     """
 
     policy: ServicePolicy
     document: object
     build: Callable[[], ServiceRunner]
+    namespace: str = ""
 
 
 class Loop:
@@ -106,7 +108,7 @@ class Loop:
 
     def _put(self, service: str, workload: Workload) -> None:
         runner, log = workload.build(), self._log.bind(service=service)
-        self._ledger.open(workload.policy, self._clock.now_s())
+        self._ledger.open(workload.policy, self._clock.now_s(), workload.namespace)
         slot = self._slots.get(service)
         if slot is None:
             slot = self._slots[service] = Slot(runner, self._clock, self._ledger, log, self._report)

@@ -16,6 +16,9 @@ from autoscaler.report.words import story_text
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.refs import JsonObject
 
+CONDITIONS = ("Effective", "Active", "Limited", "Conflicted")
+"""Conditions that each tick settles."""
+
 _LONGEST_MESSAGE = 2048
 _HOLDS = frozenset({Reason.PAUSED, Reason.GROW_ONLY, Reason.PINNED})
 _OTHERS_WRITE = frozenset({Outcome.CONFLICT, Outcome.FROZEN})
@@ -49,7 +52,7 @@ def status_of(tick: Tick, ready: Condition, generation: int, before: JsonObject)
         before: The status until now.
     """
     decision = tick.decision
-    conditions = [ready, *_conditions(tick)]
+    conditions = [ready, *conditions_of(tick)]
     scaled = any(written.outcome is Outcome.APPLIED for written in tick.writes.values())
     status: JsonObject = {"observedGeneration": generation, "lastDecisionTime": _time(tick.at_s)}
     if scaled:
@@ -85,7 +88,8 @@ def essence(status: Any) -> Any:
     return [essence(item) for item in status] if isinstance(status, list) else status
 
 
-def _conditions(tick: Tick) -> list[Condition]:
+def conditions_of(tick: Tick) -> list[Condition]:
+    """What a tick says about the policy, in the order of `CONDITIONS`."""
     return [_effective(tick), _active(tick), _limited(tick), _conflicted(tick)]
 
 

@@ -16,7 +16,6 @@ from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.election import Election
 from autoscaler.daemon.event_reporter import EventReporter
-from autoscaler.daemon.exposition import registry
 from autoscaler.daemon.follower import PolicyFollower
 from autoscaler.daemon.health import HealthServer
 from autoscaler.daemon.holds import HoldError, with_holds
@@ -24,6 +23,7 @@ from autoscaler.daemon.leadership import Alone, Leadership, own_identity
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.loop import Loop, Workload
+from autoscaler.daemon.metrics.collector import registry
 from autoscaler.daemon.policy_origin import ClusterOrigin, FileOrigin, PolicyOrigin
 from autoscaler.daemon.reporters import Reporter, Reporters
 from autoscaler.daemon.service import ServiceRunner
@@ -109,7 +109,7 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
             def build() -> ServiceRunner:
                 return _runner(document, settings, store, leadership, clock, log)
 
-            return Workload(document.core(), document, build)
+            return Workload(document.core(), document, build, document.metadata.namespace)
 
         follower = PolicyFollower(origin.policies, loop, workload, clock, log)
         troubles = TroubleLog(log)

@@ -5,21 +5,22 @@ from dataclasses import replace
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from autoscaler import __version__
-from autoscaler.core.policy import Mode
-from autoscaler.core.signals import Scope, Signal, SignalState
-from autoscaler.daemon.exposition import registry
+from autoscaler.core.decision import Reason, SwitchDecision, SwitchStep
+from autoscaler.core.policy import Mode, Role
+from autoscaler.core.signals import Scope, Signal, SignalState, measured
+from autoscaler.core.snapshot import PoolState
 from autoscaler.daemon.ledger import Ledger
+from autoscaler.daemon.metrics.collector import registry
 from tests.daemon.builders import Bench, policy, role_policy, steady_signals
 
 
 class Stand:
-    def __init__(self) -> None:
-        self.bench = Bench(policy(Mode.RECOMMEND, prefill=role_policy(3)))
+    def __init__(self, mode: Mode = Mode.RECOMMEND) -> None:
+        self.bench = Bench(policy(mode, prefill=role_policy(3)))
         self.ledger = Ledger()
-        self.ledger.open(self.bench.policy, self.bench.now_s)
+        self.ledger.open(self.bench.policy, self.bench.now_s, "serving")
         self.registry: CollectorRegistry = registry(self.ledger)
 
     def tick(self, took_s: float = 0.3) -> None:
@@ -27,7 +28,7 @@ class Stand:
         self.ledger.book(done, self.bench.now_s, self.bench.now_s + took_s)
 
     def value(self, name: str, **labels: str) -> float | None:
-        return self.registry.get_sample_value(name, {"service": "chat", **labels})
+        return self.registry.get_sample_value(name, {"namespace": "serving", "service": "chat", **labels})
 
 
 def openmetrics(served: CollectorRegistry) -> str:
@@ -115,26 +116,6 @@ def test_a_failed_tick_keeps_the_counters_and_drops_the_gauges(stand: Stand) -> 
     assert stand.value("pd_autoscaler_decisions_total", role="prefill", reason="at_min") == 1
 
 
-def test_names_hold_under_the_strict_openmetrics_parser(stand: Stand) -> None:
-    stand.tick()
-
-    families = text_string_to_metric_families(openmetrics(stand.registry))  # type: ignore[no-untyped-call]  # theirs
-
-    assert {family.name for family in families} == {
-        "pd_autoscaler",
-        "pd_autoscaler_current_replicas",
-        "pd_autoscaler_decisions",
-        "pd_autoscaler_desired_replicas",
-        "pd_autoscaler_errors",
-        "pd_autoscaler_leads",
-        "pd_autoscaler_ready_replicas",
-        "pd_autoscaler_signal_age_seconds",
-        "pd_autoscaler_signal_valid",
-        "pd_autoscaler_signal_value",
-        "pd_autoscaler_tick_duration_seconds",
-    }
-
-
 def test_who_writes_is_shown(stand: Stand) -> None:
     stand.tick()
     assert stand.value("pd_autoscaler_leads") == 1.0
@@ -142,3 +123,78 @@ def test_who_writes_is_shown(stand: Stand) -> None:
     stand.bench.may_write = lambda: False
     stand.tick()
     assert stand.value("pd_autoscaler_leads") == 0.0
+
+
+def test_writes_are_counted_by_what_became_of_them() -> None:
+    stand = Stand(Mode.ENFORCE)
+    stand.tick()
+
+    assert stand.value("pd_autoscaler_writes_total", role="prefill", outcome="applied") == 1
+
+
+def test_a_tick_says_on_what_it_waited(stand: Stand) -> None:
+    stand.tick()
+
+    name = "pd_autoscaler_dependency_duration_seconds_count"
+    assert stand.value(name, dependency="signals") == 1
+    assert stand.value(name, dependency="state") == 2  # recalled, kept
+    assert stand.value(name, dependency="write") == 0
+
+
+def test_replicas_that_find_no_node_are_shown(stand: Stand) -> None:
+    pool = PoolState(4, 2, unschedulable=2, startup_times_s=(75.0, 400.0))
+    stand.ledger.book(replace(stand.bench.tick(), pools={Role.PREFILL: pool}), 0.0, 0.1)
+
+    assert stand.value("pd_autoscaler_unschedulable_replicas", role="prefill") == 2
+    assert stand.value("pd_autoscaler_starting_replicas", role="prefill") == 2
+    assert stand.value("pd_autoscaler_replica_startup_seconds_bucket", role="prefill", le="120.0") == 1
+    assert stand.value("pd_autoscaler_replica_startup_seconds_sum", role="prefill") == 475.0
+
+
+def test_the_binding_reason_is_one_of_all(stand: Stand) -> None:
+    stand.tick()
+
+    held = {reason: stand.value("pd_autoscaler_reason", role="prefill", reason=reason) for reason in Reason}
+    assert [reason for reason, value in held.items() if value == 1.0] == [Reason.AT_MIN]
+    assert set(held.values()) == {0.0, 1.0}
+
+
+def test_a_burn_of_one_uses_the_error_budget_up_exactly(stand: Stand) -> None:
+    missed = measured(0.90, "ratio", 1.0)
+    stand.bench.source.signals = {**steady_signals(), Scope.SERVICE: {"ttft_attainment_ratio": missed}}
+    stand.tick()
+
+    assert stand.value("pd_autoscaler_attainment_ratio", objective="ttft") == 0.90
+    assert stand.value("pd_autoscaler_error_budget_burn_ratio", objective="ttft") == pytest.approx(2.0)
+    assert stand.value("pd_autoscaler_error_budget_burn_ratio", objective="tpot") is None
+
+
+def test_the_peak_outlasts_the_need_that_made_it(stand: Stand) -> None:
+    stand.tick()  # prefill wants 3, decode 2, of one GPU each
+    stand.bench.policy = policy(Mode.RECOMMEND)
+    stand.bench.restart()
+    stand.tick()
+
+    assert stand.value("pd_autoscaler_desired_gpus", role="prefill") == 2.0
+    assert stand.value("pd_autoscaler_peak_gpus") == 5.0
+
+
+def test_conditions_are_those_of_the_policy_status(stand: Stand) -> None:
+    stand.tick()
+
+    assert stand.value("pd_autoscaler_condition", condition="Effective") == 1.0
+    assert stand.value("pd_autoscaler_condition", condition="Active") == 0.0  # recommend
+    assert stand.value("pd_autoscaler_mode", mode="recommend") == 1.0
+
+
+def test_the_switch_is_shown_only_where_a_policy_uses_it(stand: Stand) -> None:
+    stand.tick()
+    assert stand.value("pd_autoscaler_switch_disaggregated") is None
+
+    done = stand.bench.tick()
+    assert done.decision is not None
+    moved = SwitchDecision(None, SwitchStep.CLOSING, "the stack has not confirmed yet", 24.0, 16.0)
+    stand.ledger.book(replace(done, decision=replace(done.decision, switch=moved)), 0.0, 0.1)
+    assert stand.value("pd_autoscaler_switch_disaggregated") == 0.0
+    assert stand.value("pd_autoscaler_switch_step", step="closing") == 1.0
+    assert stand.value("pd_autoscaler_switch_required_gpus", arrangement="together") == 16.0

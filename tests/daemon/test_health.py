@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from autoscaler.daemon.exposition import registry
 from autoscaler.daemon.health import HealthServer, stuck
 from autoscaler.daemon.ledger import Ledger
+from autoscaler.daemon.metrics.collector import registry
 from autoscaler.daemon.tick import Tick
 from tests.daemon.builders import START_S, HandClock, policy
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from autoscaler.core.policy import Mode
-from autoscaler.daemon.ledger import BUCKETS_S, Ledger
+from autoscaler.daemon.ledger import TICK_BUCKETS_S, Ledger
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from tests.daemon.builders import policy
 
@@ -24,17 +24,17 @@ def test_ticks_add_up() -> None:
 
     account = books.accounts()["chat"]
     assert account.errors == {"signals": 2}
-    assert sum(account.durations) == 2
+    assert sum(account.ticks.counts) == 2
     assert account.finished_s == 116.0
-    assert abs(account.duration_sum_s - 1.2) < 1e-9
+    assert abs(account.ticks.total - 1.2) < 1e-9
 
 
 def test_a_tick_longer_than_any_bucket_is_counted_beyond() -> None:
     books = ledger()
 
-    books.book(tick(), 0.0, BUCKETS_S[-1] + 1)
+    books.book(tick(), 0.0, TICK_BUCKETS_S[-1] + 1)
 
-    assert books.accounts()["chat"].durations[-1] == 1
+    assert books.accounts()["chat"].ticks.counts[-1] == 1
 
 
 def test_a_changed_policy_keeps_its_counts() -> None:

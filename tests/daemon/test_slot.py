@@ -33,7 +33,7 @@ def test_a_tick_is_booked_with_its_duration() -> None:
 
     account = stand.ledger.accounts()["chat"]
     assert stand.told == [account.latest]
-    assert account.duration_sum_s == 2.0
+    assert account.ticks.total == 2.0
     assert account.finished_s == START_S + 2.0
 
 

@@ -1,0 +1,1 @@
+"""The daemon's own metrics: one table says what there is; everything is rendered from the ledger at scrape time."""

@@ -1,0 +1,114 @@
+"""What the metrics say of a service: its promise, its signals, its switch, and how its ticks go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from autoscaler.core.attribution import Attribution
+from autoscaler.core.decision import Decision, SwitchDecision, SwitchStep
+from autoscaler.core.policy import Objectives
+from autoscaler.core.signals import Scope, Signals
+from autoscaler.daemon.ledger import Account
+from autoscaler.daemon.metrics import labels
+from autoscaler.daemon.metrics.labels import Arrangement, Objective, TtftPart
+from autoscaler.daemon.metrics.samples import Sample, one_hot, some
+from autoscaler.daemon.policy_status import conditions_of
+from autoscaler.daemon.tick import Tick
+
+# Below this an error budget is none, and every slow request would burn without measure.
+_LEAST_BUDGET_RATIO = 1e-4
+_APART = frozenset({SwitchStep.ON, SwitchStep.OPENING, SwitchStep.OBSERVING, SwitchStep.GROWING_DECODE})
+
+
+def of_service(account: Account) -> Iterator[Sample]:
+    """Samples of a service but for those of its pools."""
+    policy = account.policy
+    yield from one_hot("mode", labels.MODE, [policy.mode])
+    yield from some("interval_seconds", policy.interval_s)
+    yield from some("budget_gpus", policy.budget_gpus)
+    yield from some("peak_gpus", account.peak_gpus)
+    yield from _promise(policy.objectives)
+    yield from _totals(account)
+    if account.latest is not None:
+        yield from _tick(account.latest)
+        if account.latest.decision is not None:
+            yield from _decision(account.latest.decision, policy.objectives)
+
+
+def _promise(objectives: Objectives) -> Iterator[Sample]:
+    for objective, target_s in (
+        (Objective.TTFT, objectives.ttft.target_s),
+        (Objective.TPOT, objectives.tpot.target_s),
+    ):
+        yield from some("objective_seconds", target_s, objective)
+        yield from some("objective_ratio", objectives.attainment_ratio, objective)
+
+
+def _tick(tick: Tick) -> Iterator[Sample]:
+    yield from some("leads", tick.leads)
+    yield from some("last_tick_timestamp_seconds", tick.at_s)
+    holding = [condition.type for condition in conditions_of(tick) if condition.holds]
+    yield from one_hot("condition", labels.CONDITION, holding)
+
+
+def _decision(decision: Decision, objectives: Objectives) -> Iterator[Sample]:
+    yield from _kept(decision.signals, objectives)
+    yield from _signals(decision.signals)
+    if decision.attribution is not None:
+        yield from _parts(decision.attribution)
+    if decision.switch is not None:
+        yield from _switch(decision.switch)
+
+
+def _kept(signals: Signals, objectives: Objectives) -> Iterator[Sample]:
+    budget_ratio = max(1.0 - objectives.attainment_ratio, _LEAST_BUDGET_RATIO)
+    for objective in Objective:
+        attained_ratio = _usable(signals, f"{objective}_attainment_ratio")
+        yield from some("latency_seconds", _usable(signals, f"{objective}_s"), objective)
+        if attained_ratio is not None:
+            missed_ratio = min(max(1.0 - attained_ratio, 0.0), 1.0)
+            yield from some("attainment_ratio", attained_ratio, objective)
+            yield from some("error_budget_burn_ratio", missed_ratio / budget_ratio, objective)
+
+
+def _usable(signals: Signals, name: str) -> float | None:
+    signal = signals.get(Scope.SERVICE, {}).get(name)
+    return signal.usable if signal is not None else None
+
+
+def _signals(signals: Signals) -> Iterator[Sample]:
+    for scope, by_name in signals.items():
+        for name, signal in by_name.items():
+            yield from some("signal_value", signal.usable, scope, name)
+            yield from some("signal_age_seconds", signal.age_s, scope, name)
+            yield from some("signal_valid", signal.usable is not None, scope, name)
+
+
+def _parts(attribution: Attribution) -> Iterator[Sample]:
+    yield from some("ttft_part_seconds", attribution.queue_s, TtftPart.QUEUE)
+    yield from some("ttft_part_seconds", attribution.prefill_s, TtftPart.PREFILL)
+    yield from some("ttft_part_seconds", attribution.transfer_s, TtftPart.TRANSFER)
+    yield from some("ttft_part_seconds", attribution.decode_s, TtftPart.FIRST_DECODE)
+    yield from one_hot("bottleneck", labels.BOTTLENECK, [attribution.bottleneck])
+
+
+def _switch(switch: SwitchDecision) -> Iterator[Sample]:
+    apart = switch.disaggregate if switch.disaggregate is not None else switch.step in _APART
+    yield from one_hot("switch_step", labels.STEP, [switch.step])
+    yield from some("switch_disaggregated", apart)
+    yield from some("switch_required_gpus", switch.apart_gpus, Arrangement.APART)
+    yield from some("switch_required_gpus", switch.together_gpus, Arrangement.TOGETHER)
+
+
+def _totals(account: Account) -> Iterator[Sample]:
+    for (role, reason), count in account.decisions.items():
+        yield from some("decisions", count, role, reason)
+    for (role, outcome), count in account.writes.items():
+        yield from some("writes", count, role, outcome)
+    for dependency, count in account.errors.items():
+        yield from some("errors", count, dependency)
+    yield Sample("tick_duration_seconds", (), account.ticks)
+    for waited_for, waits in account.waits.items():
+        yield Sample("dependency_duration_seconds", (waited_for,), waits)
+    for pool, startups in account.startups.items():
+        yield Sample("replica_startup_seconds", (pool,), startups)
