@@ -9,8 +9,9 @@ import yaml
 
 from autoscaler.cli.exits import CliError
 from autoscaler.cli.options import PolicyArguments, PolicyOptions, policy_paths
+from autoscaler.cli.settings import SettingsFile, file_settings
 from autoscaler.config import PolicyError, load_paths
-from autoscaler.daemon.process import StateKind
+from autoscaler.daemon.process import StateKind, shared_budgets
 from autoscaler.daemon.rights import OwnObjects, own_rights, roles_of, target_rights, telling_rights, watch_rights
 
 
@@ -23,6 +24,7 @@ def rbac(
     namespace: Annotated[
         str | None, typer.Option(metavar="NS", help="Namespace of --watch-policies. Default: all of them.")
     ] = None,
+    settings_file: SettingsFile = None,
     leader_elect: Annotated[bool, typer.Option("--leader-elect", help="Several daemons share the work.")] = False,
     state: Annotated[StateKind, typer.Option(help="Where the daemon keeps its memory.")] = StateKind.MEMORY,
     lease_namespace: Annotated[
@@ -44,11 +46,12 @@ def rbac(
     keeps_states = state is StateKind.CONFIGMAP
     if lease_namespace is None and (leader_elect or keeps_states):
         raise CliError("where do Leases and state go? pass --lease-namespace, the namespace that the daemon runs in")
+    services, budgets = [document.service for document in documents], shared_budgets(file_settings(settings_file))
     own = OwnObjects(lease_namespace or "", lease_name, leases=leader_elect, states=keeps_states)
     rights = {
         *(right for document in documents for right in target_rights(document)),
         *(right for document in documents for right in telling_rights(document, is_object=watch_policies)),
-        *own_rights([document.service for document in documents], own),
+        *own_rights(services, budgets.leases(services), own),
         *(watch_rights(namespace or "") if watch_policies else ()),
     }
     typer.echo(yaml.safe_dump_all(roles_of(rights, lease_name), sort_keys=False), nl=False)

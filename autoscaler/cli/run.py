@@ -21,6 +21,7 @@ from autoscaler.cli.options import (
     PrometheusUrl,
     policy_paths,
 )
+from autoscaler.cli.settings import SettingsFile, file_settings
 from autoscaler.daemon import logs
 from autoscaler.daemon.assembly import Surroundings
 from autoscaler.daemon.process import Settings, StartError, StateKind, run_daemon
@@ -42,6 +43,7 @@ def run(
     prometheus: PrometheusUrl = None,
     kubeconfig: Kubeconfig = None,
     context: KubeContext = None,
+    settings_file: SettingsFile = None,
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to serve /healthz, /readyz and /metrics; port 0 takes any.")
     ] = "127.0.0.1:9464",
@@ -74,7 +76,8 @@ def run(
     under way and leave with code 0.
 
     With `--leader-elect`, daemons that use the same namespace and name of leases share the services: each decides for
-    all of them, and one writes for each. When it dies, another takes over within a lease, which is 15 s.
+    all of them, and one writes for each. When it dies, another takes over within a lease, which is 15 s. Services that
+    share a budget in the `--settings` file have one lease together.
     """
     logs.configure(log_format, log_level, sys.stderr)
     log = logs.get()
@@ -95,6 +98,7 @@ def run(
         leader_elect=leader_elect,
         own_namespace=lease_namespace,
         own_name=lease_name,
+        file=file_settings(settings_file),
     )
     stop = Event()
     _stop_on_signals(stop)

@@ -13,6 +13,7 @@ from autoscaler import __version__
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Mode
 from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections
+from autoscaler.daemon.background import BackgroundReporter
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.election import Election
 from autoscaler.daemon.event_reporter import EventReporter
@@ -27,9 +28,13 @@ from autoscaler.daemon.metrics.collector import registry
 from autoscaler.daemon.policy_origin import ClusterOrigin, FileOrigin, PolicyOrigin
 from autoscaler.daemon.reporters import Reporter, Reporters
 from autoscaler.daemon.service import ServiceRunner
+from autoscaler.daemon.settings_file import FileSettings
+from autoscaler.daemon.shared_budget import SharedBudget, SharedBudgets
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.daemon.state_store import FileStateStore, MemoryStateStore, StateStore
+from autoscaler.daemon.tick import Dependency, Trouble
 from autoscaler.daemon.troubles import TroubleLog
+from autoscaler.daemon.webhook_reporter import WebhookReporter
 from autoscaler.kube.api import KubeApi, configure, own_namespace
 from autoscaler.targets.kubernetes.connection import KubeConfigError
 
@@ -66,6 +71,7 @@ class Settings:
         own_name: What their names begin with.
         watch_policies: Whether policies are objects of the cluster instead of files.
         watch_namespace: Namespace of these; empty for all.
+        file: What the settings file says.
     """
 
     policies: tuple[Path, ...] = ()
@@ -79,6 +85,7 @@ class Settings:
     own_name: str = "pd-autoscaler"
     watch_policies: bool = False
     watch_namespace: str = ""
+    file: FileSettings = field(default_factory=FileSettings)
 
 
 def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) -> list[str]:
@@ -102,12 +109,17 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
         leadership = _leadership(settings, identity, clock, log, stack)
         store = _state_store(settings, stack)
         origin = _origin(settings, clock, stack)
-        reporters = [*origin.reporters, *_event_reporters(settings, origin, identity, stack)]
+        budgets = shared_budgets(settings.file)
+        reporters = [
+            *origin.reporters,
+            *_event_reporters(settings, origin, identity, stack),
+            *_webhooks(settings, stack),
+        ]
         loop = Loop(clock, ledger, log, Reporters(reporters, log))
 
         def workload(document: ScalingPolicy) -> Workload:
             def build() -> ServiceRunner:
-                return _runner(document, settings, store, leadership, clock, log)
+                return _runner(document, settings, store, leadership, budgets, clock, log)
 
             return Workload(document.core(), document, build, document.metadata.namespace)
 
@@ -116,8 +128,9 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
 
         def follow() -> list[str]:
             problems = follower.follow()
-            leadership.stand_for(follower.services)
-            troubles.update(origin.followed(follower.failures), clock.now_s())
+            leadership.stand_for(budgets.leases(follower.services))
+            short = _short(budgets, origin)
+            troubles.update([*origin.followed(follower.failures), *short], clock.now_s())
             return problems
 
         try:
@@ -141,6 +154,7 @@ def _runner(
     settings: Settings,
     store: StateStore,
     leadership: Leadership,
+    budgets: SharedBudgets,
     clock: SteadyClock,
     log: Log,
 ) -> ServiceRunner:
@@ -151,9 +165,37 @@ def _runner(
         raise AssemblyError(f"{service}: {error}") from error
     writes = document.spec.mode is not Mode.RECOMMEND
     source, target = connections(document, settings.around, clock, bound, writes=writes)
+    lease = budgets.lease(service)
     return ServiceRunner(
-        policy, source, target, store, bound, may_write=lambda: leadership.may_write(service), at=document.at
+        policy,
+        source,
+        target,
+        store,
+        bound,
+        may_write=lambda: leadership.may_write(lease),
+        at=document.at,
+        grant=budgets.grant,
     )
+
+
+def shared_budgets(file: FileSettings) -> SharedBudgets:
+    """The budgets that services share."""
+    return SharedBudgets([SharedBudget(one.name, one.gpus, one.services) for one in file.budgets])
+
+
+def _short(budgets: SharedBudgets, origin: PolicyOrigin) -> list[Trouble]:
+    """Budgets that do not pay for what they must."""
+    if not budgets.budgets:
+        return []
+    policies = {service: loaded.policy.core() for service, loaded in origin.policies.policies.items()}
+    return [Trouble(Dependency.BUDGET, name, why) for name, why in budgets.follow(policies).items()]
+
+
+def _webhooks(settings: Settings, stack: ExitStack) -> list[Reporter]:
+    made = [BackgroundReporter(WebhookReporter(webhook), webhook.name) for webhook in settings.file.webhooks]
+    for reporter in made:
+        stack.callback(reporter.close)
+    return list(made)
 
 
 def _told_from(settings: Settings) -> list[str]:

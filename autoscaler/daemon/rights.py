@@ -86,16 +86,16 @@ def watch_rights(namespace: str) -> Iterator[Right]:
     yield from (Right(namespace, _GROUP, PLURAL, "", verb) for verb in ("list", "watch"))
 
 
-def own_rights(services: Iterable[str], own: OwnObjects) -> Iterator[Right]:
-    """What the daemon's own objects need."""
+def own_rights(services: Iterable[str], leases: Iterable[str], own: OwnObjects) -> Iterator[Right]:
+    """What the daemon's own objects need: the memory of each service, and the leases."""
+    for lease in leases if own.leases else ():
+        group = lease_ref(own.namespace).group
+        yield Right(own.namespace, group, "leases", "", "list")
+        yield Right(own.namespace, group, "leases", "", "create")  # create cannot be limited by name
+        yield Right(own.namespace, group, "leases", object_name(own.prefix, lease), "update")
     for service in services:
-        name = object_name(own.prefix, service)
-        if own.leases:
-            group = lease_ref(own.namespace).group
-            yield Right(own.namespace, group, "leases", "", "list")
-            yield Right(own.namespace, group, "leases", "", "create")  # create cannot be limited by name
-            yield Right(own.namespace, group, "leases", name, "update")
         if own.states:
+            name = object_name(own.prefix, service)
             yield Right(own.namespace, "", "configmaps", "", "create")
             yield from (Right(own.namespace, "", "configmaps", name, verb) for verb in ("get", "update"))
 

@@ -26,13 +26,13 @@ class _Member:
     Attributes:
         policy: Its policy.
         held_gpus: What each pool holds, draining replicas included.
-        wanted_gpus: What it would hold all together if it were alone.
+        wanted_gpus: What it would hold all together if it were alone; None before anybody asked.
         reserved_gpus: What it was granted and may hold by now, though it has not been seen to.
     """
 
     policy: ServicePolicy
     held_gpus: dict[Role, float]
-    wanted_gpus: float
+    wanted_gpus: float | None = None
     reserved_gpus: float = 0.0
 
     @property
@@ -40,10 +40,17 @@ class _Member:
         return max(sum(self.held_gpus.values()), self.reserved_gpus)
 
     def claim(self, priority: int) -> Claim:
-        """What it asks for; an adviser's replicas are there, and nobody here gives or takes any."""
+        """What it asks for.
+
+        An adviser's replicas are there, and nobody here gives or takes any. Nothing is taken from others for one whose
+        wishes are not known yet.
+        """
+        service, floor = self.policy.service, floor_gpus(self.policy)
         if self.policy.mode is not Mode.ENFORCE:
-            return Claim(self.policy.service, priority, self.holds_gpus, self.holds_gpus, self.holds_gpus)
-        return Claim(self.policy.service, priority, floor_gpus(self.policy), self.holds_gpus, self.wanted_gpus)
+            return Claim(service, priority, self.holds_gpus, self.holds_gpus, self.holds_gpus)
+        if self.wanted_gpus is None:
+            return Claim(service, priority, floor, floor, floor)
+        return Claim(service, priority, floor, self.holds_gpus, self.wanted_gpus)
 
 
 class SharedBudget:
@@ -110,7 +117,9 @@ class SharedBudget:
             held_gpus = member.holds_gpus
             shares = share([one.claim(self._priority(one.policy)) for one in self._members.values()], self.gpus)
             others_gpus = sum(one.holds_gpus for one in self._members.values() if one is not member)
-            granted = min(shares[policy.service], max(self.gpus - others_gpus, 0.0))
+            granted = shares[policy.service]
+            if granted > held_gpus:  # what is its due may still be in others' hands
+                granted = max(held_gpus, min(granted, self.gpus - others_gpus))
             if policy.mode is Mode.ENFORCE:
                 member.reserved_gpus = max(held_gpus, min(granted, member.wanted_gpus))
         return granted if policy.budget_gpus is None else min(granted, policy.budget_gpus)
@@ -119,7 +128,7 @@ class SharedBudget:
         known = self._members.get(service)
         most = {role: one.gpus_per_replica * one.max_replicas for role, one in policy.roles.items()}
         if known is None:
-            self._members[service] = _Member(policy, most, sum(most.values()))
+            self._members[service] = _Member(policy, most)
         elif known.policy != policy:
             seen = {role: known.held_gpus.get(role, most[role]) for role in policy.roles}
             self._members[service] = replace(known, policy=policy, held_gpus=seen)

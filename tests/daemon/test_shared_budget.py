@@ -119,6 +119,16 @@ def test_before_the_others_have_been_seen_nothing_that_could_be_theirs_is_taken(
     assert services.decode("chat") == 10
 
 
+def test_from_one_that_was_seen_first_nothing_is_taken_for_what_others_might_want() -> None:
+    services = Services(12.0, {"chat": 0, "code": 10}, chat=pool(), code=pool())
+    services.benches["chat"].target.counts[Role.DECODE] = 6
+    services.want(chat=10)
+
+    services.tick("chat")
+
+    assert services.decode("chat") == 6
+
+
 def test_the_one_with_priority_is_served_first() -> None:
     services = Services(12.0, {"chat": 10, "code": 0}, chat=pool(), code=pool())
     services.want(chat=10, code=10)
