@@ -108,7 +108,7 @@ def learn(
     if not mixed:
         memory = replace(memory, headroom=_steer(policy, role, snapshot, attribution, memory, pool, now))
     insight = Insight(
-        lead_s, model, _source(prior is not None, fit), fit.confidence_ratio, demand, outlook, memory.headroom.margin
+        lead_s, model, _source(role_policy, fit), fit.confidence_ratio, demand, outlook, memory.headroom.margin
     )
     return memory, insight
 
@@ -245,8 +245,8 @@ def _prefill_share(policy: ServicePolicy, attribution: Attribution, attained: fl
     return attained
 
 
-def _source(prior: bool, fit: calibration.Fit) -> str:
-    start = "prior" if prior else "no prior"
+def _source(policy: RolePolicy, fit: calibration.Fit) -> str:
+    start = policy.engine_source if policy.engine is not None else "no prior"
     if not fit.trusted:
         return f"{start}; {fit.samples} samples are not enough to trust a model, rules decide"
     return f"{start}, corrected by {fit.samples} samples" if fit.samples else start

@@ -143,6 +143,7 @@ class RolePolicy:
         behavior: Tolerance, windows and rates.
         fallback_replicas: Where to go when signals have been unusable for `ServicePolicy.fallback_after_s`; None holds.
         engine: Timing that one replica is believed to have; None learns it from the live signals alone.
+        engine_source: Where that timing comes from, in words.
         capacity_deadline_s: How long replicas may be unschedulable or failing before the number steps back.
         hold: What the operator asks for, if anything.
         proposal: Name of the role policy that proposes; "auto" is ours.
@@ -158,6 +159,7 @@ class RolePolicy:
     behavior: Behavior
     fallback_replicas: int | None = None
     engine: EngineModel | None = None
+    engine_source: str = "prior"
     capacity_deadline_s: float = 900.0
     hold: Hold | None = None
     proposal: str = "auto"
