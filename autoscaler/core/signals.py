@@ -113,6 +113,13 @@ CATALOGUE: Mapping[Scope, Mapping[str, SignalSpec]] = MappingProxyType(
             ("waiting", "requests", "requests that wait for decode, whole pool"),
             ("waiting_for_kv", "requests", "those of them whose KV is still to come"),
             ("preemption_rate", "requests/s", "requests thrown out of the batch for want of KV blocks"),
+            ("offered_tokens_per_s", "tokens/s", "prompt tokens arriving, served or not, cached or not"),
+            (
+                "uncached_ratio",
+                "ratio",
+                "share of prompt tokens that decode computes itself: not cached, not sent to it",
+            ),
+            ("request_rate", "requests/s", "requests that decode starts or queues"),
             ("generation_tokens_per_s", "tokens/s", "output tokens served"),
             ("step_time_s", "s", "mean gap between tokens of a request"),
             ("queue_time_s", "s", "mean wait for decode, transfer included"),

@@ -112,6 +112,9 @@ def _decode(pool: Scrapes, waiting: float) -> Values:
     return {
         "waiting": waiting,
         "waiting_for_kv": pool.gauge(w.G_WAITING_FOR_KV),
+        "offered_tokens_per_s": _offered_tokens_per_s(pool),
+        "uncached_ratio": _computed_ratio(pool),
+        "request_rate": _plus_queue_growth(pool, pool.rate("request_success_stop"), 1.0),
         "queue_time_s": pool.mean("request_queue_time_seconds"),
         "first_token_time_s": pool.mean("time_to_first_token_seconds"),
     }
@@ -154,3 +157,9 @@ def _plus_queue_growth(pool: Scrapes, served: float | None, per_request: float) 
 def _uncached_ratio(pool: Scrapes) -> float | None:
     queried = pool.grown("prefix_cache_queries_total")
     return 1.0 - pool.grown("prefix_cache_hits_total") / queried if queried else None
+
+
+def _computed_ratio(pool: Scrapes) -> float | None:
+    computed = pool.grown("prompt_tokens_local_compute")
+    every = computed + pool.grown("prompt_tokens_local_cache_hit") + pool.grown("prompt_tokens_external_kv_transfer")
+    return computed / every if every else None

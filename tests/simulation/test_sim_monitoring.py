@@ -70,6 +70,18 @@ def test_a_steady_load_reads_as_what_it_is() -> None:
     assert user["ttft_attainment_ratio"] == 1.0
 
 
+def test_decode_that_prefills_too_reads_its_prompts_as_computed_by_itself() -> None:
+    trace = Trace.of(np.arange(0.0, 600.0, 0.5), 200, 21, 50)
+    off = played(split(pool(), pool(), disaggregate_from_tokens=np.inf), trace, 599.0)
+    on = played(split(pool(), pool()), trace, 599.0)
+
+    assert value(off, Scope.DECODE, "offered_tokens_per_s") == pytest.approx(400.0, rel=0.05)
+    assert value(off, Scope.DECODE, "request_rate") == pytest.approx(2.0, rel=0.05)
+    assert value(off, Scope.DECODE, "uncached_ratio") == pytest.approx(0.75)
+    assert value(on, Scope.DECODE, "offered_tokens_per_s") == pytest.approx(400.0, rel=0.05)
+    assert value(on, Scope.DECODE, "uncached_ratio") == 0.0
+
+
 def test_offered_load_counts_what_the_queue_hides() -> None:
     trace = Trace.of(np.arange(0.0, 300.0, 0.05), 200, 2)  # 4000 tokens/s where a replica prefills 1000
     service = played(split(), trace, 200.0)

@@ -83,6 +83,27 @@ def test_before_the_split_of_the_queue_what_prefill_has_is_subtracted(server: Pr
     assert waiting.value == 6.0 - 3.0
 
 
+def test_with_concurrent_dispatch_and_no_prefill_the_whole_queue_waits_for_decode(server: Prometheus) -> None:
+    fill(server, "concurrent-off", replace(DECODE, version=(0, 19)))
+
+    signals = read(server, queries("concurrent-off", dispatch="concurrent"))
+
+    assert pick(signals, "decode.waiting").value == 6.0
+    assert "wrong if prefill serves but is not scraped" in pick(signals, "decode.waiting").detail
+    assert pick(signals, "decode.first_token_time_s").value == pytest.approx(0.58 / 3)
+
+
+def test_decode_that_prefills_itself_reads_its_share_of_computed_tokens(server: Prometheus) -> None:
+    alone = {"local_compute": 0.8, "local_cache_hit": 0.2, "external_kv_transfer": 0.0}
+    fill(server, "off", replace(DECODE, sources=alone, waiting=lambda at_s: 6.0 + 0.05 * (at_s - FROM_S)))
+
+    signals = read(server, queries("off"))
+
+    assert pick(signals, "decode.uncached_ratio").value == pytest.approx(0.8)
+    assert pick(signals, "decode.offered_tokens_per_s").value == pytest.approx((3.0 + 0.05) * 1200)
+    assert pick(signals, "decode.request_rate").value == pytest.approx(3.0 + 0.05)
+
+
 def test_the_first_token_of_concurrent_dispatch_is_what_decode_adds_to_prefill(server: Prometheus) -> None:
     fast = {"vllm:e2e_request_latency_seconds": (0.05,)}
     fill(server, "concurrent-first", replace(PREFILL, latencies_s=fast), DECODE)
@@ -145,8 +166,10 @@ def test_older_versions_are_read_under_their_own_names(server: Prometheus, versi
 
     same = EXPECTED.keys() - {"decode.waiting_for_kv", "service.tpot_s", "service.tpot_attainment_ratio"}
     absent_paths = {"service.kv_transfer_time_s"} if version < (0, 11) else set()
-    for path in same - absent_paths:
-        assert pick(signals, path).value == pytest.approx(EXPECTED[path], rel=1e-6), path
+    # Before 0.16 KV that prefill sent is not told from KV that decode computed.
+    computed = {"decode.uncached_ratio": 0.7} if version < (0, 16) else {}
+    for path, expected in {**{path: EXPECTED[path] for path in same - absent_paths}, **computed}.items():
+        assert pick(signals, path).value == pytest.approx(expected, rel=1e-6), path
     for path in absent_paths:
         assert pick(signals, path).state is SignalState.ABSENT
     assert (pick(signals, "decode.waiting_for_kv").value is None) == (version < (0, 20))

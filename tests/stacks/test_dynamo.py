@@ -32,6 +32,8 @@ FRONTEND = Frontend()
 AT_THE_FRONTEND: dict[str, float] = {
     "prefill.offered_tokens_per_s": 7.0 * 1150,
     "prefill.request_rate": 7.0,
+    "decode.offered_tokens_per_s": 7.0 * 1150,
+    "decode.request_rate": 7.0,
     "service.ttft_s": quantile(0.95, FRONTEND.ttft_s, TTFT_BOUNDS_S),
     "service.ttft_attainment_ratio": below(0.9, FRONTEND.ttft_s, TTFT_BOUNDS_S),
     "service.request_rate": 6.0,
@@ -71,7 +73,8 @@ def test_releases_that_do_not_count_what_comes_in_are_read_at_the_engines(server
 
     signals = read(server, queries("dynamo-old"))
 
-    for path in ("prefill.offered_tokens_per_s", "prefill.request_rate"):
+    told = ("offered_tokens_per_s", "request_rate")
+    for path in (f"{role}.{name}" for role in ("prefill", "decode") for name in told):
         check(signals, path, AT_THE_ENGINES[path])
 
 

@@ -24,6 +24,8 @@ WAITING_AT_THE_PICKER: dict[str, float] = {
     "prefill.offered_tokens_per_s": AT_THE_ENGINES["prefill.offered_tokens_per_s"] + GROWTH * 1100,
     "prefill.request_rate": AT_THE_ENGINES["prefill.request_rate"] + GROWTH,
     "prefill.queue_time_s": AT_THE_ENGINES["prefill.queue_time_s"] + 0.2,
+    "decode.offered_tokens_per_s": AT_THE_ENGINES["decode.offered_tokens_per_s"] + GROWTH * 1100,
+    "decode.request_rate": AT_THE_ENGINES["decode.request_rate"] + GROWTH,
 }
 SEEN_BY_USERS: dict[str, float] = {
     "service.ttft_s": quantile(0.95, PICKER.ttft_s, TTFT_BOUNDS_S),
@@ -63,8 +65,8 @@ def test_every_generation_of_names_is_read(server: Prometheus, names: Names) -> 
 
     differing = SEEN_BY_USERS if names is Names.NEW else {}
     # The oldest names of prompt lengths are not read, so growth at the picker counts in requests only.
-    offered = "prefill.offered_tokens_per_s"
-    untold = {offered: AT_THE_ENGINES[offered]} if names is Names.MODEL else {}
+    offered = ("prefill.offered_tokens_per_s", "decode.offered_tokens_per_s")
+    untold = {path: AT_THE_ENGINES[path] for path in offered} if names is Names.MODEL else {}
     for path, expected in {**AT_THE_ENGINES, **WAITING_AT_THE_PICKER, **differing, **untold}.items():
         check(signals, path, expected)
 
@@ -102,6 +104,18 @@ def test_without_decodes_metrics_the_picker_tells_what_it_can(server: Prometheus
     }
     for path, value in expected.items():
         check(signals, path, value)
+
+
+def test_without_a_prefill_engine_what_the_picker_holds_waits_for_decode(server: Prometheus) -> None:
+    namespace = "llm-d-no-prefill"
+    write_engines(server, namespace, [engine for engine in ENGINES if engine.role == VLLM_DECODE.role])
+    fill(server, [page(PICKER, namespace, "llama", Names.BOTH)])
+
+    signals = read(server, service("llm-d", selector={"namespace": namespace}))
+
+    held = WAITING_AT_THE_PICKER["prefill.queue_depth"] - AT_THE_ENGINES["prefill.queue_depth"]
+    check(signals, "decode.waiting", AT_THE_ENGINES["decode.waiting"] + held)
+    check(signals, "decode.request_rate", WAITING_AT_THE_PICKER["decode.request_rate"])
 
 
 def test_a_picker_whose_scrape_died_makes_what_waits_there_stale(server: Prometheus) -> None:
