@@ -41,6 +41,10 @@ lock: ## Renew the hashed requirement files
 	  --extra fast pyproject.toml -c requirements/run.txt -o requirements/demo.txt
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 	  --extra fast --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
+	echo hatchling | uv pip compile -q --universal --generate-hashes --python-version 3.11 \
+	  --custom-compile-command "make lock" - -c requirements/dev.txt -o requirements/build.txt
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
+	  --group docs pyproject.toml -c requirements/dev.txt -o requirements/docs.txt
 
 .PHONY: system
 system: ## Debian packages that the tests start
@@ -55,5 +59,37 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.dev
+	@scripts/venv.sh $(PYTHON) $(VENV) requirements/docs.txt
+	@touch $@
+
+.PHONY: docs docs-serve
+docs: $(VENV)/.docs ## Build the documentation strictly, into build/site
+	$(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
+
+docs-serve: $(VENV)/.docs ## Show the documentation while you write it
+	$(BIN)/python -m mkdocs serve
+
 clean: ## Remove what was built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+IMAGE ?= ghcr.io/pd-autoscaler/pd-autoscaler
+PLATFORMS ?= linux/amd64,linux/arm64
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' autoscaler/__init__.py)
+COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null || echo unknown)
+BUILD_ARGS = --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT)
+
+.PHONY: image image-all image-test sbom
+image: ## Build the container image for this machine
+	docker build $(BUILD_ARGS) --tag $(IMAGE):$(VERSION) .
+
+image-all: ## Build it for all platforms and push it, with its SBOM and provenance
+	docker buildx build $(BUILD_ARGS) --platform $(PLATFORMS) --sbom=true --provenance=true --tag $(IMAGE):$(VERSION) --push .
+
+sbom: $(VENV)/.dev ## Software bill of materials of the packages in the image: dist/sbom.cdx.json
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --output-reproducible --of JSON --pyproject pyproject.toml -o dist/sbom.cdx.json \
+	  requirements/run.txt
+
+image-test: $(VENV)/.dev ## Build the image without an engine, on a stand-in for its base, and look into it
+	@scripts/image-test.sh $(VENV) $(VERSION) $(COMMIT)
