@@ -118,12 +118,14 @@ class State:
         decided_at_s: When the last decision was made; the same instant again changes nothing.
         roles: Memory per pool; under `aggregated`, what one pool for both phases would be asked for.
         switch: Memory of the disaggregation switch.
+        originals: Replicas of each pool before it was first changed from here, for whoever wants them back.
     """
 
     started_at_s: float | None = None
     decided_at_s: float | None = None
     roles: Mapping[Role, RoleState] = field(default_factory=dict)
     switch: SwitchState = field(default_factory=SwitchState)
+    originals: Mapping[Role, int] = field(default_factory=dict)
 
 
 def to_json(state: State) -> dict[str, Any]:
@@ -182,7 +184,13 @@ def _not_after(state: State, now: float) -> State:
         better_since_s=_earlier(state.switch.better_since_s, now),
         quiet_since_s=_earlier(state.switch.quiet_since_s, now),
     )
-    return State(_earlier(state.started_at_s, now), _earlier(state.decided_at_s, now), roles, switch)
+    return dataclasses.replace(
+        state,
+        started_at_s=_earlier(state.started_at_s, now),
+        decided_at_s=_earlier(state.decided_at_s, now),
+        roles=roles,
+        switch=switch,
+    )
 
 
 def _earlier(at_s: float | None, now: float) -> float | None:

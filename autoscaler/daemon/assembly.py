@@ -89,6 +89,18 @@ def _target(policy: ScalingPolicy, client: KubeClient) -> Target:
     return RoleTargets({role: role_target(client, specs[role], places[role], role) for role in specs}, client.close)
 
 
+def writable_target(policy: ScalingPolicy, around: Surroundings, log: Log) -> tuple[KubeClient, Target]:
+    """The target of a policy alone, for whoever writes it without asking for signals; closing it closes the client.
+
+    Raises:
+        AssemblyError: There is no cluster.
+    """
+    client = _cluster(policy, around, log, required=True)
+    if client is None:
+        raise AssemblyError(f"{policy.service}: no cluster is configured")
+    return client, _target(policy, client)
+
+
 def competitors(policy: ScalingPolicy, client: KubeClient) -> dict[Role, Competition]:
     """Who else sets the counts of a policy's targets. Never raises for a sick API server."""
     places, specs = _places(policy), target_specs(policy)

@@ -109,6 +109,8 @@ class ServiceRunner:
         snapshot = Snapshot(self.policy.service, now_s, reading.pools, signals, reading.errors)
         with watch.phase("decide"):
             decision, state = self._decide(self._at(self.policy, now_s), snapshot, memory)
+        if self._leads:
+            state = _with_originals(state, decision)
         if self._state is not None:
             self._state = state
         writes: dict[Role, WriteResult] = {}
@@ -203,9 +205,19 @@ class ServiceRunner:
 
 
 def _later(own: State | None, kept: State) -> State:
+    """The one that knows more; of what the pools were before, only who leads knows, and what they keep says."""
     if own is None or own.decided_at_s is None:
         return kept
-    return own if kept.decided_at_s is None or own.decided_at_s > kept.decided_at_s else kept
+    later = own if kept.decided_at_s is None or own.decided_at_s > kept.decided_at_s else kept
+    return replace(later, originals={**own.originals, **kept.originals})
+
+
+def _with_originals(state: State, decision: Decision) -> State:
+    """Remember what pools were before they are changed for the first time."""
+    changed = {role: decided.current for role, decided in decision.roles.items() if decided.changed}
+    if decision.mode is not Mode.ENFORCE or changed.keys() <= state.originals.keys():
+        return state
+    return replace(state, originals={**changed, **state.originals})
 
 
 def _whole(state: State, now_s: float, interval_s: float) -> State:
