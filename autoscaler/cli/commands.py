@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "explain": "Tell how each pool's number comes about, step by step; writes nothing.",
         "check": "Check scaling policies without touching anything.",
         "doctor": "Say of each signal, target and right of a policy whether it is there, and what to do if not.",
+        "release": "Give pools back: to the replica counts that they had, or to another autoscaler.",
         "rbac": "Print the Roles with the least rights that `run` needs for these policies.",
         "import": "Print a policy made from an HPA, a KEDA ScaledObject or a fixed number of replicas; reads only.",
         "stacks": "List the serving stacks, or tell what is known of one.",

@@ -244,6 +244,17 @@ def _event_reporters(settings: Settings, origin: PolicyOrigin, identity: str, st
     return [EventReporter(api, origin.subject, identity)]
 
 
+@contextmanager
+def opened_store(settings: Settings) -> Iterator[StateStore]:
+    """Where memory is kept, for whoever looks into that of a daemon.
+
+    Raises:
+        StartError: It cannot be opened.
+    """
+    with ExitStack() as stack:
+        yield _state_store(settings, stack)
+
+
 def _state_store(settings: Settings, stack: ExitStack) -> StateStore:
     if settings.state is StateKind.CONFIGMAP:
         namespace = _own_namespace(settings)

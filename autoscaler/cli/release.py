@@ -1,0 +1,88 @@
+"""`release`: give the pools of policies back, before the daemon is taken away."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autoscaler.cli.exits import CliError, ExitCode
+from autoscaler.cli.options import Kubeconfig, KubeContext, PolicyArguments, PolicyOptions, policy_paths
+from autoscaler.config import PolicyError, ScalingPolicy, load_paths
+from autoscaler.core.policy import Mode
+from autoscaler.daemon import logs
+from autoscaler.daemon.assembly import AssemblyError, Surroundings, competitors, writable_target
+from autoscaler.daemon.clock import SteadyClock
+from autoscaler.daemon.process import Settings, StartError, StateKind, opened_store
+from autoscaler.daemon.release import release as give_back
+from autoscaler.daemon.state_store import StateStore, StateStoreError
+
+
+def release(
+    policies: PolicyArguments = None,
+    policy: PolicyOptions = None,
+    kubeconfig: Kubeconfig = None,
+    context: KubeContext = None,
+    state: Annotated[
+        StateKind | None, typer.Option(help="Where the daemon keeps its memory. Default: dir if --state-dir is given.")
+    ] = None,
+    state_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder of --state dir.")] = None,
+    lease_namespace: Annotated[
+        str | None, typer.Option(metavar="NS", help="Namespace of the ConfigMaps of --state configmap.")
+    ] = None,
+    lease_name: Annotated[
+        str, typer.Option(metavar="NAME", help="What the names of the ConfigMaps begin with.")
+    ] = "pd-autoscaler",
+) -> None:
+    """Restore the replica counts that the pools had before the daemon first changed them.
+
+    A pool that an HPA or another autoscaler scales by now is left to it; at 0 replicas it is woken for it.
+
+    The daemon remembers those counts with `--state dir` or `--state configmap`: pass the same options here. Stop it, or
+    set the policies to `mode: recommend`, before: a daemon that enforces scales again at its next tick.
+
+    Exit codes: 0 when every pool is given back, 3 when one is not, 2 for bad usage.
+    """
+    logs.configure(logs.LogFormat.AUTO, logs.LogLevel.WARNING, sys.stderr)
+    try:
+        documents = [loaded.policy for loaded in load_paths(policy_paths(policies, policy))]
+    except PolicyError as error:
+        raise CliError(str(error)) from error
+    kind = state or (StateKind.DIR if state_dir is not None else StateKind.MEMORY)
+    if kind is StateKind.MEMORY:
+        raise CliError("with --state memory the memory ended with the daemon: pass --state-dir, or --state configmap")
+    around = Surroundings(None, kubeconfig, context)
+    settings = Settings(
+        around=around, state=kind, state_dir=state_dir, own_namespace=lease_namespace, own_name=lease_name
+    )
+    with _opened(settings) as store:
+        done = [_one(document, around, store) for document in documents]
+    raise typer.Exit(ExitCode.OK if all(done) else ExitCode.UNHEALTHY)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[StateStore]:
+    try:
+        with opened_store(settings) as store:
+            yield store
+    except (StartError, AssemblyError, StateStoreError) as error:
+        raise CliError(str(error)) from error
+
+
+def _one(document: ScalingPolicy, around: Surroundings, store: StateStore) -> bool:
+    """Give back one service; says whether all of it is."""
+    service = document.service
+    if document.spec.mode is Mode.ENFORCE:
+        typer.echo(f"{service}: mode is enforce: a daemon that still runs with this policy scales again", err=True)
+    client, target = writable_target(document, around, logs.get(service=service))
+    try:
+        found = give_back(service, target, store, competitors(document, client), SteadyClock().now_s())
+    finally:
+        target.close()
+    for one in found:
+        typer.echo(f"{service}: {one.role} {one.message}")
+    return all(one.done for one in found)
