@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from autoscaler.cli.engines import Gpu, Model, Startup, TensorParallel, Tpot, Ttft, default_policy
 from autoscaler.cli.exits import CliError
+from autoscaler.cli.history import LOAD, load_of, read_history
+from autoscaler.cli.options import PrometheusUrl
+from autoscaler.cli.spans import parse_since_s
+from autoscaler.cli.sweeps import KEYS, cases_of, parse_sweeps
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
-from autoscaler.config.load import parse
-from autoscaler.config.model import API_VERSION, KIND
-from autoscaler.core.policy import ServicePolicy
+from autoscaler.report.html.replay import ReplayView, replay_page
+from autoscaler.report.html.sweep import sweep_page
+from autoscaler.report.progress import ProgressBar
 from autoscaler.report.replay import print_replay, replay_csv, replay_json
 from autoscaler.simulation.config import SimulationError
+from autoscaler.simulation.replay import known_baseline
 from autoscaler.simulation.replay import replay as played
-from autoscaler.simulation.traces.formats import read_trace
-from autoscaler.simulation.traces.reshape import times
+from autoscaler.simulation.sweep import Rows, sweep
+from autoscaler.simulation.traces import Trace, read_trace, times
 from autoscaler.simulation.traces.trace import TraceError
 
-_MOST_REPLICAS = 64
+PROMETHEUS = "prometheus"
 
 
 class Output(StrEnum):
@@ -32,21 +38,43 @@ class Output(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+    HTML = "html"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is played, and what to know of it."""
+
+    trace: Trace
+    remarks: tuple[str, ...] = ()
 
 
 def replay(
-    trace: Annotated[Path, typer.Option("--trace", metavar="FILE", help="The load: CSV, Mooncake, Azure or BurstGPT.")],
+    trace: Annotated[
+        str,
+        typer.Option(
+            "--trace", metavar="FILE|prometheus", help="The load: CSV, Mooncake, Azure, BurstGPT, or your own history."
+        ),
+    ],
     policy: Annotated[
         list[Path] | None, typer.Option("--policy", "-p", metavar="FILE", help="Policies to play; may be repeated.")
     ] = None,
     rate: Annotated[float, typer.Option(min=0.001, help="Times the rate, by superposed copies of the load.")] = 1.0,
     against: Annotated[str, typer.Option(metavar="A,B", help="Others to play: hpa, keda, ..., static-peak.")] = "",
-    model: Annotated[str | None, typer.Option(help="Without a policy: the model, such as llama-3.1-70b.")] = None,
-    gpu: Annotated[str, typer.Option(help="Without a policy: the accelerator.")] = "h100",
-    tp: Annotated[int, typer.Option(min=1, help="Without a policy: tensor parallelism, GPUs per replica.")] = 1,
-    ttft: Annotated[str, typer.Option(help="Without a policy: TTFT target.")] = "2s",
-    tpot: Annotated[str, typer.Option(help="Without a policy: TPOT target.")] = "50ms",
-    startup: Annotated[str, typer.Option(help="Without a policy: startup time of a replica.")] = "240s",
+    sweeps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep", metavar="KEY=A,B", help=f"Play every combination of: {', '.join(KEYS)}; may be repeated."
+        ),
+    ] = None,
+    prometheus: PrometheusUrl = None,
+    since: Annotated[str, typer.Option(metavar="TIME", help="With --trace prometheus: how far back.")] = "24h",
+    model: Model = None,
+    gpu: Gpu = "h100",
+    tp: TensorParallel = 1,
+    ttft: Ttft = "2s",
+    tpot: Tpot = "50ms",
+    startup: Startup = "240s",
     seed: Annotated[int, typer.Option(help="Of everything random: the same seed makes the same run.")] = 0,
     output: Annotated[Output, typer.Option("--output", "-o", help="What to print.")] = Output.TABLE,
 ) -> None:
@@ -54,57 +82,103 @@ def replay(
 
     The service is the one that the first policy describes, or a built-in engine named by --model, --gpu and --tp. All
     start from the same fleet. The bound is the estimated cost of a schedule that knows the load beforehand.
+
+    With --trace prometheus the load is what your own Prometheus remembers of the first policy's service: its rates and
+    length histograms, turned into requests. With --sweep there is a row for each combination, played on all cores.
     """
     try:
-        policies = _policies(policy) if policy else _default_policy(model, gpu, tp, ttft, tpot, startup)
-        load = times(read_trace(trace), rate, seed)
-        names = [name.strip() for name in against.split(",") if name.strip()]
-        outcome = played(policies, load, against=names, seed=seed, played=_tell)
+        policies = _policies(policy) if policy else _default(model, gpu, tp, ttft, tpot, startup)
+        names = [known_baseline(name.strip()) for name in against.split(",") if name.strip()]
+        varied = parse_sweeps(sweeps or [])
+        load = _load(trace, policies, prometheus, since, seed, named=bool(policy))
+        if varied:
+            print_text(_swept(policies, load, varied, names, rate, seed, output), output)
+        else:
+            print_text(_once(policies, load, names, rate, seed, output), output)
     except (PolicyError, TraceError, SimulationError) as error:
         raise CliError(str(error)) from error
-    record = asdict(outcome)
-    if output is Output.JSON:
-        sys.stdout.write(replay_json(record))
+
+
+def print_text(rendered: str | Mapping[str, Any], output: Output) -> None:
+    """Print a rendering, or a record in the form asked for."""
+    if isinstance(rendered, str):
+        sys.stdout.write(rendered)
+    elif output is Output.JSON:
+        sys.stdout.write(replay_json(rendered))
     elif output is Output.CSV:
-        sys.stdout.write(replay_csv(record))
+        sys.stdout.write(replay_csv(rendered))
     else:
-        print_replay(record, sys.stdout)
+        print_replay(rendered, sys.stdout)
 
 
-def _tell(name: str) -> None:
-    if sys.stderr.isatty():
-        typer.echo(f"playing {name} ...", err=True)
+def _once(
+    policies: Mapping[str, ScalingPolicy], load: Load, against: list[str], rate: float, seed: int, output: Output
+) -> str | Mapping[str, Any]:
+    cores = {name: policy.core() for name, policy in policies.items()}
+    with ProgressBar(len(cores) + len(against), sys.stderr) as watcher:
+        outcome = played(cores, times(load.trace, rate, seed), against=against, seed=seed, watcher=watcher)
+    record = {**outcome.record(), **_remarked(load)}
+    if output is not Output.HTML:
+        return record
+    objectives = next(iter(cores.values())).objectives
+    return replay_page(
+        ReplayView(record, outcome.duration_s, objectives, outcome.timelines, outcome.need, load.remarks)
+    )
 
 
-def _policies(paths: list[Path]) -> dict[str, ServicePolicy]:
-    return {found.policy.service: found.policy.core() for found in load_paths(paths)}
+def _swept(
+    policies: Mapping[str, ScalingPolicy],
+    load: Load,
+    sweeps: Mapping[str, tuple[str, ...]],
+    against: list[str],
+    rate: float,
+    seed: int,
+    output: Output,
+) -> str | Mapping[str, Any]:
+    cases = cases_of(policies, sweeps, rate, seed)
+    found: dict[int, Rows] = {}
+    with ProgressBar(len(cases), sys.stderr) as bar:
+        for place, rows in sweep(cases, load.trace, against):
+            found[place] = rows
+            bar.finished(f"{len(found)} of {len(cases)} combinations")
+    rows = [row for place in range(len(cases)) for row in found[place]]
+    record = {"trace": load.trace.name, "requests": len(load.trace), "rows": rows, **_remarked(load)}
+    return sweep_page(record, tuple(sweeps), load.remarks) if output is Output.HTML else record
 
 
-def _default_policy(
+def _remarked(load: Load) -> dict[str, Any]:
+    return {"remarks": list(load.remarks)} if load.remarks else {}
+
+
+def _load(
+    trace: str, policies: Mapping[str, ScalingPolicy], prometheus: str | None, since: str, seed: int, *, named: bool
+) -> Load:
+    if trace != PROMETHEUS:
+        return Load(read_trace(trace))
+    if not named:
+        raise CliError(
+            "--trace prometheus needs --policy FILE: it says which service's metrics to read, and from where"
+        )
+    first = next(iter(policies.values()))
+    with ProgressBar(1, sys.stderr) as bar:
+        bar.begins(f"the last {since} from Prometheus")
+        history = read_history(first, prometheus, parse_since_s(since), LOAD, reached=bar.reached)
+    made = load_of(history, seed, f"{first.service}, last {since}")
+    return Load(made.trace, made.remarks)
+
+
+def _policies(paths: list[Path]) -> dict[str, ScalingPolicy]:
+    """Policies by name; several may be about one service, each is read for itself."""
+    found: dict[str, ScalingPolicy] = {}
+    for path in paths:
+        for loaded in load_paths([path]):
+            name = loaded.policy.service
+            found[name if name not in found else f"{name} ({loaded.file.stem})"] = loaded.policy
+    return found
+
+
+def _default(
     model: str | None, gpu: str, tensor_parallel: int, ttft: str, tpot: str, startup: str
-) -> dict[str, ServicePolicy]:
-    """The default policy: model, objectives and startup time given, nothing else."""
-    if model is None:
-        raise CliError("what is to be played? Name --policy FILE, or --model with --gpu and --tp")
-    pool = {"max": _MOST_REPLICAS, "gpusPerReplica": tensor_parallel, "startupTime": startup}
-    document: dict[str, Any] = {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {"name": "pd-autoscaler"},
-        "spec": {
-            "stack": "vllm",
-            "model": model,
-            "engine": {"gpu": gpu, "tensorParallel": tensor_parallel},
-            "objectives": {"ttft": {"target": ttft}, "tpot": {"target": tpot}},
-            "roles": {role: {"target": {"name": role}, **pool} for role in ("prefill", "decode")},
-        },
-    }
-    return {"pd-autoscaler": _checked(document).core()}
-
-
-def _checked(document: dict[str, Any]) -> ScalingPolicy:
-    """The options as a policy, refused in the words that a file would be."""
-    report = parse(json.dumps(document).encode(), Path("options"))
-    if report.errors:
-        raise PolicyError(report.errors)
-    return report.policies[0].policy
+) -> dict[str, ScalingPolicy]:
+    policy = default_policy(model, gpu, tensor_parallel, ttft, tpot, startup)
+    return {policy.service: policy}

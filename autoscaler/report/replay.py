@@ -17,6 +17,14 @@ _PLAIN_WIDTH = 200
 
 Record = Mapping[str, Any]
 
+# What every row has; what else it has are settings that were varied.
+_KNOWN = frozenset(
+    {
+        *("policy", "attainment", "ttft_p95_s", "tpot_p95_s", "gpu_hours", "bound_gpu_hours", "actions", "misses"),
+        *("reversals_per_hour", "violation_s", "worst_5min", "simulated_requests_per_s"),
+    }
+)
+
 
 def replay_json(record: Record) -> str:
     """The record as JSON; what is no number, such as the TPOT of a load without any, is null."""
@@ -40,11 +48,15 @@ def print_replay(record: Record, file: TextIO) -> None:
     console.print(f"{record['requests']} requests of {record['trace']}")
     table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, show_edge=False)
     table.add_column("POLICY", no_wrap=True)
+    settings = [name for name in record["rows"][0] if name not in _KNOWN]
+    for name in settings:
+        table.add_column(name.upper(), justify="right", no_wrap=True)
     for name in ("ATTAINED", "TTFT P95", "TPOT P95", "GPU-HOURS", "x BOUND", "ACTIONS", "REVERSALS/H", "WORST 5 MIN"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in record["rows"]:
         table.add_row(
             row["policy"],
+            *(str(row[name]) for name in settings),
             f"{row['attainment']:.2%}",
             f"{row['ttft_p95_s']:.2f} s",
             f"{row['tpot_p95_s'] * 1e3:.1f} ms",
@@ -55,6 +67,8 @@ def print_replay(record: Record, file: TextIO) -> None:
             f"{row['worst_5min']:.0%}",
         )
     console.print(table)
+    for remark in record.get("remarks", ()):
+        console.print(remark, style="dim")
 
 
 def _finite(value: Any) -> Any:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
 
 from autoscaler.core.policy import Role, ServicePolicy
+from autoscaler.report.run import RunTimeline
 from autoscaler.simulation.baselines.registry import BASELINES
 from autoscaler.simulation.baselines.site import Bounds, Site
 from autoscaler.simulation.clairvoyant.bound import ClairvoyantCost, clairvoyant_cost
 from autoscaler.simulation.config import PoolConfig, ServiceConfig, SimulationError
+from autoscaler.simulation.counters import Floats
 from autoscaler.simulation.results import Results
 from autoscaler.simulation.run import Controller, run
 from autoscaler.simulation.static import run_static
+from autoscaler.simulation.timeline import clairvoyant_need, timeline_of
 from autoscaler.simulation.traces import Trace
 from autoscaler.simulation.traces.reshape import between
 
@@ -60,13 +64,54 @@ class Row:
     simulated_requests_per_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Replay:
-    """One load under several policies."""
+    """One load under several policies.
+
+    Attributes:
+        trace: Name of the load.
+        requests: Requests in it.
+        duration_s: Its length.
+        rows: What came of each policy.
+        timelines: How each run went, in the order of the rows.
+        need: Replicas that a schedule which knows the load keeps, per role and bin of the timelines.
+    """
 
     trace: str
     requests: int
+    duration_s: float
     rows: tuple[Row, ...]
+    timelines: tuple[RunTimeline, ...] = ()
+    need: Mapping[Role, Floats] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """The stable plain form: trace, requests and rows."""
+        return {"trace": self.trace, "requests": self.requests, "rows": [asdict(row) for row in self.rows]}
+
+
+class Watcher(Protocol):
+    """Is told how a replay gets on."""
+
+    def begins(self, name: str) -> None:
+        """A row is about to be played."""
+        ...
+
+    def reached(self, share: float) -> None:
+        """How much of it is played, from 0 to 1."""
+        ...
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def begins(self, name: str) -> None:
+        """Ignored."""
+
+    def reached(self, share: float) -> None:
+        """Ignored."""
+
+
+NOBODY = Nobody()
 
 
 def service_of(policy: ServicePolicy, trace: Trace) -> ServiceConfig:
@@ -96,7 +141,7 @@ def replay(
     *,
     against: Sequence[str] = (),
     seed: int = 0,
-    played: Callable[[str], None] = lambda _: None,
+    watcher: Watcher = NOBODY,
 ) -> Replay:
     """Play a load under our policies, and then under others with their published defaults.
 
@@ -105,7 +150,7 @@ def replay(
         trace: The load.
         against: Names in the registry of baselines, or `static-peak`.
         seed: Of everything random.
-        played: Told the name of each row before it is played.
+        watcher: Told how it gets on.
 
     Raises:
         SimulationError: A name is not known, or an engine model is missing.
@@ -113,18 +158,36 @@ def replay(
     first = next(iter(policies.values()))
     config = service_of(first, trace)
     startup_s = max(pool.startup_time_s for pool in config.pools.values())
-    cost = clairvoyant_cost(config, trace, (startup_s,), attainment_ratio=first.objectives.attainment_ratio)
+    attainment_ratio = first.objectives.attainment_ratio
+    cost = clairvoyant_cost(config, trace, (startup_s,), attainment_ratio=attainment_ratio)
     bound = cost.optimum_gpu_hours[startup_s]
-    rows = []
+    gpus = {role: pool.gpus_per_replica for role, pool in config.pools.items()}
+    rows, timelines = [], []
+    duration_s = max(trace.duration_s, 1.0)
     for name, play in _plays(policies, config, trace, cost, against, seed):
-        played(name)
+        watcher.begins(name)
         started_s = time.perf_counter()
-        results = play()
+        results = play(lambda now_s: watcher.reached(min(now_s / duration_s, 1.0)))
         rows.append(_row(name, results, bound, time.perf_counter() - started_s))
-    return Replay(trace.name, len(trace), tuple(rows))
+        timelines.append(timeline_of(results, trace, gpus))
+    need = clairvoyant_need(config, trace, startup_s=startup_s, attainment_ratio=attainment_ratio)
+    return Replay(trace.name, len(trace), trace.duration_s, tuple(rows), tuple(timelines), need)
 
 
-Play = tuple[str, Callable[[], Results]]
+def known_baseline(name: str) -> str:
+    """The name of something to play against.
+
+    Raises:
+        SimulationError: There is none of that name.
+    """
+    known = (*BASELINES, STATIC_PEAK)
+    if name not in known:
+        raise SimulationError(f"no baseline is called {name}; there are {', '.join(known)}")
+    return name
+
+
+Reached = Callable[[float], None]
+Play = Callable[[Reached], Results]
 
 
 def _plays(
@@ -134,16 +197,13 @@ def _plays(
     cost: ClairvoyantCost,
     against: Sequence[str],
     seed: int,
-) -> Iterator[Play]:
+) -> Iterator[tuple[str, Play]]:
     most = max(pool.max_replicas for pool in next(iter(policies.values())).roles.values())
     site = Site.of(config, trace, Bounds(1, most))
-    known = {**dict.fromkeys(BASELINES), STATIC_PEAK: None}
-    for name in against:
-        if name not in known:
-            raise SimulationError(f"no baseline is called {name}; there are {', '.join(known)}")
+    others = [known_baseline(name) for name in against]
     for name, policy in policies.items():
         yield name, _controlled(policy, config, trace, seed)
-    for name in against:
+    for name in others:
         if name == STATIC_PEAK:
             yield name, _constant(config, trace, cost.static_peak, seed)
         else:
@@ -151,14 +211,12 @@ def _plays(
             yield name, _controlled(baseline.build(site, baseline.settings[0]), config, trace, seed)
 
 
-def _controlled(
-    controller: Controller | ServicePolicy, config: ServiceConfig, trace: Trace, seed: int
-) -> Callable[[], Results]:
-    return lambda: run(controller, config, trace, seed=seed)
+def _controlled(controller: Controller | ServicePolicy, config: ServiceConfig, trace: Trace, seed: int) -> Play:
+    return lambda reached: run(controller, config, trace, seed=seed, reached=reached)
 
 
-def _constant(config: ServiceConfig, trace: Trace, replicas: Mapping[Role, int], seed: int) -> Callable[[], Results]:
-    return lambda: run_static(config, trace, replicas, seed=seed)
+def _constant(config: ServiceConfig, trace: Trace, replicas: Mapping[Role, int], seed: int) -> Play:
+    return lambda _reached: run_static(config, trace, replicas, seed=seed)
 
 
 def _row(name: str, results: Results, bound: float, took_s: float) -> Row:

@@ -29,6 +29,7 @@ def run(
     interval_s: float = 15.0,
     faults: tuple[Fault, ...] = (),
     tail_s: float = 600.0,
+    reached: Callable[[float], None] = lambda _now_s: None,
 ) -> Results:
     """Play a whole trace under a controller.
 
@@ -40,6 +41,7 @@ def run(
         interval_s: Time between decisions.
         faults: What goes wrong.
         tail_s: How long after the trace's end requests may still finish.
+        reached: Told the time of each decision, for who watches the run.
 
     Returns:
         The results; the run ends when every request is settled, at the earliest with the trace.
@@ -52,6 +54,7 @@ def run(
     while not (service.settled and service.now_s >= trace.duration_s) and service.now_s < trace.duration_s + tail_s:
         service.advance_to(ticks * interval_s)
         act(service)
+        reached(service.now_s)
         ticks += 1
     return service.finish()
 

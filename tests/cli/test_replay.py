@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,62 @@ def test_what_cannot_be_played_is_said(trace_file: Path, options: list[str], wor
         said("--trace", str(trace_file), *options)
 
     assert words in str(refused.value)
+
+
+def test_html_is_one_page_with_every_policy_and_no_progress_in_it(trace_file: Path) -> None:
+    page = said(*engine(trace_file), "--against", "static-peak", "-o", "html")
+
+    assert page.startswith("<!doctype html>")
+    assert page.rstrip().endswith("</html>")
+    assert "static-peak" in page
+    assert "Did prefill have the replicas that it needed?" in page
+
+
+def test_a_sweep_has_a_row_for_every_combination_in_order(trace_file: Path) -> None:
+    sweeps = ("--sweep", "startup=60s,600s", "--sweep", "rate=1,0.5")
+    rows = json.loads(said(*engine(trace_file), *sweeps, "-o", "json"))["rows"]
+
+    assert [(row["startup"], row["rate"]) for row in rows] == [
+        ("60s", "1"),
+        ("60s", "0.5"),
+        ("600s", "1"),
+        ("600s", "0.5"),
+    ]
+    assert rows[0]["gpu_hours"] != rows[1]["gpu_hours"]
+
+
+def test_several_policies_about_one_service_are_told_apart(trace_file: Path, tmp_path: Path) -> None:
+    text = (resources.files("autoscaler.simulation") / "data" / "demo.yaml").read_text()
+    (tmp_path / "as-it-is.yaml").write_text(text)
+    (tmp_path / "tight.yaml").write_text(text.replace("max: 24", "max: 1"))
+
+    options = ("--policy", str(tmp_path / "as-it-is.yaml"), "--policy", str(tmp_path / "tight.yaml"))
+    rows = json.loads(said("--trace", str(trace_file), *options, "-o", "json"))["rows"]
+
+    assert [row["policy"] for row in rows] == ["llama-70b", "llama-70b (tight)"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["--sweep", "startupp=60s"],
+            "no such setting; there are ttft, tpot, attainment, startup, rate, seed; did you",
+        ),
+        (["--sweep", "startup"], "wants KEY=VALUE,VALUE"),
+        (["--sweep", "ttft=1s", "--sweep", "ttft=2s"], "given twice"),
+        (["--sweep", "ttft=2 parsecs"], "spec.objectives.ttft.target"),
+        (["--sweep", "rate=many"], "is no number"),
+        (["--sweep", "rate=-1"], "must be above 0"),
+    ],
+)
+def test_a_sweep_that_makes_no_sense_is_refused(trace_file: Path, options: list[str], words: str) -> None:
+    with pytest.raises(CliError) as refused:
+        said(*engine(trace_file), *options)
+
+    assert words in str(refused.value)
+
+
+def test_history_needs_a_policy_that_says_whose(trace_file: Path) -> None:
+    with pytest.raises(CliError, match="--trace prometheus needs --policy"):
+        said(*engine(trace_file)[2:], "--trace", "prometheus")

@@ -1,0 +1,49 @@
+"""The policy behind `--model --gpu --tp`, for who has no policy file yet."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from autoscaler.cli.exits import CliError
+from autoscaler.cli.sweeps import checked
+from autoscaler.config import ScalingPolicy
+from autoscaler.config.model import API_VERSION, KIND
+
+_MOST_REPLICAS = 64
+NAME = "pd-autoscaler"
+
+Model = Annotated[str | None, typer.Option(help="Without a policy: the model, such as llama-3.1-70b.")]
+Gpu = Annotated[str, typer.Option(help="Without a policy: the accelerator.")]
+TensorParallel = Annotated[int, typer.Option(min=1, help="Without a policy: tensor parallelism, GPUs per replica.")]
+Ttft = Annotated[str, typer.Option(help="Without a policy: TTFT target.")]
+Tpot = Annotated[str, typer.Option(help="Without a policy: TPOT target.")]
+Startup = Annotated[str, typer.Option(help="Without a policy: startup time of a replica.")]
+
+
+def default_policy(
+    model: str | None, gpu: str, tensor_parallel: int, ttft: str, tpot: str, startup: str
+) -> ScalingPolicy:
+    """The default policy: model, objectives and startup time given, nothing else.
+
+    Raises:
+        CliError: No model is named.
+        PolicyError: A value is not allowed.
+    """
+    if model is None:
+        raise CliError("what is to be played? Name --policy FILE, or --model with --gpu and --tp")
+    pool = {"max": _MOST_REPLICAS, "gpusPerReplica": tensor_parallel, "startupTime": startup}
+    document: dict[str, Any] = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": NAME},
+        "spec": {
+            "stack": "vllm",
+            "model": model,
+            "engine": {"gpu": gpu, "tensorParallel": tensor_parallel},
+            "objectives": {"ttft": {"target": ttft}, "tpot": {"target": tpot}},
+            "roles": {role: {"target": {"name": role}, **pool} for role in ("prefill", "decode")},
+        },
+    }
+    return checked(document, "options")

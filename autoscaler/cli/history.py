@@ -1,0 +1,97 @@
+"""The history of a service in the user's own Prometheus, and a load made of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from autoscaler.cli.exits import CliError
+from autoscaler.config import ScalingPolicy
+from autoscaler.core.policy import Role
+from autoscaler.core.signals import Scope
+from autoscaler.daemon.assembly import AssemblyError, prometheus_connection
+from autoscaler.daemon.queries import service_queries
+from autoscaler.simulation.traces.history import LengthHistory, LoadHistory, Reconstruction, reconstruct
+from autoscaler.simulation.traces.trace import TraceError
+from autoscaler.sources.history import Floats, Histogram, History, HistoryError, HistoryReader, Name
+from autoscaler.stacks.errors import StackError
+
+STEP_S = 120.0
+"""As long as the window of the stacks' rates, so that the steps neither overlap nor leave gaps."""
+
+LOAD: tuple[Name, ...] = (
+    (Scope.SERVICE, "request_rate"),
+    (Scope.SERVICE, "input_tokens_mean"),
+    (Scope.SERVICE, "output_tokens_mean"),
+    (Scope.PREFILL, "uncached_ratio"),
+)
+
+
+def read_history(
+    policy: ScalingPolicy,
+    url: str | None,
+    since_s: float,
+    wanted: Sequence[Name],
+    *,
+    until_s: float | None = None,
+    reached: Callable[[float], None] = lambda _share: None,
+) -> History:
+    """Read the last `since_s` seconds of a service.
+
+    Raises:
+        CliError: No server is named, it cannot be asked, or it knows nothing of the service.
+    """
+    until_s = time.time() if until_s is None else until_s
+    try:
+        reader = HistoryReader(service_queries(policy), prometheus_connection(policy, url))
+    except (AssemblyError, StackError) as error:
+        raise CliError(f"{policy.service}: {error}") from error
+    try:
+        history = reader.read(until_s - since_s, until_s, STEP_S, wanted, reached=reached)
+    except HistoryError as error:
+        raise CliError(str(error)) from error
+    finally:
+        reader.close()
+    return history
+
+
+def load_of(history: History, seed: int, name: str) -> Reconstruction:
+    """Make requests of a history.
+
+    Raises:
+        CliError: It has none, or says nothing of their lengths.
+    """
+    load = LoadHistory(
+        history.step_s,
+        history.signal(Scope.SERVICE, "request_rate"),
+        _lengths(history.inputs, history.signal(Scope.SERVICE, "input_tokens_mean")),
+        _lengths(history.outputs, history.signal(Scope.SERVICE, "output_tokens_mean")),
+        history.signal(Scope.PREFILL, "uncached_ratio"),
+    )
+    try:
+        return reconstruct(load, seed, name=name)
+    except TraceError as error:
+        why = history.why_absent.get((Scope.SERVICE, "request_rate"), "")
+        raise CliError(f"{error}; {why}" if why else str(error)) from error
+
+
+def gpus_used(history: History, gpus_per_replica: dict[Role, float]) -> Floats:
+    """GPUs asked for at each step; NaN where no role's count is known."""
+    counts = [history.asked_for[role] * gpus_per_replica[role] for role in history.asked_for]
+    unknown = (
+        np.all([np.isnan(count) for count in counts], axis=0) if counts else np.ones(history.at_s.size, dtype=bool)
+    )
+    used: Floats = (
+        np.where(unknown, np.nan, np.nansum(np.vstack(counts), axis=0))
+        if counts
+        else np.full(history.at_s.size, np.nan)
+    )
+    return used
+
+
+def _lengths(histogram: Histogram | None, means: Floats) -> LengthHistory:
+    if histogram is None:
+        return LengthHistory.of_means(means)
+    return LengthHistory(means, histogram.bounds, histogram.rates)

@@ -1,0 +1,118 @@
+"""`--sweep key=a,b`: every combination of settings, written into the policies as a user would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from autoscaler.cli.exits import CliError
+from autoscaler.config import PolicyError, ScalingPolicy
+from autoscaler.config.load import parse
+from autoscaler.config.problems import nearest
+from autoscaler.simulation.sweep import Case
+
+KEYS: Mapping[str, str] = {
+    "ttft": "TTFT target",
+    "tpot": "TPOT target",
+    "attainment": "share of requests to be in time",
+    "startup": "startup time of a replica",
+    "rate": "times the rate",
+    "seed": "of everything random",
+}
+
+
+def parse_sweeps(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Values by key.
+
+    Raises:
+        CliError: A sweep has another form, a key is not known, or is given twice.
+    """
+    sweeps: dict[str, tuple[str, ...]] = {}
+    for text in given:
+        key, equals, values = text.partition("=")
+        found = tuple(value.strip() for value in values.split(",") if value.strip())
+        if not equals or not found:
+            raise CliError(f"--sweep {text}: wants KEY=VALUE,VALUE, such as startup=60s,240s")
+        if key not in KEYS:
+            near = nearest(key, KEYS)
+            meant = f"; did you mean {near}?" if near else ""
+            raise CliError(f"--sweep {key}: no such setting; there are {', '.join(KEYS)}{meant}")
+        if key in sweeps:
+            raise CliError(f"--sweep {key}: given twice; name all its values at once, as in {key}=a,b")
+        sweeps[key] = found
+    return sweeps
+
+
+def cases_of(
+    policies: Mapping[str, ScalingPolicy], sweeps: Mapping[str, Sequence[str]], rate: float, seed: int
+) -> list[Case]:
+    """A case for every combination of values, in the order in which they were given.
+
+    Raises:
+        CliError: A value is no number where one is meant.
+        PolicyError: A policy does not take a value.
+    """
+    cases = []
+    for values in product(*sweeps.values()):
+        settings = dict(zip(sweeps, values, strict=True))
+        varied = {name: with_settings(policy, settings).core() for name, policy in policies.items()}
+        times = _positive("rate", settings["rate"]) if "rate" in settings else rate
+        cases.append(
+            Case(settings, varied, times, int(_number("seed", settings["seed"])) if "seed" in settings else seed)
+        )
+    return cases
+
+
+def with_settings(policy: ScalingPolicy, settings: Mapping[str, str]) -> ScalingPolicy:
+    """The policy with other settings, refused in the words that a file with them would be.
+
+    Raises:
+        PolicyError: It does not take them.
+    """
+    document = plain(policy)
+    spec: dict[str, Any] = document["spec"]
+    for key, value in settings.items():
+        match key:
+            case "ttft" | "tpot":
+                spec["objectives"][key]["target"] = value
+            case "attainment":
+                spec["objectives"]["attainment"] = value
+            case "startup":
+                for role in spec["roles"].values():
+                    role["startupTime"] = value
+    return checked(document, "--sweep")
+
+
+def plain(policy: ScalingPolicy) -> dict[str, Any]:
+    """A policy as the document that a user would have written; only what was given, no default."""
+    document: dict[str, Any] = policy.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return document
+
+
+def checked(document: Mapping[str, Any], source: str) -> ScalingPolicy:
+    """A document as a policy, refused in the words that a file would be.
+
+    Raises:
+        PolicyError: It is no good policy.
+    """
+    report = parse(json.dumps(document).encode(), Path(source))
+    if report.errors:
+        raise PolicyError(report.errors)
+    return report.policies[0].policy
+
+
+def _positive(key: str, text: str) -> float:
+    value = _number(key, text)
+    if value <= 0:
+        raise CliError(f"--sweep {key}={text}: must be above 0")
+    return value
+
+
+def _number(key: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise CliError(f"--sweep {key}={text}: is no number") from None
