@@ -1,19 +1,26 @@
-"""What one replica is believed to be able to do: a row of the built-in table, or constants of the user's own."""
+"""What one replica is believed to be able to do: the user's own constants, a profile, a row of the built-in table."""
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
 
 from autoscaler.config.base import Strict
+from autoscaler.config.profile import Profile, read_profile
+from autoscaler.config.profile_tables import ProfileError
 from autoscaler.config.refusal import Conflicts
 from autoscaler.config.values import Duration, Text
 from autoscaler.core import capacity
-from autoscaler.core.engines import ENGINES, UnknownEngineError, find_engine
+from autoscaler.core.engines import ENGINES, EngineKey, UnknownEngineError, find_engine
 
 _Time = Annotated[float, Duration(0, 60, "10ms")]
 _PerUnit = Annotated[float, Field(ge=0)]
+
+FOLDER = "folder"
+"""Key of the validation context: the folder that relative paths of a policy start from."""
 
 
 class PrefillTiming(Strict):
@@ -80,12 +87,23 @@ class Timing(Strict):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Timing to start from, and where it comes from, in words."""
+
+    model: capacity.EngineModel
+    source: str
+
+
 class Engine(Strict):
-    """Timing of one replica to start from. Live signals correct it; without it they are all there is to learn from."""
+    """Timing of one replica to start from. Live signals correct it; without it they are all there is to learn from.
+
+    Of several sources the first counts that has a part: `timing`, then `profile`, then the built-in row of `gpu`.
+    """
 
     gpu: Text | None = Field(
         default=None,
-        description="Accelerator of a row in the built-in table, such as h100. Default: none, timing tells instead.",
+        description="Accelerator of a row in the built-in table, such as h100. Default: none, the other sources tell.",
     )
     tensor_parallel: int = Field(
         default=1, alias="tensorParallel", ge=1, description="GPUs that share one replica's weights. Default 1."
@@ -96,26 +114,95 @@ class Engine(Strict):
     model: Text | None = Field(
         default=None, description="Model of the row where its served name differs. Default: spec.model."
     )
-    timing: Timing | None = Field(default=None, description="Constants of your own. Default: the built-in row.")
+    timing: Timing | None = Field(
+        default=None, description="Constants of your own. Default: those of the profile, else of the built-in row."
+    )
+    profile: Text | None = Field(
+        default=None,
+        description=(
+            "What a profiler measured: a .yaml of points, the folder or file of Dynamo's profiler (.npz, .json), or "
+            "AIConfigurator's .csv. A path from the policy's folder. Default: none, the built-in row tells."
+        ),
+    )
+    kv_capacity_tokens: float | None = Field(
+        default=None,
+        alias="kvCapacityTokens",
+        gt=0,
+        description=(
+            "KV tokens that one replica holds; what the engine exports goes before it. Default: those of the profile, "
+            "else of the built-in row."
+        ),
+    )
+    max_sequences: int | None = Field(
+        default=None,
+        alias="maxSequences",
+        ge=1,
+        description="Largest batch of the engine. Default: that of the profile, else 256, as vLLM.",
+    )
+    _profile: Profile | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def _has_a_source(self, info: ValidationInfo) -> Self:
         conflicts = Conflicts()
-        if (self.gpu is None) == (self.timing is None):
-            conflicts.add("gpu", message="or timing: exactly one of them says what a replica can do")
+        if self.gpu is None and self.timing is None and self.profile is None:
+            conflicts.add("gpu", message="timing and profile are all missing: one of them says what a replica can do")
+        if self.timing is not None and (self.kv_capacity_tokens is not None or self.max_sequences is not None):
+            key = "kvCapacityTokens" if self.kv_capacity_tokens is not None else "maxSequences"
+            conflicts.add(key, message="stands in timing already: remove one")
+        if self.profile is not None and self.timing is None:
+            folder = (info.context or {}).get(FOLDER, Path())
+            try:
+                self._profile = read_profile(folder / self.profile)
+            except ProfileError as error:
+                conflicts.add("profile", message=f"cannot be used: {error}", value=self.profile)
         conflicts.close()
         return self
 
-    def core(self, served_model: str | None) -> capacity.EngineModel:
-        """The same as plain data.
+    def prior(self, served_model: str | None) -> Prior:
+        """The timing to start from, as plain data.
 
         Raises:
-            UnknownEngineError: The table has no such row.
+            UnknownEngineError: The table has no such row, or a part is in no source.
         """
         if self.timing is not None:
-            return self.timing.core()
+            return Prior(self.timing.core(), "policy")
+        if self._profile is None:
+            key, row = self._row(served_model)
+            return Prior(self._own_limits(row), f"built-in table, {key}")
+        return self._from_profile(self._profile, served_model)
+
+    def _from_profile(self, profile: Profile, served_model: str | None) -> Prior:
+        """The parts of the profile, what it lacks from the built-in row."""
+        parts: dict[str, Any] = {
+            "prefill": profile.prefill,
+            "decode": profile.decode,
+            "kv_capacity_tokens": self.kv_capacity_tokens or profile.kv_capacity_tokens,
+        }
+        lacking = [name for name, part in parts.items() if part is None]
+        if self.gpu is None:
+            if lacking:
+                names = ", ".join(name.replace("_", " ") for name in lacking)
+                raise UnknownEngineError(
+                    f"{profile.source} has no {names}; set gpu too, so that the table fills in, or kvCapacityTokens"
+                )
+            model = capacity.EngineModel(**parts)
+        else:
+            _, row = self._row(served_model)
+            model = replace(row, **{name: part for name, part in parts.items() if part is not None})
+        model = replace(model, max_sequences=profile.max_sequences or model.max_sequences)
+        added = f"; built-in table: {', '.join(name.replace('_', ' ') for name in lacking)}" if lacking else ""
+        return Prior(self._own_limits(model), f"{profile.source}{added}")
+
+    def _own_limits(self, model: capacity.EngineModel) -> capacity.EngineModel:
+        return replace(
+            model,
+            kv_capacity_tokens=self.kv_capacity_tokens or model.kv_capacity_tokens,
+            max_sequences=self.max_sequences or model.max_sequences,
+        )
+
+    def _row(self, served_model: str | None) -> tuple[EngineKey, capacity.EngineModel]:
         model = self.model or served_model
         if model is None:
             known = ", ".join(sorted({key.model for key in ENGINES}))
             raise UnknownEngineError(f"which model is it? Set engine.model or spec.model; the table has {known}")
-        return find_engine(model, self.gpu or "", self.tensor_parallel, self.precision)[1]
+        return find_engine(model, self.gpu or "", self.tensor_parallel, self.precision)

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from autoscaler.config.document import Document, read_documents
+from autoscaler.config.engine import FOLDER
 from autoscaler.config.lint import lint
 from autoscaler.config.model import API_VERSION, KIND, ScalingPolicy
 from autoscaler.config.problems import PolicyError, Problem, nearest
@@ -154,7 +155,7 @@ def _validate(document: Document) -> ScalingPolicy:
             line = document.line_of((key,))
             raise PolicyError([Problem(key, "is no scaling policy", value, wanted, file=document.file, line=line)])
     try:
-        return ScalingPolicy.model_validate(document.data)
+        return ScalingPolicy.model_validate(document.data, context={FOLDER: Path(document.file).parent})
     except ValidationError as error:
         raise PolicyError(problems_of(error, document)) from None
 

@@ -255,9 +255,10 @@ class Spec(Strict):
     def _engine_is_known(self, conflicts: Conflicts) -> None:
         try:
             if self.engine is not None:
-                self.engine.core(self.model)
+                self.engine.prior(self.model)
         except UnknownEngineError as error:
-            conflicts.add("engine", message=f"is not in the built-in table: {error}; or give engine.timing")
+            known = "fully known" if self.engine is not None and self.engine.profile else "in the built-in table"
+            conflicts.add("engine", message=f"is not {known}: {error}; or give engine.timing")
 
 
 class ScalingPolicy(Strict):
@@ -300,10 +301,15 @@ class ScalingPolicy(Strict):
     def core(self) -> plain.ServicePolicy:
         """What deciding needs of it, as plain data, with the bounds of the pools themselves."""
         spec = self.spec
-        engine = spec.engine.core(spec.model) if spec.engine is not None else None
+        pools = {role: pool.core() for role, pool in spec.roles.by_role().items()}
+        if spec.engine is not None:
+            prior = spec.engine.prior(spec.model)
+            pools = {
+                role: replace(pool, engine=prior.model, engine_source=prior.source) for role, pool in pools.items()
+            }
         return plain.ServicePolicy(
             service=self.service,
-            roles={role: replace(pool.core(), engine=engine) for role, pool in spec.roles.by_role().items()},
+            roles=pools,
             mode=spec.mode,
             objectives=spec.objectives.core(),
             interval_s=spec.interval_s,

@@ -54,11 +54,17 @@ def test_a_row_needs_a_model() -> None:
     assert "Set engine.model or spec.model" in problem.message
 
 
-@pytest.mark.parametrize("both", [{}, {"gpu": "h100", "timing": TIMING}], ids=["neither", "both"])
-def test_a_row_and_constants_exclude_each_other(both: dict[str, Any]) -> None:
-    (problem,) = errors({"spec.model": "llama-3.1-70b", "spec.engine": both})
+def test_an_engine_without_any_source_is_refused() -> None:
+    (problem,) = errors({"spec.model": "llama-3.1-70b", "spec.engine": {}})
 
     assert problem.path == "spec.engine.gpu"
+
+
+def test_constants_of_ones_own_go_before_the_built_in_row() -> None:
+    both = policy({"spec.model": "llama-3.1-70b", "spec.engine": {"gpu": "h100", "timing": TIMING}}).core()
+
+    assert both.roles[Role.DECODE].engine == engine({"spec.engine": {"timing": TIMING}})
+    assert both.roles[Role.DECODE].engine_source == "policy"
 
 
 def test_a_step_that_no_load_makes_longer_is_refused() -> None:
