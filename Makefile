@@ -65,7 +65,7 @@ $(VENV)/.docs: requirements/docs.txt $(VENV)/.dev
 
 .PHONY: docs docs-serve
 docs: $(VENV)/.docs ## Build the documentation strictly, into build/site
-	$(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
 
 docs-serve: $(VENV)/.docs ## Show the documentation while you write it
 	$(BIN)/python -m mkdocs serve
