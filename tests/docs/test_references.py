@@ -1,0 +1,75 @@
+"""The generated references are complete."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+
+import pytest
+import yaml
+
+from autoscaler.cli.commands import COMMANDS
+from autoscaler.config.schema import json_schema
+from autoscaler.core.decision import Reason, StageName
+from autoscaler.daemon import policy_status
+from autoscaler.stacks.load import stack_names
+from scripts.pages.guides import guide_pages
+from scripts.pages.reasons import conditions_page, documented, reasons_page, texts
+from tests.docs.markdown import ROOT, all_pages
+
+
+def test_every_reason_is_documented_and_no_other() -> None:
+    assert documented() == {reason.value for reason in Reason}
+
+
+def test_every_stage_is_documented_in_order() -> None:
+    page = reasons_page()
+
+    places = [page.index(f"| `{stage.value}` |") for stage in StageName]
+    assert places == sorted(places)
+
+
+def test_every_reason_of_a_condition_is_documented() -> None:
+    written = set(re.findall(r'reason="([A-Za-z]+)"', inspect.getsource(policy_status)))
+    told = {reason for about in texts()["conditions"].values() for reason in about["reasons"]}
+
+    assert written <= told
+    assert "## Effective" in conditions_page()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_its_section(command: str) -> None:
+    assert f"## `{command}`\n" in all_pages()["docs/reference/cli.md"]
+
+
+def test_every_key_of_a_policy_has_a_row_with_a_meaning() -> None:
+    page = all_pages()["docs/reference/policy.md"]
+    schema = json_schema()
+    for part in (schema, *schema["$defs"].values()):
+        for key, value in part.get("properties", {}).items():
+            assert value["description"]
+            assert f"| `{key}` |" in page
+
+
+def test_defaults_are_shown_as_a_user_would_write_them() -> None:
+    page = all_pages()["docs/reference/policy.md"]
+
+    assert "| `interval` | duration, such as `15s` | `15s` |" in page
+    assert json.dumps({"type": "Pods", "value": 4, "periodSeconds": 15}) in page
+
+
+@pytest.mark.parametrize("stack", stack_names())
+def test_a_guide_holds_the_policy_of_its_stack(stack: str) -> None:
+    guide = guide_pages()[stack]
+
+    assert (ROOT / "policies" / f"{stack}.yaml").read_text().strip() in guide
+    assert "## Signals" in guide
+
+
+def test_the_navigation_names_pages_that_exist() -> None:
+    text = re.sub(r"!!\S+", "", (ROOT / "mkdocs.yml").read_text())
+    pages = re.findall(r"[\w/-]+\.md", json.dumps(yaml.safe_load(text)["nav"]))
+    there = {path.removeprefix("docs/") for path in all_pages()} | {"contributing.md", "changelog.md"}
+
+    assert set(pages) <= there
