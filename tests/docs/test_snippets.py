@@ -54,6 +54,7 @@ NOT_RUN = {
     "run": "goes on until it is stopped",
     "demo": "plays minutes",
     "replay": "plays minutes",
+    "release": "needs the memory of a daemon that has run",
 }
 LANGUAGES = {"sh", "yaml", "json", "toml", "python", "promql", "text", "console", "mermaid", "diff", "dockerfile"}
 OPTIONAL_LANGUAGE = {"docs/architecture.md"}  # a drawing of the tree
