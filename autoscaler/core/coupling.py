@@ -7,7 +7,8 @@ at load, so that the search below always finds a pair.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoscaler.core.decision import Reason, Stage, StageName
@@ -15,6 +16,7 @@ from autoscaler.core.policy import RatioBand, Role, RolePolicy
 from autoscaler.core.snapshot import PoolState
 
 Counts = Mapping[Role, int]
+_NOISE = 1e-9
 
 
 def in_band(band: RatioBand | None, counts: Counts) -> bool:
@@ -52,16 +54,18 @@ def fit(
 ) -> dict[Role, int]:
     """The counts nearest to the wanted ones inside bounds, band and budget.
 
-    Nearest takes away as little as possible, as a share of what each pool wants, then costs the fewest GPUs: a pair
-    out of the band is repaired by growth first, and by shrinking only where a maximum or the budget blocks that.
+    Nearest takes away as little as possible, as a share of what the pool wants that loses the larger share, then of
+    both, then costs the fewest GPUs: a pair out of the band is repaired by growth first, a short budget cuts both.
     """
     if in_band(band, wanted) and in_budget(budget_gpus, policies, pools, wanted):
         return dict(wanted)
-    roles = list(wanted)
-    ranges = [range(policies[role].min_replicas, policies[role].max_replicas + 1) for role in roles]
-    candidates = (dict(zip(roles, counts, strict=True)) for counts in itertools.product(*ranges))
+    first, *others = wanted
+    limits = policies[first]
     fitting = [
-        counts for counts in candidates if in_band(band, counts) and in_budget(budget_gpus, policies, pools, counts)
+        counts
+        for count in range(limits.min_replicas, limits.max_replicas + 1)
+        for counts in _with_partner(band, budget_gpus, policies, pools, wanted, first, count, others)
+        if in_band(band, counts) and in_budget(budget_gpus, policies, pools, counts)
     ]
     if not fitting:
         # The budget is exceeded already and bounds or band forbid to obey it in one step: at least do not grow.
@@ -69,11 +73,45 @@ def fit(
             role: min(count, max(pools[role].current, policies[role].min_replicas)) for role, count in wanted.items()
         }
 
-    def loss(counts: Counts) -> tuple[float, float]:
-        missing = sum(max(wanted[role] - count, 0) / max(wanted[role], 1) for role, count in counts.items())
-        return missing, sum(policies[role].gpus_per_replica * count for role, count in counts.items())
+    def loss(counts: Counts) -> tuple[float, float, float]:
+        missing = [max(wanted[role] - count, 0) / max(wanted[role], 1) for role, count in counts.items()]
+        gpus = sum(policies[role].gpus_per_replica * count for role, count in counts.items())
+        return max(missing), sum(missing), gpus
 
     return min(fitting, key=loss)
+
+
+def _with_partner(
+    band: RatioBand | None,
+    budget_gpus: float | None,
+    policies: Mapping[Role, RolePolicy],
+    pools: Mapping[Role, PoolState],
+    wanted: Counts,
+    role: Role,
+    count: int,
+    others: Sequence[Role],
+) -> Iterator[dict[Role, int]]:
+    """A count of one pool with the count of the other that is nearest to what that wants, where there is one."""
+    if not others:
+        yield {role: count}
+        return
+    (other,) = others
+    low, high = float(policies[other].min_replicas), float(policies[other].max_replicas)
+    if band is not None and {role, other} == {Role.PREFILL, Role.DECODE}:
+        # prefill / decode lies in the band: which of the two is given decides what its bounds are.
+        most, least = band.max_ratio, band.min_ratio
+        if role is Role.PREFILL:
+            most, least = 1 / band.min_ratio if band.min_ratio > 0 else math.inf, 1 / band.max_ratio
+        low, high = max(low, count * least - _NOISE), min(high, count * most + _NOISE)
+    if budget_gpus is not None:
+        cost, partner = policies[role].gpus_per_replica, policies[other].gpus_per_replica
+        draining = sum(policies[each].gpus_per_replica * pools[each].terminating for each in wanted)
+        held_now = sum(policies[each].gpus_per_replica * pools[each].current for each in wanted) + draining
+        high = min(high, (budget_gpus - cost * count) / partner + _NOISE)
+        left = max(budget_gpus, held_now) - draining - cost * max(count, pools[role].current)
+        high = min(high, left / partner + _NOISE)
+    if math.ceil(low) <= math.floor(high):
+        yield {role: count, other: min(max(wanted[other], math.ceil(low)), math.floor(high))}
 
 
 def ratio_stages(
@@ -132,22 +170,32 @@ class Claim:
 def share(claims: Sequence[Claim], budget_gpus: float) -> dict[str, float]:
     """GPUs granted to each service.
 
-    Floors first, then by priority; within a priority the free GPUs go out in proportion to what each still lacks. GPUs
-    that a service is about to release are not free yet.
+    Each is entitled to its floor and then, by priority, to a part of the rest in proportion to what it lacks. Who holds
+    more than that gives it up; who holds less grows only into what nobody holds any more.
 
     Returns:
-        Granted GPUs per service; their sum never exceeds the budget unless the floors alone do.
+        Granted GPUs per service; with what the others still hold, they never exceed the budget unless the floors or
+        what is held do so already.
     """
-    granted = {claim.service: claim.floor_gpus for claim in claims}
-    free = budget_gpus - sum(max(claim.held_gpus - claim.wanted_gpus, 0.0) for claim in claims) - sum(granted.values())
-    for _, group in itertools.groupby(
-        sorted(claims, key=lambda claim: -claim.priority), key=lambda claim: claim.priority
-    ):
-        members = list(group)
-        lacking = {claim.service: max(claim.wanted_gpus - claim.floor_gpus, 0.0) for claim in members}
+    floors = {claim.service: claim.floor_gpus for claim in claims}
+    wanted = {claim.service: max(claim.wanted_gpus, claim.floor_gpus) for claim in claims}
+    entitled = _by_priority(claims, floors, wanted, budget_gpus - sum(floors.values()))
+    there = {claim.service: max(claim.held_gpus, claim.floor_gpus) for claim in claims}
+    grown = _by_priority(claims, there, entitled, budget_gpus - sum(there.values()))
+    return {service: min(grown[service], entitled[service]) for service in floors}
+
+
+def _by_priority(
+    claims: Sequence[Claim], base: Mapping[str, float], ceiling: Mapping[str, float], free_gpus: float
+) -> dict[str, float]:
+    """Free GPUs on top of what each has, higher priorities first, in proportion to what is lacking within one."""
+    granted = dict(base)
+    ordered = sorted(claims, key=lambda claim: -claim.priority)
+    for _, group in itertools.groupby(ordered, key=lambda claim: claim.priority):
+        lacking = {claim.service: max(ceiling[claim.service] - base[claim.service], 0.0) for claim in group}
         total = sum(lacking.values())
-        part = min(max(free, 0.0) / total, 1.0) if total > 0 else 0.0
-        for claim in members:
-            granted[claim.service] += part * lacking[claim.service]
-        free -= part * total
+        part = min(max(free_gpus, 0.0) / total, 1.0) if total > 0 else 0.0
+        for service, gpus in lacking.items():
+            granted[service] += part * gpus
+        free_gpus -= part * total
     return granted
