@@ -43,13 +43,23 @@ def running_alertmanager(root: Path) -> Iterator[str]:
             process.wait(timeout=10.0)
 
 
-def received(address: str) -> list[dict[str, Any]]:
-    """The alerts that it has; none while it cannot be asked yet."""
+def received(address: str, name: str) -> list[dict[str, Any]]:
+    """The alerts of a name that it has; none while it cannot be asked yet."""
     try:
-        with _HTTP.open(f"http://{address}/api/v2/alerts", timeout=5.0) as response:
-            return list(json.loads(response.read()))
+        alerts = _get(f"http://{address}/api/v2/alerts")
     except OSError:
         return []
+    return [alert for alert in alerts if alert["labels"]["alertname"] == name]
+
+
+def is_known_to(prometheus_url: str) -> bool:
+    """Whether a Prometheus has found an Alertmanager; what fires before that reaches none for a minute."""
+    return bool(_get(f"{prometheus_url}/api/v1/alertmanagers")["data"]["activeAlertmanagers"])
+
+
+def _get(url: str) -> Any:
+    with _HTTP.open(url, timeout=5.0) as response:
+        return json.loads(response.read())
 
 
 def _port(log_path: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 import yaml
 
 from autoscaler.daemon.metrics.table import INFO, TABLE
-from tests.dashboards.alertmanager import received, running_alertmanager
-from tests.support.prometheus import running_prometheus, wait_until
+from tests.dashboards.alertmanager import is_known_to, received, running_alertmanager
+from tests.support.prometheus import TimeSeries, running_prometheus, wait_until
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "dashboards" / "rules"
@@ -102,10 +103,12 @@ def test_alertmanager_receives_an_alert(tmp_path: Path) -> None:
             "rule_files": [str(tmp_path / "alerts.yaml")],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [address]}]}]},
         }
-        with running_prometheus(yaml.safe_dump(config)):
-            wait_until(lambda: bool(received(address)), "Alertmanager to receive an alert")
+        with running_prometheus(yaml.safe_dump(config)) as prometheus:
+            wait_until(lambda: is_known_to(prometheus.url), "Prometheus to know it")
+            labels = {"__name__": "pd_autoscaler_leads", "namespace": "serving", "service": "chat", "instance": "a"}
+            prometheus.write([TimeSeries(labels, [(time.time(), 0.0)])])
+            wait_until(lambda: bool(received(address, "PdAutoscalerLeaderLost")), "Alertmanager to receive the alert")
 
-        (alert,) = received(address)
-        assert alert["labels"]["alertname"] == "PdAutoscalerAbsent"
+        (alert,) = received(address, "PdAutoscalerLeaderLost")
         assert alert["labels"]["severity"] == "critical"
-        assert alert["annotations"]["runbook_url"].endswith("/PdAutoscalerAbsent.md")
+        assert alert["annotations"]["summary"].startswith("serving/chat has daemons and none of them writes")
