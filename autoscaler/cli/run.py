@@ -47,6 +47,10 @@ def run(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to serve /healthz, /readyz and /metrics; port 0 takes any.")
     ] = "127.0.0.1:9464",
+    status_page: Annotated[
+        bool,
+        typer.Option("--status-page", help="Serve the status page beyond loopback too, to whoever can reach it."),
+    ] = False,
     state: Annotated[
         StateKind | None,
         typer.Option(
@@ -93,6 +97,7 @@ def run(
         around=Surroundings(prometheus, kubeconfig, context),
         host=host,
         port=port,
+        status_page=status_page,
         state=state or (StateKind.MEMORY if state_dir is None else StateKind.DIR),
         state_dir=state_dir,
         leader_elect=leader_elect,

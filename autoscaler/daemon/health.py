@@ -1,12 +1,14 @@
-"""The daemon's HTTP endpoint: /healthz, /readyz and /metrics."""
+"""The daemon's HTTP endpoint: /healthz, /readyz, /metrics, and whatever documents it is given to serve."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import MappingProxyType
 from typing import Self
 
 from prometheus_client import CollectorRegistry
@@ -22,6 +24,19 @@ _CLIENT_TIMEOUT_S = 10.0
 _POLL_S = 0.1  # how soon closing is noticed
 Checks = Mapping[str, Callable[[], list[str]]]
 _TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An answer in full."""
+
+    content_type: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Documents = Mapping[str, Callable[[str], Document]]
+"""Documents by path, each made from the query of the request's address."""
 
 
 def stuck(accounts: Mapping[str, Account], now_s: float) -> list[str]:
@@ -50,6 +65,7 @@ class HealthServer:
         metrics: What to serve under /metrics.
         clock: Where the time comes from.
         missing: What else is missing before the daemon does its work, in words.
+        documents: What else to serve.
 
     Raises:
         OSError: The address cannot be bound.
@@ -63,12 +79,13 @@ class HealthServer:
         metrics: CollectorRegistry,
         clock: Clock,
         missing: Callable[[], list[str]] = list,
+        documents: Documents = MappingProxyType({}),
     ) -> None:
         checks: Checks = {
             "/healthz": lambda: stuck(ledger.accounts(), clock.now_s()),
             "/readyz": lambda: missing() + not_ready(ledger.accounts()),
         }
-        self._server = _Server(host, port, checks, metrics)
+        self._server = _Server(host, port, checks, metrics, documents)
         self._thread = Thread(target=self._server.serve_forever, args=(_POLL_S,), name="health", daemon=True)
         self._thread.start()
 
@@ -94,9 +111,12 @@ class HealthServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, host: str, port: int, checks: Checks, metrics: CollectorRegistry) -> None:
+    def __init__(
+        self, host: str, port: int, checks: Checks, metrics: CollectorRegistry, documents: Documents
+    ) -> None:
         self.checks = checks
         self.metrics = metrics
+        self.documents = documents
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), _Handler)
@@ -107,7 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _CLIENT_TIMEOUT_S
 
     def do_GET(self) -> None:
-        path, checks = self.path.partition("?")[0], self.server.checks
+        path, _, query = self.path.partition("?")
+        checks, documents = self.server.checks, self.server.documents
         if path == "/metrics":
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
             self._answer(HTTPStatus.OK, content_type, encode(self.server.metrics))
@@ -115,11 +136,19 @@ class _Handler(BaseHTTPRequestHandler):
             problems = checks[path]()
             status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
             self._answer(status, _TEXT, ("\n".join(problems or ["ok"]) + "\n").encode())
+        elif path in documents:
+            made = documents[path](query)
+            self._answer(HTTPStatus.OK, made.content_type, made.body, made.headers)
         else:
-            self._answer(HTTPStatus.NOT_FOUND, _TEXT, b"/healthz /readyz /metrics\n")
+            known = " ".join((*checks, "/metrics", *documents))
+            self._answer(HTTPStatus.NOT_FOUND, _TEXT, f"{known}\n".encode())
 
-    def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+    def _answer(
+        self, status: HTTPStatus, content_type: str, body: bytes, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

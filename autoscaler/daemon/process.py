@@ -26,12 +26,14 @@ from autoscaler.daemon.logs import Log
 from autoscaler.daemon.loop import Loop, Workload
 from autoscaler.daemon.metrics.collector import registry
 from autoscaler.daemon.policy_origin import ClusterOrigin, FileOrigin, PolicyOrigin
+from autoscaler.daemon.recent import Recent
 from autoscaler.daemon.reporters import Reporter, Reporters
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.settings_file import FileSettings
 from autoscaler.daemon.shared_budget import SharedBudget, SharedBudgets
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.daemon.state_store import FileStateStore, MemoryStateStore, StateStore
+from autoscaler.daemon.status_site import is_loopback, status_documents
 from autoscaler.daemon.tick import Dependency, Trouble
 from autoscaler.daemon.troubles import TroubleLog
 from autoscaler.daemon.webhook_reporter import WebhookReporter
@@ -72,6 +74,7 @@ class Settings:
         watch_policies: Whether policies are objects of the cluster instead of files.
         watch_namespace: Namespace of these; empty for all.
         file: What the settings file says.
+        status_page: Whether to serve the status page where others can reach it; on loopback it always is.
     """
 
     policies: tuple[Path, ...] = ()
@@ -86,6 +89,12 @@ class Settings:
     watch_policies: bool = False
     watch_namespace: str = ""
     file: FileSettings = field(default_factory=FileSettings)
+    status_page: bool = False
+
+    @property
+    def shows_status(self) -> bool:
+        """Whether the status page is served."""
+        return self.status_page or is_loopback(self.host)
 
 
 def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) -> list[str]:
@@ -103,7 +112,7 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
     Raises:
         StartError: It cannot start.
     """
-    clock, ledger = SteadyClock(), Ledger()
+    clock, ledger, recent = SteadyClock(), Ledger(), Recent()
     with ExitStack() as stack:
         identity = own_identity()
         leadership = _leadership(settings, identity, clock, log, stack)
@@ -114,6 +123,7 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
             *origin.reporters,
             *_event_reporters(settings, origin, identity, stack),
             *_webhooks(settings, stack),
+            *([recent] if settings.shows_status else []),
         ]
         loop = Loop(clock, ledger, log, Reporters(reporters, log))
 
@@ -137,7 +147,7 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
             problems = follow()
             if problems and origin.strict:
                 raise StartError("\n".join(problems))
-            with _health_server(settings, ledger, clock, origin) as health:
+            with _health_server(settings, ledger, recent, clock, origin) as health:
                 log.info("started", version=__version__, address=health.address, policies=_told_from(settings))
                 origin.start()
                 leadership.start()
@@ -206,10 +216,11 @@ def _told_from(settings: Settings) -> list[str]:
 
 @contextmanager
 def _health_server(
-    settings: Settings, ledger: Ledger, clock: SteadyClock, origin: PolicyOrigin
+    settings: Settings, ledger: Ledger, recent: Recent, clock: SteadyClock, origin: PolicyOrigin
 ) -> Iterator[HealthServer]:
+    documents = status_documents(ledger, recent, clock, origin.missing) if settings.shows_status else {}
     try:
-        server = HealthServer(settings.host, settings.port, ledger, registry(ledger), clock, origin.missing)
+        server = HealthServer(settings.host, settings.port, ledger, registry(ledger), clock, origin.missing, documents)
     except OSError as error:
         raise StartError(
             f"--listen {settings.host}:{settings.port}: {error.strerror}; choose another port, 0 takes any free one"

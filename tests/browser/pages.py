@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 from autoscaler.report.html.replay import replay_page
 from autoscaler.report.html.sweep import sweep_page
+from tests.browser.status import fleet_status, one_status
 from tests.report.html.views import replay_view, sweep_record
 
 PAGES: dict[str, Callable[[], str]] = {
     "replay": lambda: replay_page(replay_view()),
     "sweep": lambda: sweep_page(sweep_record(), ("startup", "ttft")),
+    "status": one_status,
+    "status of a fleet": fleet_status,
 }

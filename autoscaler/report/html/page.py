@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
 from importlib import resources
+from zlib import crc32
 
 from autoscaler import __version__
 from autoscaler.report.markup import Markup, element, join
@@ -40,7 +44,7 @@ class Column:
     words: bool = False
 
 
-def page(title: str, lead: str, *sections: Markup, script: str = "", made: str = "") -> str:
+def page(title: str, lead: str, *sections: Markup, script: str = "", made: str = "", top: Sequence[Markup] = ()) -> str:
     """A whole document.
 
     Args:
@@ -49,6 +53,7 @@ def page(title: str, lead: str, *sections: Markup, script: str = "", made: str =
         sections: Its parts.
         script: Inline script beyond the charts'.
         made: When and from what it was made, for the foot.
+        top: What stands below the lead.
     """
     scripts = [element("script", Markup(text)) for text in (asset("hover.js"), script) if text]
     head = element(
@@ -61,7 +66,7 @@ def page(title: str, lead: str, *sections: Markup, script: str = "", made: str =
     )
     body = element(
         "body",
-        element("header", element("h1", title), element("p", lead, class_="lead")),
+        element("header", element("h1", title), element("p", lead, class_="lead"), *top),
         element("main", *sections),
         element("footer", f"pd-autoscaler {__version__}" + (f" · {made}" if made else "")),
         *scripts,
@@ -112,9 +117,39 @@ def notes(lines: Iterable[str]) -> Markup:
     return element("ul", *(element("li", line) for line in lines), class_="notes")
 
 
+def details(summary: str, *parts: str, name: str) -> Markup:
+    """Something to open for who wants to know more.
+
+    Args:
+        summary: What it is.
+        parts: What it holds; plain strings are paragraphs.
+        name: Its id, by which it stays open when the page is renewed.
+    """
+    return element("details", element("summary", summary), *map(_block, parts), id=name)
+
+
+def security_policy(script: str = "") -> str:
+    """The Content-Security-Policy under which a page works: its own script and style, and nothing else."""
+    scripts = " ".join(_hash(text) for text in (asset("hover.js"), script) if text)
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src {_hash(asset('style.css'))}; img-src data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def element_id(*names: str) -> str:
+    """An id made of names of any form."""
+    return f"i{crc32(chr(0).join(names).encode()):08x}"
+
+
+@cache
 def asset(name: str) -> str:
     """A file that ships beside this module."""
     return resources.files("autoscaler.report.html").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
 def _block(part: str) -> Markup:

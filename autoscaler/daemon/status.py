@@ -1,0 +1,75 @@
+"""What the daemon sees and why it decides so, as plain data: `/status.json`, and what the status page is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autoscaler import __version__
+from autoscaler.daemon.ledger import Account
+from autoscaler.daemon.logs import blanked
+from autoscaler.daemon.policy_status import conditions_of
+from autoscaler.daemon.tick import Tick
+from autoscaler.report.record import record, rfc3339
+
+_GOOD_WHEN_FALSE = frozenset({"Limited", "Conflicted"})
+
+
+def status(accounts: Mapping[str, Account], missing: Sequence[str], now_s: float) -> dict[str, Any]:
+    """The record of `/status.json`: finite numbers, strings, lists and objects; messages hold no secrets.
+
+    Args:
+        accounts: What is known of each service.
+        missing: What is missing before the daemon does its work, in words.
+        now_s: Unix time.
+    """
+    return {
+        "version": __version__,
+        "at": rfc3339(now_s),
+        "missing": [blanked(why) for why in missing],
+        "services": [_service(name, account, now_s) for name, account in accounts.items()],
+    }
+
+
+def concerns(tick: Tick | None) -> list[str]:
+    """What is not as it should be, by condition; empty while all is well."""
+    if tick is None:
+        return ["Starting"]
+    found = []
+    for condition in conditions_of(tick):
+        wrong = condition.holds is (condition.type in _GOOD_WHEN_FALSE)
+        if wrong and condition.type != "Active":  # advising only is what the user asked for
+            found.append(condition.reason)
+    return found
+
+
+def _service(name: str, account: Account, now_s: float) -> dict[str, Any]:
+    tick = account.latest
+    told: dict[str, Any] = {
+        "service": name,
+        "namespace": account.namespace,
+        "mode": account.policy.mode.value,
+        "interval_s": account.policy.interval_s,
+        "looked_s_ago": round(now_s - account.finished_s, 1) if account.finished_s is not None else None,
+    }
+    if tick is None:
+        return {**told, "concerns": concerns(None)}
+    return {
+        **told,
+        "concerns": concerns(tick),
+        "leads": tick.leads,
+        "conditions": [
+            {
+                "type": condition.type,
+                "holds": condition.holds,
+                "reason": condition.reason,
+                "message": blanked(condition.message),
+            }
+            for condition in conditions_of(tick)
+        ],
+        "troubles": [
+            {"dependency": trouble.dependency.value, "subject": trouble.subject, "message": blanked(trouble.message)}
+            for trouble in tick.troubles
+        ],
+        "decision": record(tick.decision) if tick.decision is not None else None,
+    }

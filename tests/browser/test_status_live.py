@@ -1,0 +1,49 @@
+"""The status page as the daemon serves it: under its security policy, renewing itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from selenium.webdriver import Chrome
+from selenium.webdriver.support.ui import WebDriverWait
+
+from autoscaler.daemon.health import HealthServer
+from autoscaler.daemon.metrics.collector import registry
+from autoscaler.daemon.recent import Recent
+from autoscaler.daemon.status_site import status_documents
+from tests.browser.chromium import look
+from tests.daemon.builders import START_S
+from tests.daemon.test_health import Stand
+from tests.daemon.test_status_page import tick
+
+_HURRY = "window.setInterval = (renew) => { window.renew = renew; };"  # so that the test says when, not the clock
+
+
+def test_it_renews_itself_in_place_and_says_so_when_the_daemon_is_gone(driver: Chrome) -> None:
+    stand, recent = Stand(), Recent()
+    stand.ledger.book(tick(), START_S, START_S)
+    for _ in range(3):
+        recent.report(tick())
+    added = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _HURRY})
+    documents = status_documents(stand.ledger, recent, stand.clock, list)
+    server = HealthServer("127.0.0.1", 0, stand.ledger, registry(stand.ledger), stand.clock, documents=documents)
+    try:
+        with server:
+            seen = look(driver, f"http://{server.address}/", 1280, "light")
+            assert seen.console == []
+            driver.find_element("css selector", "details").click()
+            latest = tick()
+            assert latest.decision is not None
+            stand.ledger.book(replace(latest, decision=replace(latest.decision, undecided={})), START_S, START_S)
+            stand.clock.at_s = START_S + 42.0
+
+            driver.execute_script("return window.renew()")
+
+            wait = WebDriverWait(driver, 5)
+            wait.until(lambda page: "22:14:02" in page.find_element("css selector", "header").text)
+            assert driver.find_element("css selector", "details").get_attribute("open") is not None
+        driver.execute_script("return window.renew()")
+        wait.until(lambda page: page.find_element("id", "refresh").is_displayed())
+        assert "s old" in driver.find_element("id", "refresh").text
+    finally:
+        driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
