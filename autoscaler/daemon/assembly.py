@@ -13,10 +13,13 @@ from autoscaler.config.roles import TargetRef
 from autoscaler.core.policy import Role
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.competition import UncontestedTarget
+from autoscaler.daemon.draining import DrainingTarget
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.metrics_target import MetricsTarget
+from autoscaler.daemon.pod_load import PodLoads
+from autoscaler.daemon.pod_marks import PodMarks
 from autoscaler.daemon.pod_pages import PodPages
-from autoscaler.daemon.queries import page_labels, pod_label, service_queries
+from autoscaler.daemon.queries import kv_lease_s, page_labels, pod_label, service_queries
 from autoscaler.daemon.scraper import Scraper
 from autoscaler.sources.endpoints import fixed_endpoints
 from autoscaler.sources.http import Connection
@@ -69,6 +72,7 @@ def connections(
     Raises:
         AssemblyError: Something that the policy needs is not given.
     """
+    require_fit(policy)
     client = _cluster(policy, around, log, required=writes)
     try:
         source = _source(policy, around, clock)
@@ -78,15 +82,51 @@ def connections(
         raise AssemblyError(f"{policy.service}: {error}") from error
     if client is None:
         return source, MetricsTarget(source, clock)
-    target = _target(policy, client)
+    target = _target(policy, client, MetricsTarget(source, clock))
     if not writes:
         return source, target
-    return source, UncontestedTarget(target, lambda: competitors(policy, client), clock, log)
+    uncontested = UncontestedTarget(target, lambda: competitors(policy, client), clock, log)
+    marks, loads = PodMarks(client, target_aims(policy)), PodLoads(source, pod_label(policy), clock)
+    return source, DrainingTarget(uncontested, marks, loads, kv_lease_s=kv_lease_s(policy), clock=clock, log=log)
 
 
-def _target(policy: ScalingPolicy, client: KubeClient) -> Target:
-    places, specs = _places(policy), target_specs(policy)
-    return RoleTargets({role: role_target(client, specs[role], places[role], role) for role in specs}, client.close)
+def _target(policy: ScalingPolicy, client: KubeClient, counted: Target | None = None) -> Target:
+    where, specs = places(policy), target_specs(policy)
+    roles = {
+        role: role_target(client, spec, where[role], role, reader=RoleOf(counted, role) if counted is not None else None)
+        for role, spec in specs.items()
+    }
+    return RoleTargets(roles, client.close)
+
+
+def stack_switch(policy: ScalingPolicy, around: Surroundings) -> StackSwitch | None:
+    """The stack's switch, where the policy uses it; where no cluster is configured it cannot be read.
+
+    Raises:
+        AssemblyError: The stack does not have the switch that the policy means.
+    """
+    if policy.spec.switch is None:
+        return None
+    spec, place = switch_spec(policy, load_stack(policy.spec.stack)), place_of_switch(policy, policy.spec.switch)
+    if spec.path is None:
+        return StackSwitch(lambda target: make_switch(None, spec, place, target))
+    try:
+        client = connect(kubeconfig=around.kubeconfig, context=around.context)
+    except KubeConfigError as error:
+        reason = str(error)
+        return StackSwitch(lambda _target: NoSwitch(reason))
+    return StackSwitch(lambda target: make_switch(client, spec, place, target), client.close)
+
+
+def require_fit(policy: ScalingPolicy) -> None:
+    """Make sure that the stack bears what the policy asks.
+
+    Raises:
+        AssemblyError: It does not; with all that is wrong.
+    """
+    errors = [problem for problem in stack_problems(policy) if problem.severity is Severity.ERROR]
+    if errors:
+        raise AssemblyError("\n".join(f"{policy.service}: {problem}" for problem in errors))
 
 
 def writable_target(policy: ScalingPolicy, around: Surroundings, log: Log) -> tuple[KubeClient, Target]:
@@ -103,26 +143,8 @@ def writable_target(policy: ScalingPolicy, around: Surroundings, log: Log) -> tu
 
 def competitors(policy: ScalingPolicy, client: KubeClient) -> dict[Role, Competition]:
     """Who else sets the counts of a policy's targets. Never raises for a sick API server."""
-    places, specs = _places(policy), target_specs(policy)
-    return {role: find_competitors(client, specs[role], places[role], role) for role in specs}
-
-
-def target_aims(policy: ScalingPolicy) -> dict[Role, Aim]:
-    """Where the count of each role is held; a role that only a person can scale is left out."""
-    places, specs = _places(policy), target_specs(policy)
-    return {role: aim(spec, places[role], role) for role, spec in specs.items() if spec.object is not None}
-
-
-def _places(policy: ScalingPolicy) -> dict[Role, Service]:
-    return {role: Service(ref.namespace or "", ref.name) for role, ref in policy.targets().items()}
-
-
-def target_specs(policy: ScalingPolicy) -> dict[Role, TargetSpec]:
-    """How the count of each role is read and written; a kind that no spec describes by its scale subresource."""
-    return {
-        role: spec_for_kind(ref.api_version, ref.kind) or scale_spec(ref.api_version, ref.kind, _plural(ref.kind))
-        for role, ref in policy.targets().items()
-    }
+    where, specs = places(policy), target_specs(policy)
+    return {role: find_competitors(client, specs[role], where[role], role) for role in specs}
 
 
 def _source(policy: ScalingPolicy, around: Surroundings, clock: Clock) -> PrometheusSource | Scraper:
@@ -136,7 +158,7 @@ def _source(policy: ScalingPolicy, around: Surroundings, clock: Clock) -> Promet
         fixed = fixed_endpoints(((url, labels[role]) for role, urls in pages.items() for url in urls), pod)
         return Scraper(ScrapeSource(service_queries(policy), fixed), scrape.interval_s, clock)
     client = connect(kubeconfig=around.kubeconfig, context=around.context)
-    pods = PodPages(client, _objects(policy), labels, pod, scrape.port, scrape.path)
+    pods = PodPages(client, pod_places(policy), labels, pod, scrape.port, scrape.path)
     return Scraper(ScrapeSource(service_queries(policy), pods), scrape.interval_s, clock, owned=(client,))
 
 
@@ -176,24 +198,6 @@ def prometheus_connection(policy: ScalingPolicy, url: str | None) -> Connection:
         server_name=server.tls.server_name,
         headers={name: value.get_secret_value() for name, value in server.headers.items()},
     )
-
-
-def _objects(policy: ScalingPolicy) -> dict[Role, ObjectRef]:
-    return {role: _object(target) for role, target in policy.targets().items()}
-
-
-def _object(target: TargetRef) -> ObjectRef:
-    return ObjectRef(target.api_version, target.kind, _plural(target.kind), target.namespace or "", target.name)
-
-
-def _plural(kind: str) -> str:
-    """The plural of a kind, guessed by the rules that Kubernetes' own tools guess by."""
-    singular = kind.lower()
-    if singular.endswith("s"):
-        return f"{singular}es"
-    if singular.endswith("y"):
-        return f"{singular.removesuffix('y')}ies"
-    return f"{singular}s"
 
 
 def _text(secret: SecretStr | None) -> str | None:

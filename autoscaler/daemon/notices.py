@@ -34,6 +34,7 @@ _OF_OUTCOME: Mapping[Outcome, Topic] = {
     Outcome.CONFLICT: Topic.SCALE_CONFLICT,
     Outcome.FROZEN: Topic.FROZEN,
     Outcome.INSTRUCTED: Topic.ACTION_NEEDED,
+    Outcome.DEFERRED: Topic.HELD,
 }
 _FINE = frozenset({Topic.SCALED, Topic.SCALE_CHECKED, Topic.ACTION_NEEDED, Topic.RECOMMENDED, Topic.HELD})
 _LIMITS = frozenset({StageName.RATE, StageName.BOUNDS, StageName.RATIO, StageName.BUDGET, StageName.CAPACITY})

@@ -25,6 +25,7 @@ def service_queries(policy: ScalingPolicy) -> ServiceQueries:
         roles={role: _matchers(pool.selector) for role, pool in spec.roles.by_role().items() if pool.selector},
         workloads={role: Workload(target.name, target.namespace) for role, target in policy.targets().items()},
         dispatch=spec.dispatch.value if spec.dispatch is not None else None,
+        gateway=_matchers(spec.gateway_selector),
     )
     return resolve(
         load_stack(spec.stack),
@@ -56,6 +57,15 @@ def pod_label(policy: ScalingPolicy) -> str:
         StackError: There is no such stack.
     """
     return load_stack(policy.spec.stack).labels.pod
+
+
+def kv_lease_s(policy: ScalingPolicy) -> float:
+    """How long decode may still fetch KV from a prefill replica; 0 where nothing is kept.
+
+    Raises:
+        StackError: There is no such stack.
+    """
+    return load_stack(policy.spec.stack).facts.drain.kv_lease_s or 0.0
 
 
 def _matchers(labels: Mapping[str, str]) -> tuple[Matcher, ...]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from threading import Condition, Thread
 from typing import Protocol
 
 from autoscaler.core.signals import Signals
 from autoscaler.daemon.clock import Clock
+from autoscaler.sources.answers import Answer
 from autoscaler.sources.readings import ReplicaCounts
 from autoscaler.sources.scrape import ScrapeSource
+from autoscaler.stacks.queries import ServiceQueries
 
 _PATIENCE_S = 0.2
 
@@ -50,6 +52,15 @@ class Scraper:
     def read_replicas(self, now_s: float) -> ReplicaCounts:
         """Count the replicas that report."""
         return self._source.read_replicas(now_s)
+
+    @property
+    def queries(self) -> ServiceQueries:
+        """The queries in the dialect that the service was last heard in."""
+        return self._source.queries
+
+    def ask(self, expressions: Iterable[str], now_s: float, /) -> Mapping[str, Answer]:
+        """Answer any expressions from what was scraped."""
+        return self._source.ask(expressions, now_s)
 
     def wait_for(self, rounds: int, timeout_s: float) -> None:
         """Wait until so many scrapes are done, or the time is up; a rate needs two."""

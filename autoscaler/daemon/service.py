@@ -30,7 +30,7 @@ _SIGNAL_TROUBLES = frozenset({Reason.SIGNALS_UNUSABLE, Reason.FALLBACK, Reason.S
 _WHOLE_INTERVALS = 1.5
 Grant = Callable[[ServicePolicy, Snapshot, Decision], float | None]
 """The most GPUs that a service may hold, given what it would decide alone; None for no more limits than its own."""
-_FINE = frozenset({Outcome.APPLIED, Outcome.DRY_RUN, Outcome.INSTRUCTED})
+_FINE = frozenset({Outcome.APPLIED, Outcome.DRY_RUN, Outcome.INSTRUCTED, Outcome.DEFERRED})
 
 
 class ServiceRunner:

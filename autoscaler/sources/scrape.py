@@ -144,6 +144,18 @@ class ScrapeSource:
             queries, answers = self._listener.hear(replica_expressions, self._evaluate, now_s)
             return read_replicas(queries, answers, now_s)
 
+    @property
+    def queries(self) -> ServiceQueries:
+        """The queries in the dialect that the service was last heard in."""
+        return self._listener.spoken
+
+    def ask(self, expressions: Iterable[str], now_s: float, /) -> Mapping[str, Answer]:
+        """Answer any expressions from what was scraped; an `answers.Ask`."""
+        texts = list(expressions)
+        with self._lock:
+            self._expressions |= {text: _checked(text) for text in texts if text not in self._expressions}
+            return self._evaluate(texts, now_s)
+
     def close(self) -> None:
         """Let go of connections and threads."""
         self._workers.shutdown(cancel_futures=True)

@@ -69,7 +69,7 @@ class DeploymentController:
         template = workload["spec"]["template"]
         owner = {
             "apiVersion": workload["apiVersion"],
-            "kind": workload["kind"],
+            "kind": "ReplicaSet" if workload["kind"] == "Deployment" else workload["kind"],
             "name": metadata["name"],
             "uid": metadata["uid"],
             "controller": True,
@@ -174,9 +174,11 @@ def _is_ready(pod: JsonObject) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def _age_rank(pod: JsonObject) -> tuple[bool, str]:
-    """Ready pods first, then the oldest: the ones to keep."""
-    return (not _is_ready(pod), pod["metadata"]["creationTimestamp"])
+def _age_rank(pod: JsonObject) -> tuple[bool, int, str]:
+    """Ready pods first, then those whose deletion costs most, then the oldest: the ones to keep."""
+    metadata = pod["metadata"]
+    cost = int(metadata.get("annotations", {}).get("controller.kubernetes.io/pod-deletion-cost", 0))
+    return (not _is_ready(pod), -cost, metadata["creationTimestamp"])
 
 
 def _ready_status(at_s: float) -> JsonObject:

@@ -1,0 +1,215 @@
+"""A target that shrinks with care: the least loaded pods first, one step at a time, and watched until they are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from autoscaler.core.policy import Role
+from autoscaler.core.snapshot import PoolState
+from autoscaler.daemon.clock import Clock
+from autoscaler.daemon.logs import Log
+from autoscaler.daemon.pod_marks import OURS, MarksError, Pod
+from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
+
+_DEFAULT_GRACE_S = 600.0  # where no pod could be looked at
+_BEYOND_GRACE_S = 120.0  # a pod whose node is gone may never end
+
+
+class Loads(Protocol):
+    """Knows how busy pods are."""
+
+    def requests(self, role: Role) -> Mapping[str, float]:
+        """Requests on each pod; empty where that is not known."""
+        ...
+
+    def longest_stream_s(self) -> float | None:
+        """How long nearly all streams last at most; None where that is not known."""
+        ...
+
+
+class Marks(Protocol):
+    """Knows pods, and tells their controller which should go first."""
+
+    def pods(self, role: Role) -> Sequence[Pod]:
+        """The pods of a role."""
+        ...
+
+    def set(self, pods: Sequence[Pod], cost: str | None) -> None:
+        """Give pods a mark, or none."""
+        ...
+
+
+@dataclass(slots=True)
+class _Leaving:
+    """A step down that is under way.
+
+    Attributes:
+        since_s: When it was written.
+        grace_s: How long its pods may take to end.
+        names: The pods that were marked to leave.
+        requests: On them, when last seen.
+        ended_s: When the last of its pods was seen to be gone; None while one is there.
+    """
+
+    since_s: float
+    grace_s: float
+    names: frozenset[str]
+    requests: float = 0.0
+    ended_s: float | None = None
+
+
+class DrainingTarget:
+    """Shrinks pools step by step. Implements `targets.base.Target`.
+
+    A step waits until the pods of the last one have ended; with prefill also until nobody can still want to fetch what
+    they computed. A pod that outlives its grace period by far holds nothing up.
+
+    Without the right to mark pods, or without their load, the controller chooses who leaves; that is logged once.
+
+    Args:
+        target: The target to read and write.
+        marks: The pods.
+        loads: How busy they are.
+        kv_lease_s: How long decode may still fetch KV from a prefill replica; 0 where nothing is kept.
+        clock: Where the time comes from.
+        log: Where to say what could not be done, and what was lost.
+    """
+
+    def __init__(
+        self, target: Target, marks: Marks, loads: Loads, *, kv_lease_s: float, clock: Clock, log: Log
+    ) -> None:
+        self._target = target
+        self._marks = marks
+        self._loads = loads
+        self._kv_lease_s = kv_lease_s
+        self._clock = clock
+        self._log = log
+        self._pools: Mapping[Role, PoolState] = {}
+        self._leaving: dict[Role, _Leaving] = {}
+        self._ending_since_s: dict[Role, float] = {}
+        self._said: set[str] = set()
+        self._may_mark = True
+
+    def read(self) -> PoolReading:
+        """Read every pool, and see how far those who leave have got."""
+        reading = self._target.read()
+        self._pools = reading.pools
+        for role, pool in reading.pools.items():
+            if pool.terminating:
+                self._ending_since_s.setdefault(role, self._clock.now_s())
+            else:
+                self._ending_since_s.pop(role, None)
+        for role, step in self._leaving.items():
+            if role in reading.pools and step.ended_s is None:
+                self._follow(role, step, reading.pools[role])
+        return reading
+
+    def write(self, role: Role, replicas: int, *, basis: str, dry_run: bool) -> WriteResult:
+        """Set one pool's replica count; see `Target.write`. A step down may be put off."""
+        pool = self._pools.get(role)
+        if pool is None or replicas >= pool.current or dry_run:
+            return self._target.write(role, replicas, basis=basis, dry_run=dry_run)
+        put_off = self._put_off(role, pool)
+        if put_off:
+            return WriteResult(Outcome.DEFERRED, put_off)
+        pods = self._pods(role)
+        marked = self._mark(role, pods, pool.current - replicas)
+        result = self._target.write(role, replicas, basis=basis, dry_run=False)
+        if result.outcome in (Outcome.APPLIED, Outcome.UNAVAILABLE):  # of the latter nobody knows
+            grace_s = max((pod.grace_s for pod in pods), default=_DEFAULT_GRACE_S)
+            names = frozenset(pod.ref.name for pod in marked)
+            self._leaving[role] = _Leaving(self._clock.now_s(), grace_s, names)
+        else:
+            self._set(marked, None)
+        return result
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._target.close()
+
+    def _put_off(self, role: Role, pool: PoolState) -> str:
+        """Why a step down has to wait; empty where it has not."""
+        step, now_s = self._leaving.get(role), self._clock.now_s()
+        grace_s = step.grace_s if step is not None else _DEFAULT_GRACE_S
+        if pool.terminating and now_s - self._ending_since_s[role] <= grace_s + _BEYOND_GRACE_S:
+            return f"{role}: {pool.terminating} replicas are still leaving; the next step down waits for them"
+        if role is not Role.PREFILL or step is None:
+            return ""
+        left_s = (step.ended_s if step.ended_s is not None else step.since_s) + self._kv_lease_s - now_s
+        return f"{role}: decode may still fetch KV for {left_s:.0f} s" if left_s > 0 else ""
+
+    def _follow(self, role: Role, step: _Leaving, pool: PoolState) -> None:
+        """Look after those who leave; one that was killed with requests in flight is told."""
+        now_s = self._clock.now_s()
+        if pool.terminating:
+            if step.names:
+                found = self._loads.requests(role)
+                step.requests = sum(found.get(name, 0.0) for name in step.names)
+            return
+        step.ended_s = now_s
+        if step.requests > 0 and now_s - step.since_s >= step.grace_s:
+            self._log.warning(
+                "requests lost",
+                role=role.value,
+                message=f"pods were killed after their grace period of {step.grace_s:g} s with about "
+                f"{step.requests:.0f} requests in flight: make terminationGracePeriodSeconds longer",
+            )
+
+    def _pods(self, role: Role) -> Sequence[Pod]:
+        try:
+            pods = self._marks.pods(role)
+        except MarksError as error:
+            self._say("pods unknown", str(error))
+            return ()
+        stream_s = self._loads.longest_stream_s()
+        grace_s = min((pod.grace_s for pod in pods), default=None)
+        if stream_s is not None and grace_s is not None and role is not Role.PREFILL and grace_s < stream_s:
+            self._say(
+                "grace period short",
+                f"{role} pods are killed {grace_s:g} s after they are told to end, and 1 of 100 streams lasts longer "
+                f"than about {stream_s:.0f} s: set terminationGracePeriodSeconds to that",
+                key=f"grace {role}",
+            )
+        if role is Role.PREFILL and grace_s is not None and grace_s < self._kv_lease_s:
+            self._say(
+                "grace period short",
+                f"{role} pods are killed {grace_s:g} s after they are told to end, and decode may fetch KV from them "
+                f"for {self._kv_lease_s:g} s: set terminationGracePeriodSeconds to that",
+                key=f"grace {role}",
+            )
+        return pods
+
+    def _mark(self, role: Role, pods: Sequence[Pod], leave: int) -> Sequence[Pod]:
+        """Mark the least loaded of those who serve, as many as leave beside those who do not serve."""
+        if not self._may_mark or not pods or not all(pod.in_replica_set for pod in pods):
+            return ()
+        if any(pod.cost not in ("", OURS) for pod in pods):
+            self._say("pods not marked", f"somebody else sets the deletion cost of {role} pods: theirs stands")
+            return ()
+        requests = self._loads.requests(role)
+        serving = [pod for pod in pods if pod.serves]
+        if any(pod.ref.name not in requests for pod in serving):
+            self._say("pods not marked", f"the load of each {role} pod is not known: the controller chooses who leaves")
+            return ()
+        others = sum(not (pod.serves or pod.leaves) for pod in pods)
+        chosen = sorted(serving, key=lambda pod: (requests[pod.ref.name], pod.ref.name))[: max(leave - others, 0)]
+        self._set([pod for pod in serving if pod.cost and pod not in chosen], None)  # of a step that failed
+        return chosen if self._set([pod for pod in chosen if not pod.cost], OURS) else ()
+
+    def _set(self, pods: Sequence[Pod], cost: str | None) -> bool:
+        """Mark pods; says whether they are marked now."""
+        if not pods or not self._may_mark:
+            return self._may_mark
+        try:
+            self._marks.set(pods, cost)
+        except MarksError as error:
+            self._may_mark = False
+            self._say("pods not marked", f"{error}; until a restart the controllers choose who leaves")
+        return self._may_mark
+
+    def _say(self, event: str, message: str, *, key: str = "") -> None:
+        if (key or message) not in self._said:
+            self._said.add(key or message)
+            self._log.warning(event, message=message)
