@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoscaler import __version__
+from autoscaler.core.decision import Decision
+from autoscaler.core.policy import Objectives
+from autoscaler.core.signals import Scope
 from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.logs import blanked
 from autoscaler.daemon.policy_status import conditions_of
-from autoscaler.daemon.tick import Tick
 from autoscaler.report.record import record, rfc3339
 
 _GOOD_WHEN_FALSE = frozenset({"Limited", "Conflicted"})
@@ -31,16 +33,25 @@ def status(accounts: Mapping[str, Account], missing: Sequence[str], now_s: float
     }
 
 
-def concerns(tick: Tick | None) -> list[str]:
-    """What is not as it should be, by condition; empty while all is well."""
+def concerns(account: Account) -> list[str]:
+    """What is not as it should be, a word each; empty while all is well."""
+    tick = account.latest
     if tick is None:
         return ["Starting"]
-    found = []
+    found = _missed(account.policy.objectives, tick.decision) if tick.decision is not None else []
     for condition in conditions_of(tick):
         wrong = condition.holds is (condition.type in _GOOD_WHEN_FALSE)
         if wrong and condition.type != "Active":  # advising only is what the user asked for
             found.append(condition.reason)
     return found
+
+
+def _missed(objectives: Objectives, decision: Decision) -> list[str]:
+    """Objectives that users see missed now."""
+    seen = decision.signals.get(Scope.SERVICE, {})
+    promised = {"Ttft": objectives.ttft, "Tpot": objectives.tpot}
+    values = {name: signal.usable for name in promised if (signal := seen.get(f"{name.lower()}_s")) is not None}
+    return [f"{name}Missed" for name, value in values.items() if value is not None and value > promised[name].target_s]
 
 
 def _service(name: str, account: Account, now_s: float) -> dict[str, Any]:
@@ -53,10 +64,10 @@ def _service(name: str, account: Account, now_s: float) -> dict[str, Any]:
         "looked_s_ago": round(now_s - account.finished_s, 1) if account.finished_s is not None else None,
     }
     if tick is None:
-        return {**told, "concerns": concerns(None)}
+        return {**told, "concerns": concerns(account)}
     return {
         **told,
-        "concerns": concerns(tick),
+        "concerns": concerns(account),
         "leads": tick.leads,
         "conditions": [
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -41,7 +42,7 @@ def status_page(accounts: Accounts, missing: Sequence[str], recent: RecentOf, no
         now_s: Unix time.
         only: Which service to show in full; without one all of them while they are few.
     """
-    ordered = sorted(accounts, key=lambda name: (-len(concerns(accounts[name].latest)), name))
+    ordered = sorted(accounts, key=lambda name: (-len(concerns(accounts[name])), name))
     full = [only] if only in accounts else ordered if len(ordered) <= _MOST_IN_FULL else []
     parts = [_notices(missing)] if missing else []
     if not only and len(ordered) > 1:
@@ -63,7 +64,7 @@ def status_page(accounts: Accounts, missing: Sequence[str], recent: RecentOf, no
 
 
 def _lead(accounts: Accounts, now_s: float) -> str:
-    troubled = sum(bool(concerns(account.latest)) for account in accounts.values())
+    troubled = sum(bool(concerns(account)) for account in accounts.values())
     services = f"{len(accounts)} service{'' if len(accounts) == 1 else 's'}"
     health = f"{troubled} to look at" if troubled else "all as they should be"
     at = f"{datetime.fromtimestamp(now_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -80,7 +81,7 @@ def _overview(accounts: Accounts, ordered: Sequence[str]) -> Markup:
         decision = account.latest.decision if account.latest is not None else None
         pools = [_counts(decision, role) for role in (Role.PREFILL, Role.DECODE)]
         promised = objectives_text(account.policy.objectives, decision.signals) if decision is not None else "–"
-        state = ", ".join(concerns(account.latest)) or "well"
+        state = ", ".join(map(_words, concerns(account))) or "well"
         link = element("a", name, href=f"./?service={quote(name, safe='')}")
         rows.append([link, account.policy.mode.value, *pools, promised, state])
     return section("Services, worst first", table("Every service at a glance", columns, rows))
@@ -91,9 +92,9 @@ def _service(name: str, account: Account, recent: Sequence[Instant]) -> Markup:
     if tick is None:
         return section(name, "The first look at it is under way.")
     parts: list[str] = [_chips(tick, account)]
-    troubles = [f"{trouble.subject}: {blanked(trouble.message)}" for trouble in tick.troubles]
-    if troubles:
-        parts += [element("h3", "What is wrong"), notes(dict.fromkeys(troubles))]
+    wrong = list(_wrong(tick, account))
+    if wrong:
+        parts += [element("h3", "What is wrong"), notes(wrong)]
     decision = tick.decision
     if decision is None:
         return section(name, *parts, "No decision was made in the last tick.")
@@ -115,11 +116,27 @@ def _chips(tick: Tick, account: Account) -> Markup:
         element("li", "writes for it" if tick.leads else "another daemon writes for it"),
         element("li", f"every {account.policy.interval_s:g} s"),
     ]
-    wrong = set(concerns(tick))
+    wrong = set(concerns(account))
     for condition in conditions_of(tick):
         verdict = "bad" if condition.reason in wrong else "good" if condition.type == "Effective" else None
-        chips.append(element("li", f"{condition.reason}: {blanked(condition.message)}", class_=verdict))
+        chips.append(element("li", _words(condition.reason), class_=verdict, title=blanked(condition.message)))
     return element("ul", *chips, class_="chips")
+
+
+def _wrong(tick: Tick, account: Account) -> Iterator[str]:
+    """Everything that is not as it should be, each once: troubles, then conditions that no trouble explains."""
+    told = dict.fromkeys(f"{trouble.subject}: {blanked(trouble.message)}" for trouble in tick.troubles)
+    yield from told
+    found = set(concerns(account))
+    for condition in conditions_of(tick):
+        message = blanked(condition.message)
+        if condition.reason in found and not any(part in message for part in told):
+            yield f"{_words(condition.reason)}: {message}"
+
+
+def _words(reason: str) -> str:
+    """`SignalsMissing` as `signals missing`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", reason).lower()
 
 
 def _facts(account: Account, decision: Decision) -> Iterator[tuple[str, str]]:

@@ -76,7 +76,7 @@ def test_what_is_wrong_comes_before_everything_else() -> None:
     made = page(tick(troubles=(trouble,)))
 
     assert made.index("refused the connection") < made.index("1/2 → 5")
-    assert "SignalsMissing" in made
+    assert "signals missing" in made
 
 
 @pytest.mark.parametrize("where", ["service", "detail", "trouble", "missing"])
@@ -145,7 +145,7 @@ def test_the_json_form_holds_the_record_and_the_conditions() -> None:
     assert service["looked_s_ago"] == 5.0
     assert service["decision"]["roles"]["prefill"]["desired"] == 5
     assert [found["type"] for found in service["conditions"]] == ["Effective", "Active", "Limited", "Conflicted"]
-    assert service["concerns"] == ["SignalsMissing"]
+    assert service["concerns"] == ["TtftMissed", "SignalsMissing"]
 
 
 def served(stand: Stand) -> HealthServer:
