@@ -93,3 +93,11 @@ sbom: $(VENV)/.dev ## Software bill of materials of the packages in the image: d
 
 image-test: $(VENV)/.dev ## Build the image without an engine, on a stand-in for its base, and look into it
 	@scripts/image-test.sh $(VENV) $(VERSION) $(COMMIT)
+
+TAG ?=
+.PHONY: release
+release: $(VENV)/.dev ## Build what is released into dist/: wheel, sdist, chart, CRD, SBOM, notes, checksums; the image where an engine is
+	rm -rf dist
+	@$(MAKE) --no-print-directory sbom
+	$(BIN)/python scripts/release.py dist $(if $(TAG),--tag $(TAG))
+	@if command -v docker >/dev/null; then $(MAKE) image; else echo "no container engine here: no image" >&2; fi
