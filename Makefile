@@ -79,12 +79,15 @@ VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' autoscaler/__init__.p
 COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null || echo unknown)
 BUILD_ARGS = --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT)
 
-.PHONY: image image-all image-test sbom
+.PHONY: image image-all image-test manifests sbom
 image: ## Build the container image for this machine
 	docker build $(BUILD_ARGS) --tag $(IMAGE):$(VERSION) .
 
 image-all: ## Build it for all platforms and push it, with its SBOM and provenance
 	docker buildx build $(BUILD_ARGS) --platform $(PLATFORMS) --sbom=true --provenance=true --tag $(IMAGE):$(VERSION) --push .
+
+manifests: $(VENV)/.dev ## Write what in deploy/ follows from policies, rules and dashboards
+	PYTHONPATH=. $(BIN)/python scripts/manifests.py
 
 sbom: $(VENV)/.dev ## Software bill of materials of the packages in the image: dist/sbom.cdx.json
 	@mkdir -p dist
@@ -100,4 +103,4 @@ release: $(VENV)/.dev ## Build what is released into dist/: wheel, sdist, chart,
 	rm -rf dist
 	@$(MAKE) --no-print-directory sbom
 	$(BIN)/python scripts/release.py dist $(if $(TAG),--tag $(TAG))
-	@if command -v docker >/dev/null; then $(MAKE) image; else echo "no container engine here: no image" >&2; fi
+	@if docker info >/dev/null 2>&1; then $(MAKE) image; else echo "no container engine here: no image" >&2; fi

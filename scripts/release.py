@@ -41,7 +41,7 @@ def one_version(root: Path = ROOT) -> str:
     """
     package = (root / "autoscaler" / "__init__.py").read_text(encoding="utf-8")
     chart = yaml.safe_load((root / CHART / "Chart.yaml").read_text(encoding="utf-8"))
-    found = {
+    found: dict[str, str] = {
         "pyproject.toml": tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"],
         "autoscaler/__init__.py": (re.findall(r'^__version__ = "(.+)"', package, re.MULTILINE) or ["none"])[0],
         f"{CHART}/Chart.yaml, version": str(chart["version"]),
