@@ -19,6 +19,7 @@ import sys
 import tarfile
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import yaml
@@ -86,10 +87,15 @@ def pack_chart(version: str, folder: Path, at_s: int, root: Path = ROOT) -> Path
 
 
 def _chart_files(chart: Path) -> Iterator[Path]:
-    """What belongs to it, its Chart.yaml first as Helm wants it."""
-    first = chart / "Chart.yaml"
+    """What belongs to it, its Chart.yaml first as Helm wants it; links are followed, what .helmignore names is not."""
+    first, ignore = chart / "Chart.yaml", chart / ".helmignore"
+    ignored = ignore.read_text(encoding="utf-8").split() if ignore.exists() else []
+    found = [Path(folder) / name for folder, _, names in os.walk(chart, followlinks=True) for name in names]
     yield first
-    yield from (file for file in sorted(chart.rglob("*")) if file.is_file() and file != first)
+    for file in sorted(found):
+        parts = file.relative_to(chart).parts
+        if file != first and not any(fnmatch(part, pattern) for part in parts for pattern in ignored):
+            yield file
 
 
 def checksums(folder: Path) -> str:

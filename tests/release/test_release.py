@@ -78,11 +78,13 @@ def test_the_sdist_has_what_its_tests_need_and_no_environment(dist: Path) -> Non
 def test_the_chart_is_laid_out_as_helm_packs_it(dist: Path) -> None:
     with tarfile.open(next(dist.glob("*.tgz"))) as chart:
         names = chart.getnames()
+        assert all(entry.isfile() and entry.size for entry in chart.getmembers())  # links are followed
         described = chart.extractfile(names[0])
         assert described is not None
         told = yaml.safe_load(described.read())
 
     assert names[0] == "pd-autoscaler/Chart.yaml"
+    assert "pd-autoscaler/crds/scalingpolicies.yaml" in names
     assert {name.split("/")[0] for name in names} == {"pd-autoscaler"}
     assert (told["version"], told["appVersion"]) == (__version__, __version__)
 
