@@ -17,7 +17,7 @@ from autoscaler.daemon.assembly import (
     prometheus_connection,
     target_specs,
 )
-from autoscaler.daemon.competition import UncontestedTarget
+from autoscaler.daemon.draining import DrainingTarget
 from autoscaler.daemon.metrics_target import MetricsTarget
 from autoscaler.daemon.queries import service_queries
 from autoscaler.daemon.scraper import Scraper
@@ -63,7 +63,7 @@ def test_a_kubeconfig_gives_a_target_that_can_be_written(tmp_path: Path) -> None
     target.close()
     source.close()
 
-    assert isinstance(target, UncontestedTarget)
+    assert isinstance(target, DrainingTarget)
 
 
 def test_without_a_cluster_metrics_stand_in_for_reading_and_it_is_said(tmp_path: Path) -> None:
