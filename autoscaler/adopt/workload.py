@@ -26,10 +26,10 @@ def look_at(client: KubeClient, workload: Workload, namespace: str) -> Workload:
     """
     plural = guess_plural(workload.kind)
     document = client.get(ObjectRef(workload.api_version, workload.kind, plural, namespace, workload.name))
-    template = lookup(document, "spec.template") or {}
-    containers: list[JsonObject] = (template.get("spec") or {}).get("containers", [])
+    templates = _templates(document)
+    containers = [container for template, _ in templates for container in _containers(template)]
     replicas = lookup(document, "spec.replicas")
-    gpus = sum(_gpus(container) for container in containers)
+    gpus = sum(_gpus(container) * pods for template, pods in templates for container in _containers(template))
     return replace(
         workload,
         replicas=replicas if isinstance(replicas, int) else None,
@@ -37,7 +37,7 @@ def look_at(client: KubeClient, workload: Workload, namespace: str) -> Workload:
         model=next(_models(containers), None),
         labels={
             **document["metadata"].get("labels", {}),
-            **((template.get("metadata") or {}).get("labels") or {}),
+            **{name: value for template, _ in templates for name, value in _labels(template).items()},
         },
         images=tuple(str(container.get("image", "")) for container in containers),
     )
@@ -55,6 +55,23 @@ def fixed_pool(workload: Workload, namespace: str) -> Pool:
         bounds_note="today's count is the most: raise it to be told when that is too few",
         hand_back=(scale,),
     )
+
+
+def _templates(document: JsonObject) -> list[tuple[JsonObject, int]]:
+    """Pod templates of one replica, each with how many pods it makes: several in a LeaderWorkerSet."""
+    group = lookup(document, "spec.leaderWorkerTemplate")
+    if group is None:
+        return [(lookup(document, "spec.template") or {}, 1)]
+    size, worker = group.get("size", 1), group.get("workerTemplate") or {}
+    return [(group.get("leaderTemplate") or worker, 1), *([(worker, size - 1)] if size > 1 else [])]
+
+
+def _containers(template: JsonObject) -> list[JsonObject]:
+    return lookup(template, "spec.containers") or []
+
+
+def _labels(template: JsonObject) -> JsonObject:
+    return lookup(template, "metadata.labels") or {}
 
 
 def _gpus(container: JsonObject) -> float:

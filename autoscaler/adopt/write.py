@@ -12,9 +12,11 @@ from autoscaler.config.model import API_VERSION, KIND
 from autoscaler.config.values import format_duration
 from autoscaler.core.policy import Role
 from autoscaler.stacks.load import load_stack, stack_names
-from autoscaler.targets.kubernetes.specs.load import spec_for_kind
+from autoscaler.targets.kubernetes.specs.load import load_spec
 
 _MARK = "<-"
+# Beginnings of labels that a stack's controller puts on its pods.
+_LABELS = {"llm-d.ai/": "llm-d", "rbg.workloads.x-k8s.io/": "rbg", "nvidia.com/dynamo-": "dynamo"}
 _IMAGES = {"sglang": "sglang", "tensorrt": "trtllm", "trtllm": "trtllm", "tritonserver": "triton"}
 _PLACE = "http://prometheus.monitoring:9090"
 
@@ -40,14 +42,20 @@ class Adoption:
 
 def guess_stack(workload: Workload) -> str:
     """The stack that a workload probably belongs to: by its kind, its labels, its image; else vllm."""
-    spec = spec_for_kind(workload.api_version, workload.kind)
-    own = [name for name in stack_names() if spec is not None and spec.name in load_stack(name).facts.targets]
+    own = [name for name in stack_names() if any(_is_of(workload, target) for target in load_stack(name).facts.targets)]
     if len(own) == 1:
         return own[0]
-    if any(label.startswith("llm-d.ai/") for label in workload.labels):
-        return "llm-d"
+    for prefix, stack in _LABELS.items():
+        if any(label.startswith(prefix) for label in workload.labels):
+            return stack
     named = (stack for part, stack in _IMAGES.items() if any(part in image.lower() for image in workload.images))
     return next(named, "vllm")
+
+
+def _is_of(workload: Workload, target: str) -> bool:
+    meant = load_spec(target).object
+    group = workload.api_version.rpartition("/")[0]
+    return meant is not None and (meant.group, meant.kind) == (group, workload.kind)
 
 
 def policy_text(adoption: Adoption) -> str:

@@ -4,7 +4,10 @@ import pytest
 
 from autoscaler.core.policy import Mode, Role
 from tests.adopt.conftest import Import, engine, hpa
+from tests.support.crds import definition_of, manifest, plural_of
 from tests.support.kube import Cluster
+
+LWS = "LeaderWorkerSet.leaderworkerset.x-k8s.io"
 
 BEHAVIOR = {
     "scaleUp": {
@@ -107,6 +110,29 @@ def test_an_engine_is_told_by_its_image(kube_api: Cluster, import_of: Import) ->
     kube_api.create("deployments", engine("chat-decode", image="lmsysorg/sglang:v0.5"))
 
     assert import_of("deployment", "chat-decode").policy.spec.stack == "sglang"
+
+
+def test_a_replica_of_a_leader_worker_set_holds_the_gpus_of_all_its_pods(kube_api: Cluster, import_of: Import) -> None:
+    pod = {"metadata": {}, "spec": {"containers": [{"name": "engine", "resources": {"limits": {"nvidia.com/gpu": 8}}}]}}
+    spec = {"replicas": 2, "leaderWorkerTemplate": {"size": 2, "workerTemplate": pod}}
+    kube_api.define(definition_of(LWS))
+    kube_api.create(plural_of(LWS), manifest(LWS, "chat-decode", spec))
+    reference = {"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "name": "chat-decode"}
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode", scaleTargetRef=reference))
+
+    decode = import_of("hpa", "theirs").policy.spec.roles.decode
+
+    assert (decode.target.kind, decode.gpus_per_replica) == ("LeaderWorkerSet", 16.0)
+
+
+def test_a_stack_is_told_by_the_kind_of_its_target(kube_api: Cluster, import_of: Import) -> None:
+    reference = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeploymentScalingAdapter", "name": "g-decode"}
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "g-decode", scaleTargetRef=reference))
+
+    done = import_of("hpa", "theirs")
+
+    assert done.policy.spec.stack == "dynamo"
+    assert "its target could not be read" in done.out
 
 
 def test_names_that_tell_no_role_are_asked_for(kube_api: Cluster, import_of: Import) -> None:

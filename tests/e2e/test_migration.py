@@ -107,8 +107,8 @@ def with_keda(migration: Migration) -> None:
         add_scaled_object(migration.cluster, name, name, minReplicaCount=2, maxReplicaCount=6)
 
 
-def keda_paused(migration: Migration, value: str | None) -> None:
-    change: dict[str, Any] = {"metadata": {"annotations": {PAUSED: value}}}
+def keda_paused(migration: Migration, value: str | None, annotation: str = PAUSED) -> None:
+    change: dict[str, Any] = {"metadata": {"annotations": {annotation: value}}}
     for role in ROLES:
         migration.cluster.patch(*SCALED_OBJECTS, f"{migration.stage.service}-{role}", change)
 
@@ -123,6 +123,14 @@ PATHS = [
         lambda migration: keda_paused(migration, None),
         "ScaledObject",
         id="KEDA",
+    ),
+    pytest.param(
+        "keda",
+        with_keda,
+        lambda migration: keda_paused(migration, "2", f"{PAUSED}-replicas"),
+        lambda migration: keda_paused(migration, None, f"{PAUSED}-replicas"),
+        "ScaledObject",
+        id="KEDA, paused at a number",
     ),
 ]
 
