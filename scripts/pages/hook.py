@@ -18,6 +18,17 @@ _TO_DOCS = re.compile(r"\]\(docs/")
 _RELATIVE_LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<to>(?![a-z]+:|#|/)[^)]+)\)")
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put pages that the navigation does not name at its end, so that none is lost; guides are listed on their own page."""
+    docs = Path(config.docs_dir)
+    pages = sorted(str(file.relative_to(docs)) for file in docs.rglob("*.md"))
+    named = set(re.findall(r"[\w/-]+\.md", str(config.nav)))
+    rest = [page for page in pages if page not in named]
+    if rest and config.nav is not None:
+        config.nav.append({"More": rest})
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add pages that are in no folder."""
     root = Path(config.config_file_path).parent
