@@ -1,7 +1,7 @@
 """Write what in deploy/ follows from something else; with --check, say what is not up to date instead.
 
-Roles follow from policies and from the options that the daemon is started with, the rules of the Prometheus Operator
-and the files of the Helm chart from dashboards/ and deploy/crd.
+Roles follow from policies and from the options that the daemon is started with; the objects of the Prometheus Operator
+and of Grafana, from dashboards/. The Helm chart needs none of this: it links to what it takes from elsewhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from autoscaler.cli.rbac import rbac
 
 ROOT = Path(__file__).parents[1]
 DEPLOY, DASHBOARDS = ROOT / "deploy", ROOT / "dashboards"
-CHART = DEPLOY / "helm" / "pd-autoscaler"
 HEAD = "# Generated: make manifests\n"
 NAME = "pd-autoscaler"
 LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/instance": NAME}
@@ -34,10 +33,6 @@ def outputs() -> Iterator[tuple[Path, str]]:
         yield policy.with_name("role-bindings.yaml"), _dump([binding_of(role) for role in roles])
     yield DEPLOY / "components" / "monitoring" / "prometheus-rule.yaml", _dump([prometheus_rule()])
     yield DASHBOARDS / "kustomization.yaml", _dump([dashboards()])
-    definition = DEPLOY / "crd" / "scalingpolicies.yaml"
-    yield CHART / "crds" / definition.name, definition.read_text()
-    for source in (*sorted(DASHBOARDS.glob("*.json")), *sorted(DASHBOARDS.glob("rules/*.yaml"))):
-        yield CHART / "files" / source.relative_to(DASHBOARDS), source.read_text()
 
 
 def daemon_arguments(overlay: Path) -> list[str]:
@@ -79,42 +74,44 @@ def binding_of(role: dict[str, Any]) -> dict[str, Any]:
 def prometheus_rule() -> dict[str, Any]:
     """All rule files as one object of the Prometheus Operator."""
     files = sorted(DASHBOARDS.glob("rules/*.yaml"))
-    groups = [group for path in files for group in yaml.safe_load(path.read_text())["groups"]]
+    groups = [group for path in files for group in yaml.load(path.read_text(), yaml.CSafeLoader)["groups"]]
     metadata = {"name": NAME, "namespace": NAME, "labels": LABELS}
     head = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": metadata}
     return {**head, "spec": {"groups": groups}}
 
 
 def dashboards() -> dict[str, Any]:
-    """The kustomization that makes one ConfigMap of all dashboards, which Grafana's sidecar finds by its label."""
-    generator = {
-        "name": "pd-autoscaler-dashboards",
-        "namespace": NAME,
-        "files": [path.name for path in sorted(DASHBOARDS.glob("*.json"))],
-        "options": {"disableNameSuffixHash": True, "labels": {**LABELS, "grafana_dashboard": "1"}},
-    }
+    """The kustomization that makes a ConfigMap of each dashboard, which Grafana's sidecar finds by its label.
+
+    Not one for all: what `kubectl apply` remembers of an object may have 256 KiB.
+    """
+    options = {"disableNameSuffixHash": True, "labels": {**LABELS, "grafana_dashboard": "1"}}
+    files = [path.relative_to(DASHBOARDS) for path in sorted(DASHBOARDS.glob("*.json"))]
+    generators = [
+        {
+            "name": f"{NAME}-dashboard-{path.stem}",
+            "namespace": NAME,
+            "files": [str(path)],
+            "options": options,
+        }
+        for path in files
+    ]
     head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-    return {**head, "configMapGenerator": [generator]}
-
-
-def leftovers(wanted: set[Path]) -> list[Path]:
-    """Files of the chart that nothing generates any more."""
-    found = [path for folder in ("crds", "files") for path in (CHART / folder).rglob("*") if path.is_file()]
-    return sorted(set(found) - wanted)
+    return {**head, "configMapGenerator": generators}
 
 
 def _dump(documents: list[dict[str, Any]]) -> str:
     return HEAD + yaml.dump_all(documents, Dumper=_Plain, sort_keys=False, width=110)
 
 
-class _Plain(yaml.SafeDumper):
+class _Plain(yaml.CSafeDumper):
     """Writes shared parts out, and texts of several lines as blocks."""
 
     def ignore_aliases(self, _data: Any) -> bool:
         return True
 
 
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+def _text(dumper: yaml.CSafeDumper, value: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
 
 
@@ -125,16 +122,12 @@ def main() -> None:
     """Write them, or check them."""
     wanted = dict(outputs())
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
-    gone = leftovers(set(wanted))
     if "--check" not in sys.argv[1:]:
         for path in stale:
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(wanted[path])
-        for path in gone:
-            path.unlink()
         return
-    if stale or gone:
-        named = "\n".join(str(path.relative_to(ROOT)) for path in [*stale, *gone])
+    if stale:
+        named = "\n".join(str(path.relative_to(ROOT)) for path in stale)
         sys.exit(f"not up to date, run make manifests:\n{named}")
 
 

@@ -41,9 +41,10 @@ def kustomized(folder: Path) -> list[JsonObject]:
     program = [shutil.which("kustomize"), "build"] if shutil.which("kustomize") else [_kubectl(), "kustomize"]
     done = subprocess.run([*map(str, program), str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+    return [document for document in yaml.load_all(done.stdout, yaml.CSafeLoader) if document]
 
 
+@cache
 def helmed(overlay: str) -> list[JsonObject]:
     """Everything that the chart makes with the values of an overlay, its policy and its roles."""
     folder = DEPLOY / "overlays" / overlay
@@ -58,7 +59,7 @@ def chart_objects(values: JsonObject) -> list[JsonObject]:
         chart.validate_schema(values)
         texts = chart.render(values, name=NAME, namespace=NAME)
     manifests = [text for path, text in sorted(texts.items()) if path.endswith(".yaml")]
-    return [document for text in manifests for document in yaml.safe_load_all(text) if document]
+    return [document for text in manifests for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
 
 def key_of(document: JsonObject) -> tuple[str, str, str]:
