@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Role
-from autoscaler.daemon.assembly import Surroundings, target_aims, target_specs
+from autoscaler.daemon.assembly import Surroundings
+from autoscaler.daemon.places import target_aims, target_specs
 from autoscaler.kube.api import KubeApi, configure
 from autoscaler.targets.kubernetes.aim import Aim, Service
 from autoscaler.targets.kubernetes.client import KubeClient

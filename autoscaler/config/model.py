@@ -15,8 +15,10 @@ from autoscaler.config.feasible import check_counts
 from autoscaler.config.problems import nearest
 from autoscaler.config.promql import Query
 from autoscaler.config.refusal import Conflicts
-from autoscaler.config.roles import Labels, Roles, TargetRef
+from autoscaler.config.roles import Labels, Roles
 from autoscaler.config.schedule import Schedule, scheduled
+from autoscaler.config.switch import Switch
+from autoscaler.config.target import TargetRef
 from autoscaler.config.values import Duration, Matching, Name, Namespace, Percentile, Ratio, Text
 from autoscaler.core import policy as plain
 from autoscaler.core.engines import UnknownEngineError
@@ -202,8 +204,22 @@ class Spec(Strict):
             "Default none."
         ),
     )
+    gateway_selector: Labels = Field(
+        default={},
+        alias="gatewaySelector",
+        description=(
+            "Labels, with their exact values, that queries of the gateway or router in front get, beside those of "
+            "selector that its series have too. Default none."
+        ),
+    )
     objectives: Objectives = Field(description="What the service promises. Required.")
     roles: Roles = Field(description="The two pools. Required.")
+    switch: Switch | None = Field(
+        default=None,
+        description=(
+            "Whether prefill and decode are served apart, decided here. Default: none, the stack's switch stays."
+        ),
+    )
     schedules: Annotated[tuple[Schedule, ...], Field(strict=False)] = Field(
         default=(),
         description=(
@@ -317,4 +333,5 @@ class ScalingPolicy(Strict):
             fallback_after_s=spec.fallback_after_s,
             ratio=spec.ratio.core() if spec.ratio is not None else None,
             budget_gpus=spec.max_gpus,
+            switch=spec.switch.core() if spec.switch is not None else None,
         )

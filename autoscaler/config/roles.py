@@ -11,34 +11,12 @@ from autoscaler.config.base import Strict
 from autoscaler.config.behavior import Behavior
 from autoscaler.config.plugins import BUILT_IN, PluginError, find_plugin
 from autoscaler.config.refusal import Conflicts
-from autoscaler.config.values import Duration, LabelName, Matching, Name, Namespace
+from autoscaler.config.target import TargetRef
+from autoscaler.config.values import Duration, LabelName, Matching
 from autoscaler.core import policy as plain
 
 _Replicas = Annotated[int, Field(le=10_000)]
 Labels = dict[LabelName, str]
-
-
-class TargetRef(Strict):
-    """The object that holds a pool's replica count."""
-
-    api_version: Annotated[
-        str, Matching(r"([a-z0-9.-]+/)?v[0-9][a-z0-9]*", "a group and version such as apps/v1", 253)
-    ] = Field(default="apps/v1", alias="apiVersion", description="Group and version of the object. Default apps/v1.")
-    kind: Annotated[str, Matching(r"[A-Z][A-Za-z0-9]*", "a kind such as Deployment or LeaderWorkerSet", 63)] = Field(
-        default="Deployment", description="Kind of the object. Default Deployment, which most stacks use."
-    )
-    name: Name = Field(description="Name of the object. Required.")
-    namespace: Namespace | None = Field(
-        default=None, description="Namespace of the object. Default: the namespace of the policy."
-    )
-
-    @property
-    def holds_one_count(self) -> bool:
-        """Whether the object has a single replica count, so that two pools cannot share it."""
-        return self.api_version == "apps/v1"
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
 class RolePolicyChoice(Strict):

@@ -264,4 +264,19 @@ LabelName = Annotated[
         "[a-zA-Z_][a-zA-Z0-9_]*", "a Prometheus label name: letters, digits and underscores", 256, _prometheus_label
     ),
 ]
+_LABEL_TEXT = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+KubeLabelName = Annotated[
+    str,
+    Matching(
+        rf"({_LABEL}(\.{_LABEL})*/)?{_LABEL_TEXT}",
+        "the name of a Kubernetes label: letters, digits, inner dashes, dots, underscores; a domain and / before it",
+        317,
+    ),
+]
+KubeLabelValue = Annotated[
+    str,
+    Matching(
+        rf"({_LABEL_TEXT})?", "the value of a Kubernetes label: letters, digits, inner dashes, dots, underscores", 63
+    ),
+]
 Text = Annotated[str, Matching(r"[^\x00-\x1f]+", "one line of text, not empty", 4096)]

@@ -9,33 +9,35 @@ from pydantic import SecretStr
 
 from autoscaler.config import ScalingPolicy
 from autoscaler.config.connection import Prometheus
-from autoscaler.config.roles import TargetRef
+from autoscaler.config.problems import Severity
 from autoscaler.core.policy import Role
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.competition import UncontestedTarget
 from autoscaler.daemon.draining import DrainingTarget
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.metrics_target import MetricsTarget
+from autoscaler.daemon.places import place_of_switch, places, switch_spec, target_aims, target_specs
 from autoscaler.daemon.pod_load import PodLoads
 from autoscaler.daemon.pod_marks import PodMarks
 from autoscaler.daemon.pod_pages import PodPages
 from autoscaler.daemon.queries import kv_lease_s, page_labels, pod_label, service_queries
 from autoscaler.daemon.scraper import Scraper
+from autoscaler.daemon.stack_check import stack_problems
+from autoscaler.daemon.switching import StackSwitch
 from autoscaler.sources.endpoints import fixed_endpoints
 from autoscaler.sources.http import Connection
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.stacks.errors import StackError
+from autoscaler.stacks.load import load_stack
 from autoscaler.targets.base import Target
-from autoscaler.targets.kubernetes.aim import Aim, Service, aim
 from autoscaler.targets.kubernetes.build import role_target
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.competitors import Competition, find_competitors
 from autoscaler.targets.kubernetes.connection import KubeConfigError, connect
-from autoscaler.targets.kubernetes.refs import ObjectRef
-from autoscaler.targets.kubernetes.specs.load import scale_spec, spec_for_kind
-from autoscaler.targets.kubernetes.specs.model import TargetSpec
-from autoscaler.targets.role import RoleTargets
+from autoscaler.targets.kubernetes.switches.build import make_switch
+from autoscaler.targets.role import RoleOf, RoleTargets
+from autoscaler.targets.switch import NoSwitch
 
 
 class AssemblyError(ValueError):
@@ -92,9 +94,9 @@ def connections(
 
 def _target(policy: ScalingPolicy, client: KubeClient, counted: Target | None = None) -> Target:
     where, specs = places(policy), target_specs(policy)
+    readers = {role: RoleOf(counted, role) for role in specs} if counted is not None else {}
     roles = {
-        role: role_target(client, spec, where[role], role, reader=RoleOf(counted, role) if counted is not None else None)
-        for role, spec in specs.items()
+        role: role_target(client, spec, where[role], role, reader=readers.get(role)) for role, spec in specs.items()
     }
     return RoleTargets(roles, client.close)
 
@@ -158,7 +160,7 @@ def _source(policy: ScalingPolicy, around: Surroundings, clock: Clock) -> Promet
         fixed = fixed_endpoints(((url, labels[role]) for role, urls in pages.items() for url in urls), pod)
         return Scraper(ScrapeSource(service_queries(policy), fixed), scrape.interval_s, clock)
     client = connect(kubeconfig=around.kubeconfig, context=around.context)
-    pods = PodPages(client, pod_places(policy), labels, pod, scrape.port, scrape.path)
+    pods = PodPages(client, target_aims(policy), labels, pod, scrape.port, scrape.path)
     return Scraper(ScrapeSource(service_queries(policy), pods), scrape.interval_s, clock, owned=(client,))
 
 

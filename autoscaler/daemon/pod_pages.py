@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from autoscaler.core.policy import Role
 from autoscaler.sources.endpoints import INSTANCE, Endpoint, EndpointsError
+from autoscaler.targets.kubernetes.aim import Aim
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.errors import KubeError
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
@@ -18,7 +19,7 @@ class PodPages:
 
     Attributes:
         client: Connection to the cluster.
-        objects: The object behind each role; its scale names the pods.
+        aims: Where the count of each role is held; that, or else its scale, tells which pods are the role's.
         labels: Labels of each role's series.
         pod_label: Label that names a replica.
         port: Port of the page.
@@ -26,7 +27,7 @@ class PodPages:
     """
 
     client: KubeClient
-    objects: Mapping[Role, ObjectRef]
+    aims: Mapping[Role, Aim]
     labels: Mapping[Role, Mapping[str, str]]
     pod_label: str
     port: int
@@ -41,18 +42,24 @@ class PodPages:
         try:
             return [
                 self._endpoint(pod, self.labels[role])
-                for role, ref in self.objects.items()
-                for pod in self._pods(ref)
+                for role, aimed in self.aims.items()
+                for pod in self._pods(aimed)
                 if _serves(pod)
             ]
         except KubeError as error:
             raise EndpointsError(str(error)) from error
 
-    def _pods(self, ref: ObjectRef) -> list[JsonObject]:
-        selector = self.client.get(ref, "scale").get("status", {}).get("selector", "")
+    def _pods(self, aimed: Aim) -> list[JsonObject]:
+        selector = aimed.pods or self._selector_of((*aimed.status_refs, aimed.ref)[0])
+        return self.client.list_items(ObjectRef.pods(aimed.ref.namespace), label_selector=selector)
+
+    def _selector_of(self, ref: ObjectRef) -> str:
+        selector: str = self.client.get(ref, "scale").get("status", {}).get("selector", "")
         if not selector:
-            raise EndpointsError(f"the scale of {ref} names no pods: it has no selector; set scrape.endpoints instead")
-        return self.client.list_items(ObjectRef.pods(ref.namespace), label_selector=selector)
+            raise EndpointsError(
+                f"the scale of {ref} names no pods: it has no selector; give the target's pods, or scrape.endpoints"
+            )
+        return selector
 
     def _endpoint(self, pod: JsonObject, labels: Mapping[str, str]) -> Endpoint:
         address: str = pod["status"]["podIP"]

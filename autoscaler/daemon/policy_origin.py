@@ -8,12 +8,13 @@ from typing import Protocol
 
 from autoscaler.config.store import PolicyStore
 from autoscaler.core.policy import Role
-from autoscaler.daemon.assembly import target_aims
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.event_reporter import Subject
 from autoscaler.daemon.follower import Policies
+from autoscaler.daemon.places import target_aims
 from autoscaler.daemon.reporters import Reporter
 from autoscaler.daemon.status_reporter import StatusApi, StatusReporter
+from autoscaler.daemon.tenancy import Tenancy
 from autoscaler.daemon.tick import Dependency, Trouble
 from autoscaler.daemon.watched_policies import WatchedPolicies
 from autoscaler.kube.crd import policy_ref
@@ -94,7 +95,7 @@ class ClusterOrigin:
     Args:
         api: The cluster.
         namespace: Where to look; empty for all namespaces.
-        may_name_files: Whether a policy may name files of the daemon.
+        tenancy: What a policy may do.
         clock: Where the time comes from.
         watch_s: After how long the server is to end a watch.
     """
@@ -102,11 +103,11 @@ class ClusterOrigin:
     strict = False
 
     def __init__(
-        self, api: ClusterApi, namespace: str, *, may_name_files: bool, clock: Clock, watch_s: float = 60.0
+        self, api: ClusterApi, namespace: str, *, tenancy: Tenancy, clock: Clock, watch_s: float = 60.0
     ) -> None:
         self._clock = clock
         self._watching = Watching(api, policy_ref(namespace), watch_s=watch_s)
-        self._watched = WatchedPolicies(self._watching, may_name_files=may_name_files)
+        self._watched = WatchedPolicies(self._watching, tenancy)
         self._status = StatusReporter(api, self._watched)
         self.policies: Policies = self._watched
         self.reporters: Sequence[Reporter] = (self._status,)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Mode
-from autoscaler.daemon.assembly import target_aims, target_specs
+from autoscaler.daemon.places import target_aims, target_specs
 from autoscaler.kube.crd import PLURAL, policy_ref
 from autoscaler.kube.lease import lease_ref
 from autoscaler.kube.names import object_name

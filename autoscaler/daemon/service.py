@@ -18,12 +18,14 @@ from autoscaler.core.state import State
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.state_store import StateStore, StateStoreError, StateTakenError, StateUnreachableError
 from autoscaler.daemon.stopwatch import Stopwatch
+from autoscaler.daemon.switching import StackSwitch, SwitchHand, with_position
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.daemon.troubles import TroubleLog
 from autoscaler.report.words import story_text
 from autoscaler.sources.base import Source
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
 from autoscaler.targets.guarded import GuardedTarget
+from autoscaler.targets.switch import SwitchReading
 
 _SIGNAL_TROUBLES = frozenset({Reason.SIGNALS_UNUSABLE, Reason.FALLBACK, Reason.SHRINK_NEEDS_ALL_SIGNALS})
 # A memory older than this when it is read has missed a tick, and with it what was needed then.
@@ -45,6 +47,7 @@ class ServiceRunner:
         may_write: Whether we are the one who writes; asked again right before each write.
         at: The policy as it holds at an instant, such as under the bounds of a schedule.
         grant: What services that share GPUs leave to this one.
+        switch: The stack's disaggregation switch; None leaves it alone.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class ServiceRunner:
         may_write: Callable[[], bool] = lambda: True,
         at: Callable[[ServicePolicy, float], ServicePolicy] = lambda policy, _now_s: policy,
         grant: Grant = lambda _policy, _snapshot, _alone: None,
+        switch: StackSwitch | None = None,
     ) -> None:
         self.policy = policy
         self._source = source
@@ -70,10 +74,12 @@ class ServiceRunner:
         self._troubles = TroubleLog(log)
         self._now_s = 0.0
         self._watch = Stopwatch()
+        self._stack_switch = switch
         self._guarded = self._guard()
         self._state: State | None = None
         self._leads = False
         self._told: dict[Role, tuple[int, int]] = {}
+        self._told_of_switch: object = None
 
     def tick(self, now_s: float) -> Tick:
         """Observe, decide, act. Never raises: what failed is in the record."""
@@ -95,6 +101,8 @@ class ServiceRunner:
                 self._log.warning("state not kept", message=str(error))
         self._source.close()
         self._target.close()
+        if self._stack_switch is not None:
+            self._stack_switch.close()
 
     def _tick(self, now_s: float) -> Tick:
         troubles: list[Trouble] = []
@@ -107,6 +115,11 @@ class ServiceRunner:
         with watch.phase("read signals", Dependency.SIGNALS):
             signals = self._source.read(now_s)
         snapshot = Snapshot(self.policy.service, now_s, reading.pools, signals, reading.errors)
+        shown = None
+        if self._hand is not None:
+            with watch.phase("read switch", Dependency.REPLICAS):
+                shown = self._hand.read(reading)
+            snapshot = with_position(snapshot, shown)
         with watch.phase("decide"):
             decision, state = self._decide(self._at(self.policy, now_s), snapshot, memory)
         if self._leads:
@@ -114,11 +127,14 @@ class ServiceRunner:
         if self._state is not None:
             self._state = state
         writes: dict[Role, WriteResult] = {}
+        switched = None
         if self._leads and self._keep(state, decision, troubles):
             writes = self._act(decision, reading)
+            switched = self._switch(decision)
             self._tell(decision, writes)
+            self._tell_of_switch(decision, shown, switched)
         troubles += _decision_troubles(decision)
-        troubles += _write_troubles(writes)
+        troubles += _write_troubles(writes, switched)
         return Tick(
             self.policy.service,
             now_s,
@@ -129,6 +145,8 @@ class ServiceRunner:
             reading.blockers,
             reading.pools,
             watch.phases,
+            shown,
+            switched,
         )
 
     def _decide(self, policy: ServicePolicy, snapshot: Snapshot, memory: State) -> tuple[Decision, State]:
@@ -154,6 +172,13 @@ class ServiceRunner:
                 writes[role] = self._guarded.write(role, decided.desired, basis=reading.basis[role], dry_run=dry_run)
         return writes
 
+    def _switch(self, decision: Decision) -> WriteResult | None:
+        """Move the stack's switch where the decision says so, after the counts: its failure stops none of them."""
+        if self._hand is None or decision.switch is None or not self._may_write():
+            return None
+        with self._watch.phase("write switch", Dependency.WRITE):
+            return self._hand.move(decision.switch, decision.mode)
+
     def _recall(self, now_s: float, troubles: list[Trouble]) -> State:
         """The memory to decide from. Read when there is none yet, and when we become the one who writes.
 
@@ -177,7 +202,7 @@ class ServiceRunner:
 
     def _keep(self, state: State, decision: Decision, troubles: list[Trouble]) -> bool:
         """Keep the intent; says whether it may be carried out."""
-        acts = decision.changed and decision.mode is Mode.ENFORCE
+        acts = (decision.changed or _commands(decision) is not None) and decision.mode is Mode.ENFORCE
         try:
             with self._watch.phase("keep state", Dependency.STATE):
                 self._store.save(self.policy.service, state, urgent=acts)
@@ -191,7 +216,22 @@ class ServiceRunner:
         return True
 
     def _guard(self) -> GuardedTarget:
-        return GuardedTarget(self._target, lambda: self._now_s)
+        guarded = GuardedTarget(self._target, lambda: self._now_s)
+        self._hand = SwitchHand(self._stack_switch.make, guarded) if self._stack_switch is not None else None
+        return guarded
+
+    def _tell_of_switch(self, decision: Decision, shown: SwitchReading | None, switched: WriteResult | None) -> None:
+        """One line per step of the switch and per outcome, not repeated while they stay the same."""
+        decided = decision.switch
+        if decided is None or shown is None:
+            return
+        news = (decided.step, decided.disaggregate, switched.outcome if switched is not None else None)
+        if news != self._told_of_switch:
+            said = {"outcome": switched.outcome.value, "message": switched.message} if switched is not None else {}
+            to = {True: "on", False: "off", None: "stays"}[decided.disaggregate]
+            words = {"step": decided.step.value, "to": to, "detail": decided.detail, "shown": shown.detail}
+            self._log.info("switch", mode=decision.mode.value, **words, **said)
+        self._told_of_switch = news
 
     def _tell(self, decision: Decision, writes: Mapping[Role, WriteResult]) -> None:
         """One line per number that should change, not repeated while it stays the same."""
@@ -212,9 +252,14 @@ def _later(own: State | None, kept: State) -> State:
     return replace(later, originals={**own.originals, **kept.originals})
 
 
+def _commands(decision: Decision) -> bool | None:
+    return decision.switch.disaggregate if decision.switch is not None else None
+
+
 def _with_originals(state: State, decision: Decision) -> State:
-    """Remember what pools were before they are changed for the first time."""
-    changed = {role: decided.current for role, decided in decision.roles.items() if decided.changed}
+    """Remember what pools were before they are changed for the first time; closing the switch may empty prefill."""
+    emptied = {Role.PREFILL} if _commands(decision) is False else set()
+    changed = {role: made.current for role, made in decision.roles.items() if made.changed or role in emptied}
     if decision.mode is not Mode.ENFORCE or changed.keys() <= state.originals.keys():
         return state
     return replace(state, originals={**changed, **state.originals})
@@ -249,9 +294,12 @@ def _decision_troubles(decision: Decision) -> list[Trouble]:
     return troubles
 
 
-def _write_troubles(writes: Mapping[Role, WriteResult]) -> list[Trouble]:
+def _write_troubles(writes: Mapping[Role, WriteResult], switched: WriteResult | None) -> list[Trouble]:
+    results = [(role.value, written) for role, written in writes.items()]
+    if switched is not None:
+        results.append(("switch", switched))
     return [
-        Trouble(Dependency.WRITE, role.value, written.message)
-        for role, written in writes.items()
+        Trouble(Dependency.WRITE, subject, written.message)
+        for subject, written in results
         if written.outcome not in _FINE
     ]

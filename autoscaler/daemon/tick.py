@@ -10,6 +10,7 @@ from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Role
 from autoscaler.core.snapshot import PoolState
 from autoscaler.targets.base import WriteResult
+from autoscaler.targets.switch import SwitchReading
 
 
 class Dependency(StrEnum):
@@ -85,6 +86,8 @@ class Tick:
         blockers: Per role why a write would be refused now.
         pools: Replica states that were decided on.
         phases: Where the time went, in order.
+        switch: Where the stack's disaggregation switch stands; None where the policy leaves it alone.
+        switched: Outcome of moving it; None where it was not to be moved.
     """
 
     service: str
@@ -96,3 +99,5 @@ class Tick:
     blockers: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     pools: Mapping[Role, PoolState] = field(default_factory=dict)
     phases: tuple[Phase, ...] = ()
+    switch: SwitchReading | None = None
+    switched: WriteResult | None = None

@@ -32,6 +32,7 @@ _DROPPED = frozenset({"title", "default", "examples", "writeOnly", "propertyName
 
 _OTHER_TARGET = (
     "self.prefill.target.name != self.decode.target.name"
+    " || has(self.prefill.target.spec) || has(self.decode.target.spec)"
     " || (has(self.prefill.target.apiVersion) && self.prefill.target.apiVersion != 'apps/v1')"
     " || (has(self.prefill.target.kind) ? self.prefill.target.kind : 'Deployment')"
     " != (has(self.decode.target.kind) ? self.decode.target.kind : 'Deployment')"
@@ -54,6 +55,9 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
                 "decode.min of 0 leaves the service without a decode replica, and nothing would be served",
             ),
             (_OTHER_TARGET, "decode has the target of prefill, which has only one replica count"),
+        ),
+        "TargetRef": (
+            ("!has(self.spec) || !(has(self.apiVersion) || has(self.kind))", "spec knows its own apiVersion and kind"),
         ),
         "RatioBand": (("!has(self.min) || self.min <= self.max", "min is more than max"),),
         "Spec": (("!(has(self.scrape) && has(self.prometheus))", "scrape does not go with prometheus"),),

@@ -36,6 +36,7 @@ class ServiceLabels:
         roles: Matchers per role that replace the stack's role label.
         workloads: The workload per role where it is known.
         dispatch: Whether the proxy calls decode after prefill or at the same time; None for the stack's usual way.
+        gateway: Matchers that hold for the series of the gateway in front alone, beside those of the selector.
     """
 
     model: str | None = None
@@ -43,6 +44,7 @@ class ServiceLabels:
     roles: Mapping[Role, tuple[Matcher, ...]] = field(default_factory=dict)
     workloads: Mapping[Role, Workload] = field(default_factory=dict)
     dispatch: Dispatch | None = None
+    gateway: tuple[Matcher, ...] = ()
 
 
 def resolve(
@@ -229,7 +231,7 @@ def _gateway_values(gateway: GatewayModel | None, labels: ServiceLabels) -> dict
     if gateway is None:
         return {"gateway": None, "gateway_any": None}
     carried = (matcher for matcher in labels.selector if matcher.label in gateway.selector)
-    of_service = (*carried, *_fixed(gateway.fixed))
+    of_service = (*carried, *labels.gateway, *_fixed(gateway.fixed))
     if labels.model is None:
         return {"gateway": join_matchers(of_service), "gateway_any": join_matchers(of_service)}
     model = Matcher(gateway.model, labels.model.lower() if gateway.lowercase else labels.model)

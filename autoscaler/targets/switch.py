@@ -35,11 +35,13 @@ class SwitchReading:
         position: UNKNOWN while it cannot be read, and while a change is on its way to the router.
         threshold_tokens: Prompts at least this long are prefilled apart; None where the stack has no threshold.
         detail: The same in words, with what was looked at and what is wrong.
+        shown: Whether the stack shows its switch at all; if not, only the traffic tells where it stands.
     """
 
     position: Position
     threshold_tokens: float | None
     detail: str
+    shown: bool = True
 
 
 Setting = Position | float
@@ -94,7 +96,8 @@ class InstructedSwitch:
 
     def read(self) -> SwitchReading:
         """See `Switch.read`; it is never known."""
-        return SwitchReading(Position.UNKNOWN, None, "the stack does not show its switch: a person moves it")
+        detail = "the stack does not show its switch: a person moves it"
+        return SwitchReading(Position.UNKNOWN, None, detail, shown=False)
 
     def set(self, setting: Setting, *, dry_run: bool) -> WriteResult:  # noqa: ARG002  # nothing is sent
         """See `Switch.set`; the message is the change to make."""

@@ -10,15 +10,10 @@ from autoscaler.config import ScalingPolicy, load_paths
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import PoolState
-from autoscaler.daemon.assembly import (
-    AssemblyError,
-    Surroundings,
-    connections,
-    prometheus_connection,
-    target_specs,
-)
+from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, prometheus_connection
 from autoscaler.daemon.draining import DrainingTarget
 from autoscaler.daemon.metrics_target import MetricsTarget
+from autoscaler.daemon.places import target_specs
 from autoscaler.daemon.queries import service_queries
 from autoscaler.daemon.scraper import Scraper
 from autoscaler.sources.prometheus import PrometheusSource

@@ -9,9 +9,10 @@ import pytest
 from autoscaler.core.policy import Role
 from autoscaler.daemon.pod_pages import PodPages
 from autoscaler.sources.endpoints import Endpoint, EndpointsError
+from autoscaler.targets.kubernetes.aim import Service, aim
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.connection import connect
-from autoscaler.targets.kubernetes.refs import ObjectRef
+from autoscaler.targets.kubernetes.specs.load import load_spec
 from tests.support.kube import FakeCluster, fake_kube_api
 from tests.support.kube_api import DeploymentController, Fault
 from tests.support.kube_api.manifests import deployment
@@ -44,15 +45,24 @@ def give_address(cluster: FakeCluster, pod: str, address: str) -> None:
     cluster.patch("v1", "pods", pod, {"status": {"podIP": address}}, "status")
 
 
-def decode_pages(client: KubeClient, namespace: str = "serving") -> PodPages:
-    objects = {Role.DECODE: ObjectRef.deployment(namespace, "chat-decode")}
-    return PodPages(client, objects, {Role.DECODE: {"role": "decode"}}, "pod", 8000, "/metrics")
+def decode_pages(client: KubeClient, pods: str = "") -> PodPages:
+    where = Service("serving", "chat-decode", pods=pods)
+    aims = {Role.DECODE: aim(load_spec("deployment"), where, Role.DECODE)}
+    return PodPages(client, aims, {Role.DECODE: {"role": "decode"}}, "pod", 8000, "/metrics")
 
 
 def test_the_page_of_a_pod_that_serves_carries_the_labels_of_its_role(cluster: FakeCluster, client: KubeClient) -> None:
     labels = {"pod": pods(cluster)[0], "instance": "10.0.0.7:8000", "role": "decode"}
 
     assert decode_pages(client)() == [Endpoint("http://10.0.0.7:8000/metrics", labels)]
+
+
+def test_pods_may_be_told_by_labels_of_their_own(cluster: FakeCluster, client: KubeClient) -> None:
+    mark = {"metadata": {"labels": {"serves": "decode"}}}
+    cluster.patch("v1", "pods", pods(cluster)[0], mark)
+
+    assert [page.url for page in decode_pages(client, "serves=decode")()] == ["http://10.0.0.7:8000/metrics"]
+    assert decode_pages(client, "serves=prefill")() == []
 
 
 def test_an_ipv6_address_stands_in_brackets(cluster: FakeCluster, client: KubeClient) -> None:

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from autoscaler.cli.main import app
 from autoscaler.config import ScalingPolicy, load_paths
 from autoscaler.core.policy import Role
-from autoscaler.daemon.assembly import Surroundings, connections, target_aims
+from autoscaler.daemon.assembly import Surroundings, connections
 from autoscaler.daemon.election import Election
 from autoscaler.daemon.event_reporter import EventReporter, Subject
+from autoscaler.daemon.places import target_aims
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.kube.api import KubeApi, configure

@@ -165,6 +165,9 @@ BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "decode has the target of prefill": lambda spec: spec["roles"]["decode"].update(
         target=dict(spec["roles"]["prefill"]["target"], kind="Deployment")
     ),
+    "spec knows its own apiVersion and kind": lambda spec: spec["roles"]["prefill"]["target"].update(
+        spec="deployment", kind="Deployment"
+    ),
     "scrape does not go with prometheus": lambda spec: spec.update(scrape={}),
     "at most one of bearerToken": lambda spec: spec["prometheus"].update(bearerToken="a", bearerTokenFile="b"),
     "one of password": lambda spec: spec["prometheus"].update(basicAuth={"username": "u"}),

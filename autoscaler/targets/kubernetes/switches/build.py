@@ -55,11 +55,11 @@ class SwitchPlace:
         return {**names, "entry": self.entry, "entry_lower": self.entry.lower()}
 
 
-def make_switch(client: KubeClient, spec: SwitchSpec, place: SwitchPlace, target: Target) -> Switch:
+def make_switch(client: KubeClient | None, spec: SwitchSpec, place: SwitchPlace, target: Target) -> Switch:
     """Make the switch of a service.
 
     Args:
-        client: Connection to the cluster.
+        client: Connection to the cluster; None does for a switch that has no object of its own.
         spec: What the switch is.
         place: Where it is.
         target: The service's replica counts, for a switch that is the prefill count.
@@ -74,10 +74,26 @@ def make_switch(client: KubeClient, spec: SwitchSpec, place: SwitchPlace, target
         return InstructedSwitch(words)
     if spec.path is None:
         return NoSwitch(spec.reason)
+    if client is None:
+        return NoSwitch(f"switch {spec.name} is in the cluster, and none is configured")
     path, dial = _path(spec, spec.path, place), _dial(spec, place)
     if spec.object is not None:
         return FieldSwitch(client, _refs(spec.object, place), path, dial, spec.absent)
     return ConfigMapSwitch(client, _file(spec, path, place), dial)
+
+
+def check_place(spec: SwitchSpec, place: SwitchPlace) -> None:
+    """Make sure that a place has all that a switch needs.
+
+    Raises:
+        SpecError: It lacks something.
+    """
+    if spec.path is None:
+        return
+    path = _path(spec, spec.path, place)
+    _dial(spec, place)
+    if spec.object is None:
+        _file(spec, path, place)
 
 
 def _refs(model: ObjectModel, place: SwitchPlace) -> tuple[ObjectRef, ...]:

@@ -1,0 +1,110 @@
+"""The stack's switch at each tick: read with the counts, moved after them, never in their way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from autoscaler.core.decision import SwitchDecision
+from autoscaler.core.policy import Mode, Role
+from autoscaler.core.signals import Scope
+from autoscaler.core.snapshot import Snapshot
+from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
+from autoscaler.targets.switch import InstructedSwitch, Position, Switch, SwitchReading
+
+_DISAGGREGATED = {Position.ON: True, Position.OFF: False, Position.UNKNOWN: None}
+
+
+def _nothing() -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class StackSwitch:
+    """How to get at the stack's switch.
+
+    Attributes:
+        make: Makes it; a switch that is a replica count reads and writes it through the target given.
+        close: Lets go of its connections.
+    """
+
+    make: Callable[[Target], Switch]
+    close: Callable[[], None] = _nothing
+
+
+class RecalledTarget:
+    """The counts as they were read last; writes go through. Implements `targets.base.Target`.
+
+    A switch that is a replica count then sees what the tick decides on, and writes on the same basis.
+
+    Args:
+        target: The target to write.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.reading = PoolReading({})
+
+    def read(self) -> PoolReading:
+        """The last reading; see `Target.read`."""
+        return self.reading
+
+    def write(self, role: Role, replicas: int, *, basis: str, dry_run: bool) -> WriteResult:
+        """Set one pool's replica count; see `Target.write`."""
+        return self._target.write(role, replicas, basis=basis, dry_run=dry_run)
+
+    def close(self) -> None:
+        """The target is closed by whoever owns it."""
+
+
+class SwitchHand:
+    """Reads and moves one switch; whatever goes wrong with it becomes words.
+
+    Args:
+        make: Makes the switch.
+        target: Where replica counts are written.
+    """
+
+    def __init__(self, make: Callable[[Target], Switch], target: Target) -> None:
+        self._target = RecalledTarget(target)
+        self._switch = make(self._target)
+
+    def read(self, counts: PoolReading) -> SwitchReading:
+        """Read the switch, given the counts as this tick has read them."""
+        self._target.reading = counts
+        try:
+            return self._switch.read()
+        except Exception as error:  # noqa: BLE001 - a defect in a switch must not keep the counts from being set
+            return SwitchReading(Position.UNKNOWN, None, f"{error!r}; this is a defect, please report it")
+
+    def move(self, decided: SwitchDecision, mode: Mode) -> WriteResult | None:
+        """Set the switch where the decision wants it set now; what nobody but a person can do is only told."""
+        if decided.disaggregate is None:
+            return None
+        if mode is Mode.RECOMMEND and not isinstance(self._switch, InstructedSwitch):
+            return None
+        setting = Position.ON if decided.disaggregate else Position.OFF
+        try:
+            return self._switch.set(setting, dry_run=mode is not Mode.ENFORCE)
+        except Exception as error:  # noqa: BLE001 - see above
+            return WriteResult(Outcome.UNAVAILABLE, f"{error!r}; this is a defect, please report it")
+
+
+def with_position(snapshot: Snapshot, reading: SwitchReading) -> Snapshot:
+    """The snapshot with the switch's position; where the stack shows none, as the traffic tells."""
+    told = _DISAGGREGATED[reading.position]
+    return replace(snapshot, disaggregated=told if reading.shown else _seen_in_traffic(snapshot))
+
+
+def _seen_in_traffic(snapshot: Snapshot) -> bool | None:
+    """Requests go through prefill, or they do not although decode has some; None where neither can be said."""
+    prefill = snapshot.usable(Scope.PREFILL, "request_rate")
+    decode = snapshot.usable(Scope.DECODE, "request_rate")
+    pool = snapshot.pools.get(Role.PREFILL)
+    if pool is not None and not pool.current and not pool.ready:
+        prefill = 0.0
+    if prefill is None or not decode:
+        return None
+    if prefill == 0:
+        return False
+    return True if prefill > decode / 2 else None
