@@ -21,6 +21,9 @@ from autoscaler.core.state import RoleState, State, Timed
 from autoscaler.core.supply import Shortage, held_bounds, limit_to_deliverable, obey
 from autoscaler.core.switching import take_step
 
+# Work below this share of its mean over a quarter of an hour, by more than a replica, is no ebb but a break.
+_COLLAPSED_RATIO = 0.2
+
 _POLICIES: Mapping[Role, Callable[[RoleContext], Proposal]] = {
     Role.PREFILL: prefill.propose,
     Role.DECODE: decode.propose,
@@ -121,7 +124,7 @@ def _own_steps(
         steps.append(
             Stage(StageName.PROPOSAL, current, proposal.replicas, binding.reason, binding.detail, binding.numbers)
         )
-        steps.append(_signals(ctx, proposal, others_short))
+        steps.append(_signals(ctx, proposal, others_short, memory))
     need = binding.need if binding is not None else float(steps[-1].after)
     since_s = memory.since_s if memory.since_s is not None else now
     lead_s = ctx.insight.startup_time_s
@@ -195,8 +198,8 @@ def _why(proposal: Proposal) -> str:
     return "; ".join(f"{name} is {problem}" for name, problem in proposal.missing.items())
 
 
-def _signals(ctx: RoleContext, proposal: Proposal, others_short: set[Role]) -> Stage:
-    """Any signal may grow a pool; a shrink needs all of them, no rollout, and a neighbour that is not short."""
+def _signals(ctx: RoleContext, proposal: Proposal, others_short: set[Role], memory: RoleState) -> Stage:
+    """Any signal may grow a pool; a shrink needs all of them, no rollout, no collapse, no neighbour that is short."""
     current, before = ctx.pool.current, proposal.replicas
     if before >= current:
         return Stage(StageName.SIGNALS, before, before, Reason.SIGNALS_HEALTHY)
@@ -207,6 +210,11 @@ def _signals(ctx: RoleContext, proposal: Proposal, others_short: set[Role]) -> S
     if others_short:
         names = ", ".join(sorted(others_short))
         return Stage(StageName.SIGNALS, before, current, Reason.OTHER_POOL_SHORT, f"{names} is short of replicas")
+    now_work = ctx.insight.demand.work if ctx.insight.demand is not None else None
+    if now_work is not None and now_work + 1.0 < _COLLAPSED_RATIO * memory.forecast.slow:
+        detail = f"work fell from {memory.forecast.slow:.3g} to {now_work:.3g} replicas: is the router well?"
+        numbers = {"work": now_work, "work_15_min": memory.forecast.slow}
+        return Stage(StageName.SIGNALS, before, current, Reason.TRAFFIC_COLLAPSED, detail, numbers)
     return Stage(StageName.SIGNALS, before, before, Reason.SIGNALS_HEALTHY)
 
 

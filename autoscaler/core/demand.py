@@ -98,7 +98,9 @@ def prefill_demand(snapshot: Snapshot, model: EngineModel, prompts: Prompts | No
     return PrefillDemand(rate * service_s, waiting * service_s, rate, service_s, tokens_per_s * uncached_ratio)
 
 
-def decode_demand(snapshot: Snapshot, model: EngineModel, tpot_s: float, ready: int) -> DecodeDemand | None:
+def decode_demand(
+    snapshot: Snapshot, model: EngineModel, tpot_s: float, ready: int, alone_s_per_token: float | None = None
+) -> DecodeDemand | None:
     """Decode demand, or None where the signals cannot tell.
 
     By rate: output tokens asked for per second over those of one replica at its set-point. By residency: sequences
@@ -129,7 +131,7 @@ def decode_demand(snapshot: Snapshot, model: EngineModel, tpot_s: float, ready: 
     by_rate = max(handed_over, served) / point.tokens_per_s
     sequences = running + waiting + coming
     by_residency = sequences / point.sequences
-    by_transfer = _transfer_work(snapshot, ready)
+    by_transfer = _transfer_work(snapshot, ready, alone_s_per_token)
     work = max(by_rate, by_residency, by_transfer)
     return DecodeDemand(work, by_rate, by_residency, by_transfer, sequences, max(handed_over, served), point, resident)
 
@@ -146,15 +148,28 @@ def _hand_over_rate(snapshot: Snapshot) -> float:
     return min(arriving, max(pool.current, pool.ready) * together / time_s)
 
 
-def _transfer_work(snapshot: Snapshot, ready: int) -> float:
+def transfer_s_per_token(snapshot: Snapshot) -> float | None:
+    """Time of a KV transfer per prompt token, so that transfers of long and short prompts compare."""
+    time_s, prompt = snapshot.usable(Scope.SERVICE, "kv_transfer_time_s"), _prompt(snapshot)
+    return time_s / prompt if time_s and prompt else None
+
+
+def _prompt(snapshot: Snapshot) -> float | None:
+    return snapshot.usable(Scope.SERVICE, "input_tokens_mean")
+
+
+def _transfer_work(snapshot: Snapshot, ready: int, alone_s_per_token: float | None) -> float:
     """Replicas whose links keep up with the KV that arrives.
 
-    Little's law gives the transfers in progress per link, `rate * time`; a shared link with n in progress is busy
-    `n / (1 + n)` of the time (M/M/1 processor sharing), and one replica should be so for `_LINK_BUSY_RATIO` at most.
+    Little's law gives the transfers in progress per link, `n = rate * time`; a shared link with n in progress is busy
+    `n / (1 + n)` of the time (M/M/1 processor sharing). It makes each `1 / (1 - r)` times as long as it takes alone:
+    a transfer that is slow by itself says nothing about replicas, more of them would not make it faster. The smaller of
+    the two readings counts, and one replica's link should be busy `_LINK_BUSY_RATIO` at most.
     """
-    rate = snapshot.usable(Scope.PREFILL, "request_rate")
-    time_s = snapshot.usable(Scope.SERVICE, "kv_transfer_time_s")
-    if rate is None or time_s is None or ready == 0:
+    rate, time_s = snapshot.usable(Scope.PREFILL, "request_rate"), snapshot.usable(Scope.SERVICE, "kv_transfer_time_s")
+    seen = transfer_s_per_token(snapshot)
+    if rate is None or time_s is None or not seen or not alone_s_per_token or ready == 0:
         return 0.0
     in_progress = rate * time_s / ready
-    return ready * in_progress / (1.0 + in_progress) / _LINK_BUSY_RATIO
+    lengthened = max(1.0 - alone_s_per_token / seen, 0.0)
+    return ready * min(in_progress / (1.0 + in_progress), lengthened) / _LINK_BUSY_RATIO

@@ -22,6 +22,8 @@ _LOW, _STEP, _BINS = -1.2, 0.05, 60
 _PRIOR_SD, _PRIOR_WEIGHT = 0.25, 200.0
 _HALF_LIFE_S = 6 * 3600.0
 _COST_S = 3600.0
+# One sample counts by the load it stands for, up to this: a step that nobody could foresee is one event, not a habit.
+_MOST_WEIGHT = 2.0
 # Predictions kept until their time comes.
 _MOST_PENDING = 32
 _DAY_S, _WEEK_S = 86_400.0, 604_800.0
@@ -85,6 +87,8 @@ class Outlook:
 _SILENT = -1.0
 _TRENDS = (FORECASTERS.index("trend"), FORECASTERS.index("steep_trend"))
 _SEASON_BINS = int(_WEEK_S / _SEASON_BIN_S)
+_SEASONS = ((FORECASTERS.index("daily"), _DAY_S), (FORECASTERS.index("weekly"), _WEEK_S))
+_PERIODS_TRUSTED = 2
 
 
 def observe(
@@ -114,6 +118,10 @@ def observe(
     chosen = min(spoken)[1]
     # A ramp is seen by the trends first; they lift the bound but are wrong too often to set it in calm times.
     upper = max(uppers[chosen], *(predictions[index] for index in _TRENDS))
+    # A jump that comes at the same hour each day is expected as it was, however calm the hours before it.
+    for index, period_s in _SEASONS:
+        if memory.since_s is not None and now - memory.since_s >= _PERIODS_TRUSTED * period_s:
+            upper = max(upper, predictions[index])
     due_s = now + horizon_s
     if not memory.pending or due_s - memory.pending[-1][0] >= horizon_s / _MOST_PENDING:
         memory = replace(memory, pending=(*memory.pending, (due_s, predictions)))
@@ -190,7 +198,7 @@ def _score(memory: Forecast, demand: float, now: float) -> Forecast:
     if not due:
         return memory
     values = due[-1]
-    weight = (demand + _FLOOR) / (memory.slow + _FLOOR)
+    weight = min((demand + _FLOOR) / (memory.slow + _FLOOR), _MOST_WEIGHT)
     tracks = tuple(
         _learn_error(track, value, demand, weight) if value >= 0 else track
         for track, value in zip(memory.tracks, values, strict=True)

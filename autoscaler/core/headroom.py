@@ -7,9 +7,9 @@ calmest.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-LEAST, MOST = 1.0, 2.0
+LEAST, MOST = 0.9, 2.0
 # Largest growth of the margin per second while the budget burns at ten times its rate or more.
 _UP_PER_S = 0.002
 # Time constant of giving margin back while nothing burns.
@@ -19,6 +19,8 @@ _BUDGET_S = 3 * 3600.0
 _MOST_BURN = 10.0
 # Average burn below which a single burst is left to the budget: that is what a budget is for.
 _BUDGET_WHOLE = 0.5
+# Time constant of the share that misses although nobody waits.
+_UNAVOIDABLE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +28,24 @@ class Headroom:
     """Margin on demand of one role.
 
     Attributes:
-        margin: Multiplier on demand, 1 is none.
+        margin: Multiplier on demand, 1 is none; below 1 it takes from what a forecast adds, never from present demand.
         burn: Budget burn rate averaged over the budget window: 1 uses it up exactly.
         at_s: Time of the last update.
+        unavoidable_ratio: Share of requests that miss the objective although nobody waits: prompts too long for the
+            target, which no number of replicas helps.
     """
 
     margin: float = 1.05
     burn: float = 0.0
     at_s: float | None = None
+    unavoidable_ratio: float = 0.0
+
+
+def note_unavoidable(headroom: Headroom, missed_ratio: float, now: float) -> Headroom:
+    """Learn what misses while nobody waits; to be called before `steer` in the same tick."""
+    elapsed_s = min(max(now - headroom.at_s, 0.0), 60.0) if headroom.at_s is not None else 0.0
+    keep = math.exp(-elapsed_s / _UNAVOIDABLE_S)
+    return replace(headroom, unavoidable_ratio=missed_ratio + (headroom.unavoidable_ratio - missed_ratio) * keep)
 
 
 def steer(
@@ -50,7 +62,7 @@ def steer(
     """
     elapsed_s = min(max(now - headroom.at_s, 0.0), 60.0) if headroom.at_s is not None else 0.0
     if attained_ratio is None:
-        return Headroom(headroom.margin, headroom.burn, now)
+        return replace(headroom, at_s=now)
     burn = min(max(1.0 - attained_ratio, 0.0) / max(1.0 - objective_ratio, 1e-4), 1e4)
     average = burn + (headroom.burn - burn) * math.exp(-elapsed_s / _BUDGET_S)
     margin = headroom.margin
@@ -58,4 +70,4 @@ def steer(
         margin *= math.exp(_UP_PER_S * elapsed_s * min(burn, _MOST_BURN) / _MOST_BURN)
     elif burn <= 1.0:
         margin *= math.exp(-elapsed_s / _DOWN_S * max(1.0 - average, 0.0))
-    return Headroom(min(max(margin, LEAST), MOST), average, now)
+    return replace(headroom, margin=min(max(margin, LEAST), MOST), burn=average, at_s=now)

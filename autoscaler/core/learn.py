@@ -18,7 +18,7 @@ from autoscaler.core.capacity import (
     scaled_prefill,
 )
 from autoscaler.core.decision import SwitchStep
-from autoscaler.core.demand import Demand, decode_demand, prefill_demand
+from autoscaler.core.demand import Demand, decode_demand, prefill_demand, transfer_s_per_token
 from autoscaler.core.forecast import Outlook
 from autoscaler.core.policy import Role, RolePolicy, ServicePolicy
 from autoscaler.core.prompts import Prompts
@@ -37,6 +37,8 @@ EXCESS_RATIO = 0.05
 _LEAST_SEQUENCES = 1.0
 # Ticks missed after which a pool's past proposals no longer tell what it needed.
 _HOLE_INTERVALS = 4.0
+# Growth per tick of the least transfer time seen: a tenth a day, so that a fabric that became slower is learned anew.
+_FORGET_TRANSFER = 1.0 + 0.1 / 5760
 # Mean wait, as a share of the TTFT target, below which waiting is not what makes requests miss it.
 _HARMLESS_WAIT = 0.02
 
@@ -99,14 +101,16 @@ def learn(
         memory = _calibrate(memory, role, base, snapshot, attribution, pool, now)
     fit = memory.fit or calibration.start(from_prior=prior is not None)
     model = _learned(base, role, fit.factors) if fit.trusted else None
-    demand = _demand(policy, role, snapshot, model, pool, prompts) if model is not None else None
+    if role is Role.DECODE and not again:
+        memory = replace(memory, transfer_alone_s=_alone_s(memory.transfer_alone_s, transfer_s_per_token(snapshot)))
+    demand = _demand(policy, role, snapshot, model, memory, prompts) if model is not None else None
     outlook = None
     if demand is not None:
         horizon_s = lead_s + policy.interval_s + SIGNAL_WINDOW_S / 2
         memory_forecast, outlook = forecast.observe(memory.forecast, demand.work, now, horizon_s, EXCESS_RATIO)
         memory = replace(memory, forecast=memory_forecast)
     if not mixed:
-        memory = replace(memory, headroom=_steer(policy, role, snapshot, attribution, memory, pool, now))
+        memory = replace(memory, headroom=_steer(policy, role, snapshot, attribution, state, memory, pool, now))
     insight = Insight(
         lead_s, model, _source(role_policy, fit), fit.confidence_ratio, demand, outlook, memory.headroom.margin
     )
@@ -204,12 +208,20 @@ def _demand(
     role: Role,
     snapshot: Snapshot,
     model: EngineModel,
-    pool: PoolState,
+    memory: RoleState,
     prompts: Prompts | None,
 ) -> Demand | None:
     if role is Role.PREFILL:
         return prefill_demand(snapshot, model, prompts)
-    return decode_demand(snapshot, model, policy.objectives.tpot.target_s, pool.ready)
+    tpot_s, ready = policy.objectives.tpot.target_s, snapshot.pools[role].ready
+    return decode_demand(snapshot, model, tpot_s, ready, memory.transfer_alone_s)
+
+
+def _alone_s(known_s: float | None, seen_s: float | None) -> float | None:
+    """Time per token of a transfer that shares its link with no other: the least seen, forgotten slowly."""
+    if seen_s is None or known_s is None:
+        return known_s if seen_s is None else seen_s
+    return min(seen_s, known_s * _FORGET_TRANSFER)
 
 
 def _steer(
@@ -217,32 +229,31 @@ def _steer(
     role: Role,
     snapshot: Snapshot,
     attribution: Attribution,
+    state: State,
     memory: RoleState,
     pool: PoolState,
     now: float,
 ) -> headroom.Headroom:
-    """Prefill answers for TTFT unless decode or the fabric holds requests up; decode for TPOT, and for TTFT then."""
+    """Each pool answers for the TTFT of requests that wait for it, and decode for TPOT too."""
     ttft = snapshot.usable(Scope.SERVICE, "ttft_attainment_ratio")
     tpot = snapshot.usable(Scope.SERVICE, "tpot_attainment_ratio")
-    decode_is_short = attribution.bottleneck is Bottleneck.DECODE
+    harmless_s = _HARMLESS_WAIT * policy.objectives.ttft.target_s
+    prefill_waits = attribution.queue_s is None or attribution.queue_s >= harmless_s
+    for_decode_s = snapshot.usable(Scope.DECODE, "queue_time_s")
+    decode_waits = for_decode_s is not None and for_decode_s - (attribution.transfer_s or 0.0) >= harmless_s
+    steered = memory.headroom
+    if role is Role.PREFILL and ttft is not None and not prefill_waits and not decode_waits:
+        steered = headroom.note_unavoidable(steered, 1.0 - ttft, now)
+    known = state.roles.get(Role.PREFILL, memory).headroom
+    unavoidable = (steered if role is Role.PREFILL else known).unavoidable_ratio
+    avoidable = None if ttft is None else min(ttft + unavoidable, 1.0)
     if role is Role.PREFILL:
-        attained = _prefill_share(policy, attribution, ttft)
-    elif decode_is_short:
-        attained = min((value for value in (ttft, tpot) if value is not None), default=None)
+        held_up = attribution.bottleneck in (Bottleneck.DECODE, Bottleneck.TRANSFER)
+        attained = None if held_up else avoidable if prefill_waits or avoidable is None else 1.0
     else:
-        attained = tpot
-    objective = policy.objectives.attainment_ratio
-    return headroom.steer(memory.headroom, attained, objective, now, coming=pool.starting > 0)
-
-
-def _prefill_share(policy: ServicePolicy, attribution: Attribution, attained: float | None) -> float | None:
-    """TTFT attainment as far as more prefill could better it."""
-    if attribution.bottleneck in (Bottleneck.DECODE, Bottleneck.TRANSFER):
-        return None
-    if attribution.queue_s is not None and attribution.queue_s < _HARMLESS_WAIT * policy.objectives.ttft.target_s:
-        # Requests hardly wait: what misses the target is too long to prefill in time, and replicas cannot shorten it.
-        return 1.0
-    return attained
+        shares = (tpot, avoidable if decode_waits or attribution.bottleneck is Bottleneck.DECODE else None)
+        attained = min((share for share in shares if share is not None), default=None)
+    return headroom.steer(steered, attained, policy.objectives.attainment_ratio, now, coming=pool.starting > 0)
 
 
 def _source(policy: RolePolicy, fit: calibration.Fit) -> str:

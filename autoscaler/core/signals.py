@@ -24,6 +24,7 @@ class Scope(StrEnum):
 
 # Beyond this a reading is a fault of the exporter, and its products would overflow.
 _MOST = 1e12
+_ROUNDING = 1e-9
 
 
 class SignalState(StrEnum):
@@ -54,10 +55,13 @@ class Signal:
 
     @property
     def usable(self) -> float | None:
-        """The value if it may be used, else None; no signal is negative or beyond a million million."""
-        if self.state is not SignalState.VALUE or self.value is None or not 0.0 <= self.value <= _MOST:
+        """The value if it may be used, else None; no signal is negative or beyond a million million.
+
+        A difference of counters that should be zero may round below it.
+        """
+        if self.state is not SignalState.VALUE or self.value is None or not -_ROUNDING <= self.value <= _MOST:
             return None
-        return self.value
+        return max(self.value, 0.0)
 
 
 def measured(value: float, unit: str, age_s: float, *, stale_after_s: float = math.inf, detail: str = "") -> Signal:

@@ -21,8 +21,9 @@ def tolerance(policy: RolePolicy, current: int, need: float, before: int, *, fir
     """Keep the current number when the need is within tolerance of it, unless it is a firm step and no proportion."""
     grows = before > current
     band = policy.behavior.up.tolerance_ratio if grows else policy.behavior.down.tolerance_ratio
+    band = 0.0 if firm else band
     numbers = {"need": need, "current": float(current), "tolerance_ratio": band}
-    if firm or current in (before, 0) or whole(need) != before or abs(need / current - 1.0) > band + _NOISE:
+    if current in (before, 0) or whole(need) != before or abs(need / current - 1.0) > band + _NOISE:
         return Stage(StageName.TOLERANCE, before, before, Reason.OUTSIDE_TOLERANCE, "", numbers)
     detail = f"a need of {need:.2f} is within {band:.0%} of {current}"
     return Stage(StageName.TOLERANCE, before, current, Reason.WITHIN_TOLERANCE, detail, numbers)

@@ -65,6 +65,7 @@ class RoleState:
         forecast: Memory of the demand.
         headroom: Margin on demand.
         shortage: Replicas that could not come.
+        transfer_alone_s: Time per prompt token of a KV transfer that shares its link with no other.
     """
 
     proposals: tuple[Timed, ...] = ()
@@ -82,6 +83,7 @@ class RoleState:
     forecast: Forecast = field(default_factory=Forecast)
     headroom: Headroom = field(default_factory=Headroom)
     shortage: Shortage = field(default_factory=Shortage)
+    transfer_alone_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

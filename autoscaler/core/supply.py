@@ -37,7 +37,8 @@ def limit_to_deliverable(
     """Hold growth while replicas cannot come; after the deadline step back and wait longer each time."""
     stuck = pool.unschedulable + pool.failing
     reason = Reason.UNSCHEDULABLE if pool.unschedulable >= pool.failing else Reason.REPLICAS_FAILING
-    deliverable = max(pool.current - stuck, policy.min_replicas, 0)
+    # In a rollout the stuck replica comes on top of those that serve.
+    deliverable = max(pool.current - stuck, pool.ready, policy.min_replicas)
     if memory.until_s is not None and now < memory.until_s:
         after = min(before, max(deliverable, min(pool.current, pool.ready)))
         detail = f"growth is retried in {memory.until_s - now:.0f} s, after {memory.failures} failed attempts"
@@ -53,7 +54,8 @@ def limit_to_deliverable(
         detail = (
             f"{stuck} replicas {what} for {waited_s:.0f} s; no growth until they serve, back after {deadline_s:.0f} s"
         )
-        return _stage(before, min(before, pool.current), reason, detail, stuck), replace(memory, since_s=since_s)
+        held = min(before, max(pool.current, policy.min_replicas))
+        return _stage(before, held, reason, detail, stuck), replace(memory, since_s=since_s)
     back_off_s = min(_FIRST_BACK_OFF_S * 2**memory.failures, _LONGEST_BACK_OFF_S)
     detail = f"{stuck} replicas {what} for {waited_s:.0f} s: {deliverable} can serve; next try in {back_off_s:.0f} s"
     stage = _stage(before, min(before, deliverable), reason, detail, stuck)

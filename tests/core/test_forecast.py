@@ -136,9 +136,6 @@ def test_in_the_first_week_no_week_is_known() -> None:
     assert all(outlook.forecaster != "weekly" for outlook in said)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the season that sees the jump coming looks dear just then and is outbid by a level"
-)
 def test_a_jump_that_comes_every_morning_is_expected_after_five() -> None:
     demands = a_morning_jump(6, tick_s=60.0)
     nine_on_the_sixth_day = 5 * 1440 + 9 * 60

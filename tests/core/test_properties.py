@@ -255,9 +255,6 @@ def test_more_pressure_never_asks_for_fewer_replicas(
             assert high.roles[role].desired >= low.roles[role].desired, (low.roles[role], high.roles[role])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="without a prefill time, a replica is believed to serve what arrives, however much"
-)
 def test_more_arrivals_never_ask_for_fewer_replicas_while_the_prefill_time_is_unknown() -> None:
     policy = service_policy(without_prior(), without_prior())
     blind: dict[str, Reading] = {"prefill.prefill_time_s": Missing.ABSENT, "prefill.queue_depth": 30.0}

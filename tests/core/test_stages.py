@@ -65,7 +65,6 @@ def test_tolerance_leaves_alone_what_another_stage_has_changed() -> None:
     assert stages.tolerance(policy, 10, need=9.5, before=14).after == 14
 
 
-@pytest.mark.xfail(strict=True, reason="the record of a step that may not be held shows a band that would have held it")
 def test_a_firm_step_passes_and_its_record_says_why() -> None:
     policy = with_behavior(direction(tolerance_ratio=0.3), direction())
 

@@ -91,20 +91,7 @@ def test_a_slow_transfer_is_not_answered_with_more_prefill(policy: ServicePolicy
     assert max(tale.counts(Role.PREFILL, 900)) <= before, tale.explain()
 
 
-@pytest.mark.parametrize(
-    "policy",
-    [
-        pytest.param(
-            WITH_PRIOR,
-            id="with a prior",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="links count as replicas: each one added is to have transfers too, up to the maximum",
-            ),
-        ),
-        pytest.param(BY_RULES, id="by rules"),
-    ],
-)
+@either_way
 def test_a_slow_fabric_does_not_grow_decode_to_its_maximum(policy: ServicePolicy) -> None:
     """Every transfer takes three seconds, however many replicas there are to fetch."""
     tale = story(2, 2, policy=policy, service=Fluid(Load(8.0), transfer_s=3.0)).at(1800)

@@ -142,7 +142,6 @@ def test_pods_that_crash_are_given_up_like_those_without_a_node(policy: ServiceP
     assert tale.desired(Role.DECODE) <= 2
 
 
-@pytest.mark.xfail(strict=True, reason="what can serve is counted as asked for less what is stuck, also when all serve")
 @either_way
 def test_a_rollout_whose_extra_pod_finds_no_node_takes_no_replica_away(policy: ServicePolicy) -> None:
     """All four serve the old revision; the fifth, of the new one, is stuck."""
@@ -190,7 +189,6 @@ def test_a_pool_outside_of_its_bounds_moves_into_them_whatever_its_signals_say(p
     story(1, 9, policy=bounded).says(every(Missing.ABSENT)).expect(prefill=3, decode=4, because=Reason.AT_MIN)
 
 
-@pytest.mark.xfail(strict=True, reason="growth is held at what is there, also below the minimum")
 @either_way
 def test_pods_without_a_node_do_not_take_a_pool_below_its_minimum(policy: ServicePolicy) -> None:
     tale = story(1, 2, policy=changed(policy, Role.PREFILL, min_replicas=3)).cluster_full(Role.PREFILL)

@@ -108,7 +108,6 @@ def test_a_signal_that_is_absent_is_not_taken_for_zero(policy: ServicePolicy, na
     assert all(blind.desired(role) >= calm.desired(role) for role in BOTH)
 
 
-@pytest.mark.xfail(strict=True, reason="a ratio of rates that rounds below zero is thrown away, and then taken for one")
 @pytest.mark.parametrize("name", ["prefill.uncached_ratio", "prefill.queue_depth", "decode.waiting"])
 def test_what_rounds_below_zero_is_zero(name: str) -> None:
     """`1 - hits / queries` is -2e-16 when everything is cached."""

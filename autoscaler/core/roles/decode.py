@@ -20,27 +20,27 @@ def propose(ctx: RoleContext) -> Proposal:
     calm = idle(ctx, "running", "waiting")
     if calm is not None:
         return Proposal((calm,))
-    terms = [_staff(ctx, demand, demand.work, Reason.DECODE_DEMAND, "is asked for now")]
+    terms = [_staff(demand, demand.work, max(ctx.insight.margin, 1.0), Reason.DECODE_DEMAND, "is asked for now")]
     if ctx.insight.outlook is not None:
         outlook = ctx.insight.outlook
         when = f"may be asked for in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
-        terms.append(_staff(ctx, demand, outlook.upper, Reason.DECODE_FORECAST, when))
+        terms.append(_staff(demand, outlook.upper, ctx.insight.margin, Reason.DECODE_FORECAST, when))
     out_of_blocks = full(ctx)
     if out_of_blocks is not None:
         terms.append(out_of_blocks)
     return Proposal(tuple(terms), ctx.missing(*_NEEDED_TO_SHRINK))
 
 
-def _staff(ctx: RoleContext, demand: DecodeDemand, work: float, reason: Reason, when: str) -> Term:
+def _staff(demand: DecodeDemand, work: float, margin: float, reason: Reason, when: str) -> Term:
     point = demand.point
     return Term(
-        work * ctx.insight.margin,
+        work * margin,
         reason,
-        f"work for {work:.2f} replicas {when}; with {ctx.insight.margin - 1:.0%} headroom, each at "
+        f"work for {work:.2f} replicas {when}; with {margin - 1:+.0%} headroom, each at "
         f"{point.sequences:.0f} sequences and {point.kv_utilization_ratio:.0%} KV ({point.limit} binds)",
         {
             "work": work,
-            "margin": ctx.insight.margin,
+            "margin": margin,
             "sequences": point.sequences,
             "step_s": point.step_s,
             "by_rate": demand.by_rate,

@@ -27,31 +27,31 @@ def propose(ctx: RoleContext) -> Proposal:
     calm = idle(ctx, "queue_depth", "in_flight")
     if calm is not None:
         return Proposal((calm,))
-    terms = [_staff(ctx, demand, demand.work, Reason.PREFILL_DEMAND, "arrives now")]
+    terms = [_staff(ctx, demand, demand.work, max(ctx.insight.margin, 1.0), Reason.PREFILL_DEMAND, "arrives now")]
     if ctx.insight.outlook is not None:
         outlook = ctx.insight.outlook
         when = f"may arrive in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
-        terms.append(_staff(ctx, demand, outlook.upper, Reason.PREFILL_FORECAST, when))
+        terms.append(_staff(ctx, demand, outlook.upper, ctx.insight.margin, Reason.PREFILL_FORECAST, when))
     backlog = _backlog(ctx, demand)
     if backlog is not None:
         terms.append(backlog)
     return Proposal(tuple(terms), ctx.missing(*_NEEDED_TO_SHRINK))
 
 
-def _staff(ctx: RoleContext, demand: PrefillDemand, work: float, reason: Reason, when: str) -> Term:
+def _staff(ctx: RoleContext, demand: PrefillDemand, work: float, margin: float, reason: Reason, when: str) -> Term:
     """Replicas for an amount of work so that the wait fits the budget at the objective's share of requests."""
     budget_s = wait_budget_s(ctx, ctx.objectives)
     share = max(ctx.objectives.ttft.percentile_ratio, ctx.objectives.attainment_ratio)
-    wanted = work * ctx.insight.margin
+    wanted = work * margin
     need, utilization = servers_for(wanted, demand.service_s, budget_s, share, _VARIABILITY)
     return Term(
         need,
         reason,
-        f"work for {work:.2f} replicas {when}; with {ctx.insight.margin - 1:.0%} headroom at {utilization:.0%} busy, "
+        f"work for {work:.2f} replicas {when}; with {margin - 1:+.0%} headroom at {utilization:.0%} busy, "
         f"so that {share:.1%} wait less than {budget_s:.2g} s",
         {
             "work": work,
-            "margin": ctx.insight.margin,
+            "margin": margin,
             "utilization_ratio": utilization,
             "service_s": demand.service_s,
             "wait_budget_s": budget_s,

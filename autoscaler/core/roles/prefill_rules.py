@@ -53,9 +53,10 @@ def _backlog(ctx: RoleContext) -> Term | None:
     queue, rate, ready = ctx.usable("queue_depth"), ctx.usable("request_rate"), ctx.pool.ready
     if queue is None or rate is None or ready == 0 or queue <= ready:
         return None
-    service_s = ctx.usable("prefill_time_s") or (ready / rate if rate > 0 else None)
-    if service_s is None:
-        return Term(ctx.pool.current + 1.0, Reason.PREFILL_BACKLOG, f"{queue:.0f} requests wait and none is served")
+    service_s = ctx.usable("prefill_time_s")
+    if not service_s:
+        why = f"{queue:.0f} requests wait, and how long one takes is unknown: one replica more"
+        return Term(ctx.pool.current + 1.0, Reason.PREFILL_BACKLOG, why, {"queue_depth": queue})
     budget_s = wait_budget_s(ctx, ctx.objectives)
     need = (rate + queue / budget_s) * service_s
     return Term(
