@@ -19,7 +19,7 @@ _RELATIVE_LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<to>(?![a-z]+:|#|/)[^)]+)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put pages that the navigation does not name at its end, so that none is lost; guides are listed on their own page."""
+    """Put pages that the navigation does not name at its end, so that none is lost."""
     docs = Path(config.docs_dir)
     pages = sorted(str(file.relative_to(docs)) for file in docs.rglob("*.md"))
     named = set(re.findall(r"[\w/-]+\.md", str(config.nav)))

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from autoscaler.core.decision import Reason, StageName
+from autoscaler.daemon.notices import Topic
 from autoscaler.daemon.policy_status import CONDITIONS
 from scripts.pages.markdown import code, page, table
 
@@ -19,6 +20,10 @@ logs, in Events, and as labels in the metrics; `pd-autoscaler explain` tells the
 _CONDITIONS = """
 Conditions of a `ScalingPolicy` object under `run --watch-policies`, in `kubectl describe`. `Effective` is the one to
 alert on: it is true while signals and counts are there to decide on, and not only while nothing fails.
+"""
+_EVENTS = """
+On the `ScalingPolicy` under `run --watch-policies`, else on the workloads, where the daemon may write them. One that repeats
+is counted and not written again.
 """
 
 
@@ -41,13 +46,15 @@ def reasons_page() -> str:
 
 
 def conditions_page() -> str:
-    """The page of conditions."""
-    conditions = texts()["conditions"]
-    blocks: list[str | list[str]] = ["# Conditions", _CONDITIONS.strip()]
+    """The page of conditions and Events."""
+    conditions, events = texts()["conditions"], texts()["events"]
+    blocks: list[str | list[str]] = ["# Conditions and Events", _CONDITIONS.strip()]
     for name in ("Ready", *CONDITIONS):
         about = conditions[name]
         rows = [(code(reason), text) for reason, text in about["reasons"].items()]
         blocks += [f"## {name}", about["means"], table(("reason", "means, and what to do"), rows)]
+    told = [(code(topic), events[topic]["means"], events[topic]["do"]) for topic in Topic]
+    blocks += ["## Events", _EVENTS.strip(), table(("reason", "means", "what to do"), told)]
     return page(*blocks)
 
 

@@ -13,6 +13,7 @@ from autoscaler.cli.commands import COMMANDS
 from autoscaler.config.schema import json_schema
 from autoscaler.core.decision import Reason, StageName
 from autoscaler.daemon import policy_status
+from autoscaler.daemon.notices import Topic
 from autoscaler.stacks.load import stack_names
 from scripts.pages.guides import guide_pages
 from scripts.pages.reasons import conditions_page, documented, reasons_page, texts
@@ -36,6 +37,11 @@ def test_every_reason_of_a_condition_is_documented() -> None:
 
     assert written <= told
     assert "## Effective" in conditions_page()
+
+
+def test_every_event_is_documented_and_no_other() -> None:
+    assert set(texts()["events"]) == {topic.value for topic in Topic}
+    assert "| `ScaleConflict` |" in conditions_page()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
