@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "stacks": "List the serving stacks, or tell what is known of one.",
         "schema": "Print the JSON Schema of a scaling policy.",
         "replay": "Play a recorded load on a simulated service, under your policy and under others'.",
+        "report": "Say what a service used, what it needed and what a policy would have saved, from Prometheus alone.",
         "demo": "Watch the autoscaler at work on a simulated service; needs no cluster.",
     }
 )

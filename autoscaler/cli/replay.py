@@ -25,8 +25,8 @@ from autoscaler.report.replay import print_replay, replay_csv, replay_json
 from autoscaler.simulation.config import SimulationError
 from autoscaler.simulation.replay import known_baseline
 from autoscaler.simulation.replay import replay as played
-from autoscaler.simulation.sweep import Rows, sweep
-from autoscaler.simulation.traces import Trace, read_trace, times
+from autoscaler.simulation.sweep import Rows, at_rate, sweep
+from autoscaler.simulation.traces import Trace, read_trace
 from autoscaler.simulation.traces.trace import TraceError
 
 PROMETHEUS = "prometheus"
@@ -116,7 +116,7 @@ def _once(
 ) -> str | Mapping[str, Any]:
     cores = {name: policy.core() for name, policy in policies.items()}
     with ProgressBar(len(cores) + len(against), sys.stderr) as watcher:
-        outcome = played(cores, times(load.trace, rate, seed), against=against, seed=seed, watcher=watcher)
+        outcome = played(cores, at_rate(load.trace, rate, seed), against=against, seed=seed, watcher=watcher)
     record = {**outcome.record(), **_remarked(load)}
     if output is not Output.HTML:
         return record

@@ -61,8 +61,12 @@ def sweep(cases: Sequence[Case], trace: Trace, against: Sequence[str]) -> Iterat
             pool.shutdown(cancel_futures=True)
 
 
+def at_rate(trace: Trace, rate: float, seed: int) -> Trace:
+    """So many times a load; once it is the load itself."""
+    return trace if rate == 1.0 else times(trace, rate, seed)
+
+
 def play(case: Case, trace: Trace, against: Sequence[str]) -> Rows:
     """The rows of one case."""
-    load = times(trace, case.rate, case.seed)
-    record = replay(case.policies, load, against=against, seed=case.seed).record()
+    record = replay(case.policies, at_rate(trace, case.rate, case.seed), against=against, seed=case.seed).record()
     return [{"policy": row.pop("policy"), **case.settings, **row} for row in record["rows"]]

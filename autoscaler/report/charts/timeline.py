@@ -12,6 +12,7 @@ from autoscaler.report.charts.ticks import time_label, time_ticks
 from autoscaler.report.markup import Markup, element
 
 _ROW, _BAR, _NAME, _BOTTOM = 44, 22, 16, 26
+_LONGEST_SUBJECT = 44  # what a telephone has room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def draw_timeline(timeline: Timeline) -> Markup:
 
 
 def _row(timeline: Timeline, subject: str, spans: tuple[Span, ...], top: int) -> list[Markup]:
-    marks = [element("text", subject, class_="subject", x=0, y=top + 11)]
+    named = subject if len(subject) <= _LONGEST_SUBJECT else f"{subject[: _LONGEST_SUBJECT - 1]}…"
+    marks = [element("text", element("title", subject), named, class_="subject", x=0, y=top + 11)]
     for span in spans:
         start, end = (_share(timeline, at_s) for at_s in (span.start_s, span.end_s))
         told = f"{span.state}: {_clock(timeline, span.start_s)} to {_clock(timeline, span.end_s)}"

@@ -1,0 +1,304 @@
+"""Makes the assessment of a service out of its history: measures, reconstructs, replays, recommends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import yaml
+
+from autoscaler.cli.engine_fit import Fit, corrected, engine_ground, fit_of, plausible
+from autoscaler.cli.exits import CliError
+from autoscaler.cli.history import LOAD, gpus_used, load_of, read_history
+from autoscaler.cli.sweeps import checked, plain
+from autoscaler.config import PolicyError, ScalingPolicy
+from autoscaler.core.policy import Objectives, Role, ServicePolicy
+from autoscaler.core.signals import Scope
+from autoscaler.report.assessment import Assessment, Curves, Ground, Played, Price, Risk, Used
+from autoscaler.simulation.clairvoyant.bound import clairvoyant_cost
+from autoscaler.simulation.replay import Replay, Watcher, replay, service_of
+from autoscaler.simulation.timeline import bin_length_s
+from autoscaler.simulation.traces import Trace
+from autoscaler.simulation.traces.history import Reconstruction
+from autoscaler.sources.history import Floats, History, Name
+
+WANTED: tuple[Name, ...] = (
+    *LOAD,
+    (Scope.SERVICE, "ttft_s"),
+    (Scope.SERVICE, "tpot_s"),
+    (Scope.SERVICE, "ttft_attainment_ratio"),
+    (Scope.SERVICE, "tpot_attainment_ratio"),
+    (Scope.PREFILL, "prefill_time_s"),
+    (Scope.DECODE, "step_time_s"),
+    (Scope.DECODE, "running"),
+    (Scope.DECODE, "kv_utilization_mean"),
+)
+
+PARTS = 3
+"""What a watcher is told of: reading, and two replays."""
+
+_SPARE = 1.25  # room above the peak of the replay, for a day that is busier than those looked at
+_LENGTHS = (
+    (0.5, "neither prompt nor answer lengths have a histogram"),
+    (0.75, "one of prompt and answer lengths has a histogram"),
+    (1.0, "prompt and answer lengths have histograms"),
+)
+
+
+def assess(
+    document: ScalingPolicy,
+    url: str | None,
+    since_s: float,
+    price: Price,
+    *,
+    seed: int,
+    watcher: Watcher,
+    until_s: float | None = None,
+) -> Assessment:
+    """Assess one service over the last `since_s` seconds.
+
+    Args:
+        document: Its policy.
+        url: Prometheus, in place of the policy's.
+        since_s: How far back to look.
+        price: What a GPU-hour costs.
+        seed: Of everything random.
+        watcher: Told how it gets on, in `PARTS` parts.
+        until_s: Unix time at which to end; None for now.
+
+    Raises:
+        CliError: There is no history to build on.
+    """
+    policy = document.core()
+    watcher.begins(f"{document.service}: reading history")
+    history = read_history(document, url, since_s, WANTED, until_s=until_s, reached=watcher.reached)
+    made = load_of(history, seed, document.service)
+    measured = _measured(document, history, made, price)
+    if any(pool.engine is None for pool in policy.roles.values()):
+        why = "spec.engine says nothing of how fast a replica is, so nothing is replayed"
+        return replace(measured, grounds=(*measured.grounds, Ground("engine", 0.0, why)))
+    return _with_replays(measured, document, history, made.trace, seed, watcher)
+
+
+def _measured(document: ScalingPolicy, history: History, made: Reconstruction, price: Price) -> Assessment:
+    """What the history says by itself."""
+    policy = document.core()
+    gpus = {role: pool.gpus_per_replica for role, pool in policy.roles.items()}
+    used = _used(history, gpus)
+    return Assessment(
+        service=document.service,
+        objectives=policy.objectives,
+        start_s=float(history.at_s[0]) - history.step_s,
+        end_s=float(history.at_s[-1]),
+        price=price,
+        used=used,
+        risk=_risk(history, policy.objectives),
+        grounds=tuple(_data_grounds(history, used, made)),
+        remarks=made.remarks,
+        curves=_curves(history, gpus, risk_of(history, policy.objectives), made.trace),
+    )
+
+
+def _with_replays(
+    measured: Assessment, document: ScalingPolicy, history: History, trace: Trace, seed: int, watcher: Watcher
+) -> Assessment:
+    """The same with what the policy, and the one that is recommended, would have done."""
+    policy = document.core()
+    fit = fit_of(history, policy)
+    fitted, goal = corrected(policy, fit), policy.objectives.attainment_ratio
+    watcher.begins(f"{document.service}: replaying your policy")
+    first = replay({"your policy": fitted}, trace, seed=seed, watcher=_Inner(watcher))
+    better = _recommended(document, first)
+    watcher.begins(f"{document.service}: replaying the recommended policy")
+    second = replay({"recommended": corrected(better.core(), fit)}, trace, seed=seed, watcher=_Inner(watcher))
+    chosen = _best(first, second, goal)
+    cost = clairvoyant_cost(service_of(fitted, trace), trace, (), attainment_ratio=goal)
+    needed = [policy.roles[role].gpus_per_replica * count for role, count in chosen.need.items()]
+    return replace(
+        measured,
+        needed_gpu_hours=first.rows[0].bound_gpu_hours,
+        peak_gpu_hours=cost.static_peak_gpu_hours,
+        played=tuple(_played(one) for one in (chosen, second if chosen is first else first)),
+        recommended=_as_yaml(better if chosen is second else document),
+        grounds=(*measured.grounds, engine_ground(fit)),
+        remarks=(*measured.remarks, *_remarks(fit, policy)),
+        curves=replace(measured.curves, needed_gpus=np.sum(needed, axis=0), policy_gpus=chosen.timelines[0].gpus),
+    )
+
+
+def risk_of(history: History, objectives: Objectives) -> Mapping[str, Floats]:
+    """Per objective and step, 1 where it was missed and 0 where it was met; NaN where that cannot be told.
+
+    The share of requests inside the target decides; where the stack exports none, the percentile does.
+    """
+    found = {}
+    for name, objective in (("ttft", objectives.ttft), ("tpot", objectives.tpot)):
+        share = history.signal(Scope.SERVICE, f"{name}_attainment_ratio")
+        latency_s = history.signal(Scope.SERVICE, f"{name}_s")
+        missed = np.where(np.isfinite(share), share < objective.percentile_ratio, latency_s > objective.target_s)
+        found[name] = np.where(np.isfinite(share) | np.isfinite(latency_s), missed.astype(np.float64), np.nan)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Inner:
+    """Passes on how far a replay is; which part it is has been said."""
+
+    outer: Watcher
+
+    def begins(self, name: str) -> None:
+        """Said already."""
+
+    def reached(self, share: float) -> None:
+        self.outer.reached(share)
+
+
+def _used(history: History, gpus: dict[Role, float]) -> Used:
+    held = gpus_used(history, gpus)
+    known = np.isfinite(held)
+    if not known.any():
+        return Used(None, 0.0)
+    hours = history.at_s.size * history.step_s / 3600.0
+    counts = {role: count[np.isfinite(count)] for role, count in history.asked_for.items()}
+    counts = {role: count for role, count in counts.items() if count.size}
+    return Used(
+        float(held[known].mean()) * hours,
+        float(known.mean()),
+        {role: float(count.mean()) for role, count in counts.items()},
+        {role: int(count.max()) for role, count in counts.items()},
+    )
+
+
+def _risk(history: History, objectives: Objectives) -> Risk:
+    missed = risk_of(history, objectives)
+    step_h = history.step_s / 3600.0
+    each = np.vstack(list(missed.values()))
+    known = np.isfinite(each).any(axis=0)
+    return Risk(
+        hours=float((np.nan_to_num(each).max(axis=0) > 0).sum()) * step_h,
+        known_hours=float(known.sum()) * step_h,
+        ttft_hours=float(np.nansum(missed["ttft"])) * step_h,
+        tpot_hours=float(np.nansum(missed["tpot"])) * step_h,
+    )
+
+
+def _recommended(document: ScalingPolicy, played: Replay) -> ScalingPolicy:
+    """The policy with bounds that fit the load: it may shrink to one replica, and has room above the peak."""
+    written = plain(document)
+    run, need = played.timelines[0], played.need
+    for role, pool in written["spec"]["roles"].items():
+        ready = run.ready.get(Role(role))
+        if ready is None:
+            continue
+        wanted = max(float(ready.max()), float(need[Role(role)].max()) if Role(role) in need else 0.0)
+        pool["min"] = min(pool.get("min", 1), 1)
+        pool["max"] = max(math.ceil(_SPARE * wanted), 2)
+        if "fallbackReplicas" in pool:
+            pool["fallbackReplicas"] = min(pool["fallbackReplicas"], pool["max"])
+    written["spec"]["mode"] = "recommend"
+    try:
+        return checked(written, "recommended policy")
+    except PolicyError:
+        return document  # its ratio or budget leaves no room for other bounds
+
+
+def _best(first: Replay, second: Replay, goal: float) -> Replay:
+    """The cheaper of those that keep the goal, else the one that comes nearest to it."""
+    keeping = [one for one in (first, second) if one.rows[0].attainment >= goal]
+    if keeping:
+        return min(keeping, key=lambda one: one.rows[0].gpu_hours)
+    return max((first, second), key=lambda one: one.rows[0].attainment)
+
+
+def _played(one: Replay) -> Played:
+    row = one.rows[0]
+    return Played(row.policy, row.attainment, row.gpu_hours, row.actions, row.violation_s / 3600.0, row.worst_5min)
+
+
+def _as_yaml(document: ScalingPolicy) -> str:
+    return yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True)
+
+
+def _data_grounds(history: History, used: Used, made: Reconstruction) -> list[Ground]:
+    hours = history.at_s.size * history.step_s / 3600.0
+    days = hours / 24.0
+    lengths = sum(known is not None for known in (history.inputs, history.outputs))
+    return [
+        Ground(
+            "span", min(0.5 + days / 7.0 * 0.5, 1.0), f"{days:.2g} days were looked at; a week holds every day's shape"
+        ),
+        Ground("load", made.coverage_ratio, f"the request rate is known for {made.coverage_ratio:.1%} of the time"),
+        Ground("usage", used.coverage_ratio, f"replica counts are known for {used.coverage_ratio:.1%} of the time"),
+        Ground("lengths", *_LENGTHS[lengths]),
+    ]
+
+
+def _remarks(fit: Fit, policy: ServicePolicy) -> list[str]:
+    startups = ", ".join(f"{role.value} {pool.startup_time_s:g} s" for role, pool in policy.roles.items())
+    remarks = [f"Replicas start as slowly as the policy says: {startups}. The time seen by a daemon is surer."]
+    ratios = {"prefill": fit.prefill_ratio, "decode": fit.decode_ratio}
+    changed = [
+        f"{what} by {ratio:.2f}" for what, ratio in ratios.items() if ratio is not None and plausible(ratio) == ratio
+    ]
+    if changed:
+        remarks.append(f"The engine's timing was corrected by what was measured: {', '.join(changed)}.")
+    implausible = [what for what, ratio in ratios.items() if ratio is not None and plausible(ratio) != ratio]
+    if implausible:
+        remarks.append(
+            f"The timing of {' and '.join(implausible)} is so far from what was measured that spec.engine must be of "
+            "another engine; the replay uses it as it is, and is worth little until it is right."
+        )
+    remarks.append("Used GPU-hours count replicas that were asked for; the replay counts those that hold GPUs.")
+    return remarks
+
+
+def _curves(
+    history: History,
+    gpus: Mapping[Role, float],
+    missed: Mapping[str, Floats],
+    trace: Trace,
+) -> Curves:
+    bin_s = bin_length_s(trace.duration_s)
+    bins = max(math.ceil(trace.duration_s / bin_s), 1)
+    start_s = float(history.at_s[0]) - history.step_s
+    place = np.minimum(((history.at_s - history.step_s / 2 - start_s) // bin_s).astype(np.int64), bins - 1)
+
+    def binned(values: Floats, how: Callable[[Floats], float] = lambda found: float(found.mean())) -> Floats:
+        kept = [values[(place == at) & np.isfinite(values)] for at in range(bins)]
+        return np.array([how(found) if found.size else np.nan for found in kept], dtype=np.float64)
+
+    any_missed = np.where(
+        np.isfinite(missed["ttft"]) | np.isfinite(missed["tpot"]),
+        np.fmax(np.nan_to_num(missed["ttft"]), np.nan_to_num(missed["tpot"])),
+        np.nan,
+    )
+    return Curves(
+        at_s=start_s + bin_s * np.arange(bins, dtype=np.float64),
+        bin_s=bin_s,
+        used_gpus=binned(gpus_used(history, dict(gpus))),
+        needed_gpus=np.zeros(0),
+        policy_gpus=np.zeros(0),
+        requests_per_s=binned(history.signal(Scope.SERVICE, "request_rate")),
+        ttft_s=binned(history.signal(Scope.SERVICE, "ttft_s")),
+        tpot_s=binned(history.signal(Scope.SERVICE, "tpot_s")),
+        at_risk=binned(any_missed, lambda found: float(found.max())),
+    )
+
+
+def checked_price(text: str | None, currency: str) -> Price:
+    """The price that the user gives.
+
+    Raises:
+        CliError: It is no amount.
+    """
+    if text is None:
+        return Price(None, currency)
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not (math.isfinite(amount) and amount >= 0):
+        raise CliError(f"--gpu-hour-price {text}: wants an amount, such as 2.5")
+    return Price(amount, currency)
