@@ -40,6 +40,13 @@ def run(
     namespace: Annotated[
         str | None, typer.Option(metavar="NS", help="Namespace of --watch-policies. Default: all of them.")
     ] = None,
+    allow_cross_namespace: Annotated[
+        bool,
+        typer.Option(
+            "--allow-cross-namespace",
+            help="Let --watch-policies' objects read and scale outside of their namespace, and name any address.",
+        ),
+    ] = False,
     prometheus: PrometheusUrl = None,
     kubeconfig: Kubeconfig = None,
     context: KubeContext = None,
@@ -90,10 +97,13 @@ def run(
         raise CliError("--watch-policies takes policies from the cluster: name no files beside it")
     if namespace is not None and not watch_policies:
         raise CliError("--namespace says where --watch-policies looks: pass that too")
+    if allow_cross_namespace and not watch_policies:
+        raise CliError("--allow-cross-namespace is about --watch-policies: files may do that anyway")
     settings = Settings(
         policies=() if watch_policies else tuple(policy_paths(policies, policy)),
         watch_policies=watch_policies,
         watch_namespace=namespace or "",
+        cross_namespace=allow_cross_namespace,
         around=Surroundings(prometheus, kubeconfig, context),
         host=host,
         port=port,

@@ -12,7 +12,7 @@ from threading import Event
 from autoscaler import __version__
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Mode
-from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections
+from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, stack_switch
 from autoscaler.daemon.background import BackgroundReporter
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.election import Election
@@ -34,6 +34,7 @@ from autoscaler.daemon.shared_budget import SharedBudget, SharedBudgets
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.daemon.state_store import FileStateStore, MemoryStateStore, StateStore
 from autoscaler.daemon.status_site import is_loopback, status_documents
+from autoscaler.daemon.tenancy import Tenancy
 from autoscaler.daemon.tick import Dependency, Trouble
 from autoscaler.daemon.troubles import TroubleLog
 from autoscaler.daemon.webhook_reporter import WebhookReporter
@@ -73,6 +74,7 @@ class Settings:
         own_name: What their names begin with.
         watch_policies: Whether policies are objects of the cluster instead of files.
         watch_namespace: Namespace of these; empty for all.
+        cross_namespace: Whether these may read and scale outside of theirs.
         file: What the settings file says.
         status_page: Whether to serve the status page where others can reach it; on loopback it always is.
     """
@@ -88,6 +90,7 @@ class Settings:
     own_name: str = "pd-autoscaler"
     watch_policies: bool = False
     watch_namespace: str = ""
+    cross_namespace: bool = False
     file: FileSettings = field(default_factory=FileSettings)
     status_page: bool = False
 
@@ -185,6 +188,7 @@ def _runner(
         may_write=lambda: leadership.may_write(lease),
         at=document.at,
         grant=budgets.grant,
+        switch=stack_switch(document, settings.around),
     )
 
 
@@ -241,8 +245,8 @@ def _origin(settings: Settings, clock: SteadyClock, stack: ExitStack) -> PolicyO
     if not settings.watch_policies:
         return FileOrigin(settings.policies)
     api = _connect(settings, "--watch-policies", stack)
-    named_here = settings.around.prometheus_url is not None
-    origin = ClusterOrigin(api, settings.watch_namespace, may_name_files=named_here, clock=clock)
+    tenancy = Tenancy(settings.around.prometheus_url is not None, settings.cross_namespace)
+    origin = ClusterOrigin(api, settings.watch_namespace, tenancy=tenancy, clock=clock)
     stack.callback(origin.close)
     return origin
 

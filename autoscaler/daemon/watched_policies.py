@@ -1,13 +1,12 @@
 """Policies that are objects in the cluster: the last good version of each is what counts, as with files.
 
-Who may write such an object is not always who runs the daemon. So one may scale workloads of its own namespace only,
-and may not name files of the daemon, whose contents it could have sent to a server of its choice.
+Who may write such an object is not always who runs the daemon: `tenancy` says what one may not do.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -15,11 +14,9 @@ from typing import Protocol
 from autoscaler.config import LoadedPolicy, Problem, ReloadReport
 from autoscaler.config.load import FileReport, clashes, parse
 from autoscaler.config.model import KIND
+from autoscaler.daemon.tenancy import Tenancy
 from autoscaler.kube.crd import policy_ref
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
-
-_FILES = ("bearer_token_file",)
-_TLS_FILES = ("ca_file", "cert_file", "key_file")
 
 
 class ObjectSource(Protocol):
@@ -67,12 +64,12 @@ class WatchedPolicies:
 
     Args:
         source: The objects.
-        may_name_files: Whether a policy may name files of the daemon: where it cannot choose whom they are shown to.
+        tenancy: What they may do.
     """
 
-    def __init__(self, source: ObjectSource, *, may_name_files: bool) -> None:
+    def __init__(self, source: ObjectSource, tenancy: Tenancy) -> None:
         self._source = source
-        self._may_name_files = may_name_files
+        self._tenancy = tenancy
         self._seen: dict[str, _Seen] = {}
         self._objects: Mapping[str, JsonObject] = {}
         self._policies: dict[str, LoadedPolicy] = {}
@@ -138,7 +135,9 @@ class WatchedPolicies:
         if known is not None and known.stamp == text:
             return
         report = parse(text.encode(), Path(KIND.lower()) / key)
-        report = replace(report, errors=(*report.errors, *(p for one in report.policies for p in self._foreign(one))))
+        report = replace(
+            report, errors=(*report.errors, *(p for one in report.policies for p in self._tenancy.problems(one)))
+        )
         good = known.good if known is not None else None
         self._seen[key] = _Seen(text, report, good if report.errors else report.policies[0])
 
@@ -160,28 +159,6 @@ class WatchedPolicies:
                 problems[key] = found
         self._policies, self._owners, self._problems = policies, owners, problems
 
-    def _foreign(self, loaded: LoadedPolicy) -> Iterator[Problem]:
-        """What an object in the cluster may not do, though a file may."""
-        policy, file = loaded.policy, str(loaded.file)
-        own = policy.metadata.namespace
-        for role, target in policy.targets().items():
-            if target.namespace != own:
-                message = "is not the policy's own namespace, and an object in the cluster scales no other"
-                yield Problem(f"spec.roles.{role}.target.namespace", message, target.namespace, own, file=file)
-        server = policy.spec.prometheus
-        if server is None or self._may_name_files:
-            return
-        named = [("prometheus", name) for name in _FILES if getattr(server, name) is not None]
-        named += [("prometheus.tls", name) for name in _TLS_FILES if getattr(server.tls, name) is not None]
-        if server.basic_auth is not None and server.basic_auth.password_file is not None:
-            named.append(("prometheus.basicAuth", "password_file"))
-        for place, name in named:
-            message = (
-                "names a file of the daemon, which an object in the cluster may not while it chooses the server too: "
-                "start the daemon with --prometheus"
-            )
-            yield Problem(f"spec.{place}.{_camel(name)}", message, file=file)
-
 
 def _essence(document: JsonObject) -> JsonObject:
     """What of an object is the policy."""
@@ -192,8 +169,3 @@ def _essence(document: JsonObject) -> JsonObject:
 
 def _created(document: JsonObject) -> str:
     return str(document["metadata"].get("creationTimestamp", ""))
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from autoscaler.daemon.tenancy import Tenancy
 from autoscaler.daemon.watched_policies import WatchedPolicies
 from autoscaler.targets.kubernetes.refs import JsonObject
 from tests.e2e.stage import policy_document
@@ -18,7 +19,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.objects: Mapping[str, JsonObject] | None = None
-        self.watched = WatchedPolicies(self, may_name_files=False)
+        self.watched = WatchedPolicies(self, Tenancy())
 
     def put(
         self, name: str, namespace: str = "serving", created: str = "2026-01-01T00:00:00Z", **spec: Any
@@ -26,6 +27,7 @@ class Shelf:
         document = policy_document(name, namespace, "http://prom:9090", **spec)
         for role in ("prefill", "decode"):
             document["spec"]["roles"][role]["target"]["name"] = f"{name}-{role}"
+        document["spec"]["selector"]["namespace"] = namespace
         key = f"{namespace}/{name}"
         old = (self.objects or {}).get(key, {"metadata": {"generation": 0}})
         document["metadata"] |= {
@@ -139,7 +141,7 @@ def test_a_target_of_another_namespace_is_refused(shelf: Shelf) -> None:
     shelf.watched.reload()
 
     assert shelf.watched.policies == {}
-    (problem,) = shelf.watched.problems["serving/chat"]
+    problem, *_ = shelf.watched.problems["serving/chat"]
     assert problem.path == "spec.roles.decode.target.namespace"
     assert "scales no other" in problem.message
 
@@ -164,7 +166,7 @@ def test_a_file_of_the_daemon_is_refused_where_the_object_chooses_who_sees_it(sh
 
 def test_a_file_may_be_named_where_the_daemon_chooses_the_server(shelf: Shelf) -> None:
     shelf.put("chat", prometheus={"bearerTokenFile": "/etc/prometheus/token"})
-    trusting = WatchedPolicies(shelf, may_name_files=True)
+    trusting = WatchedPolicies(shelf, Tenancy(prometheus_given=True))
 
     trusting.reload()
 

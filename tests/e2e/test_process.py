@@ -197,7 +197,7 @@ def test_policies_in_the_cluster_are_followed_and_told_what_becomes_of_them(
     cluster, api_version, plural = live.cluster, "pd-autoscaler.io/v1alpha1", "scalingpolicies"
     cluster.define(definition())
     program = start(
-        *["--watch-policies", "--namespace", "serving"],
+        *["--watch-policies", "--namespace", "serving", "--allow-cross-namespace"],
         *["--kubeconfig", str(cluster.kubeconfig(tmp_path / "kubeconfig"))],
     )
     wait_until(lambda: program.get("/readyz") == "ok\n", "ready without any policy")
