@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from autoscaler.core import headroom
 from autoscaler.core.arrangement import Load, compare
 from autoscaler.core.engines import ENGINES, find_engine
 from autoscaler.core.policy import LatencyObjective, Objectives
@@ -116,6 +117,10 @@ def test_the_page_says_how_far_formula_and_kernel_tables_differ() -> None:
     assert f"{fmean(errors):.0%} on average and by {max(errors):.0%} at most".replace("%", " %") in " ".join(
         TEXT.split()
     )
+
+
+def test_the_page_says_how_far_headroom_goes() -> None:
+    assert f"A margin of {headroom.LEAST:.2f} to {headroom.MOST:.2f} multiplies demand." in TEXT
 
 
 def test_the_page_has_every_built_in_engine() -> None:
