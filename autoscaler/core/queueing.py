@@ -1,8 +1,9 @@
 """Waiting in front of a pool: how busy prefill may be for a TTFT percentile.
 
-G/G/n after Allen and Cunneen: probability of waiting as in M/M/n (Erlang C), the conditional wait exponential with the
-M/M/n mean scaled by the variability of arrivals and service. Its error against the simulator is stated in
-docs/capacity-model.md and held by a test.
+G/G/n from two moments, exact for M/M/n. Who waits, and the mean wait of a pool, after Whitt (Approximations for the
+GI/G/m queue, 1993); the correction for bursts after Kraemer and Langenbach-Belz (1976), its constants fitted to
+simulated queues; the wait of those who wait a Weibull as wide as that of M/G/1. Its error against the simulator is
+stated in docs/capacity-model.md and held by a test.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ def probability_of_waiting(servers: int, utilization_ratio: float) -> float:
 
 
 def wait_quantile_s(
-    servers: int, utilization_ratio: float, service_s: float, quantile_ratio: float, variability: float = 1.0
+    servers: int,
+    utilization_ratio: float,
+    service_s: float,
+    quantile_ratio: float,
+    variability: float = 1.0,
+    service_scv: float | None = None,
 ) -> float:
     """Wait that a share `quantile_ratio` of requests stays below, in seconds; infinite at full utilisation.
 
@@ -37,25 +43,82 @@ def wait_quantile_s(
         quantile_ratio: 0.95 for p95.
         variability: `(ca^2 + cs^2) / 2`, squared coefficients of variation of arrivals and service; 1 is Poisson
             arrivals with exponential service.
+        service_scv: `cs^2`; None for half of the variability in each, or Poisson arrivals where that is less than them.
+            Arrivals count as Poisson at least.
     """
     if utilization_ratio >= 1.0:
         return math.inf
-    waiting = probability_of_waiting(servers, utilization_ratio)
+    if utilization_ratio <= 0.0:
+        return 0.0
+    if service_scv is None:
+        service_scv = min(variability, max(2.0 * variability - 1.0, 0.0))
+    arrival_scv = max(2.0 * variability - service_scv, 1.0)
+    waiting = _share_that_waits(servers, utilization_ratio, arrival_scv, service_scv)
     beyond = 1.0 - quantile_ratio
     if waiting <= beyond:
         return 0.0
-    mean_s = variability * service_s / (servers * (1.0 - utilization_ratio))
-    return mean_s * math.log(waiting / beyond)
+    mean_s = service_s * _mean_wait(servers, utilization_ratio, arrival_scv, service_scv)
+    # Shape of a Weibull with the spread of an M/G/1's wait; 1 is the exponential.
+    shape = math.pow(_spread(utilization_ratio, service_scv), -0.543)
+    return mean_s / math.gamma(1.0 + 1.0 / shape) * math.pow(math.log(waiting / beyond), 1.0 / shape)
+
+
+def _share_that_waits(servers: int, utilization: float, arrival_scv: float, service_scv: float) -> float:
+    """Whitt's P(W > 0) for arrivals no smoother than Poisson."""
+    erlang = probability_of_waiting(servers, utilization)
+    slack = (1.0 - utilization) * math.sqrt(servers)
+    if arrival_scv == 1.0 or (poisson := _normal_tail(slack)) == 0.0:
+        return erlang
+    heavy = _normal_tail((1.0 + service_scv) * slack / (arrival_scv + service_scv)) / poisson
+    light = _normal_tail(2.0 * slack / (1.0 + arrival_scv)) / poisson
+    square = utilization * utilization
+    return min(square * min(erlang * heavy, 1.0) + (1.0 - square) * min(erlang * light, 1.0), 1.0)
+
+
+def _mean_wait(servers: int, utilization: float, arrival_scv: float, service_scv: float) -> float:
+    """Mean wait of those who wait, in service times."""
+    idle = 1.0 - utilization
+    bursts = math.exp(-1.25 * math.pow(idle, 1.3) * (arrival_scv - 1.0) / (arrival_scv + 4.0 * service_scv))
+    alone = utilization / _share_that_waits(1, utilization, arrival_scv, service_scv)
+    pool = _pool_factor(servers, utilization, service_scv)
+    return pool * bursts * alone * (arrival_scv + service_scv) / 2.0 / (servers * idle)
+
+
+def _pool_factor(servers: int, utilization: float, service_scv: float) -> float:
+    """Mean wait of M/G/n over that of M/M/n scaled by its variability (Whitt's phi for Poisson arrivals)."""
+    idle = 1.0 - utilization
+    gamma = min(0.24, idle * (servers - 1) * (math.sqrt(4 + 5 * servers) - 2) / (16 * servers * utilization))
+    constant = 1.0 + gamma
+    variable = (1.0 - 4.0 * gamma) * math.exp(-2.0 * idle / (3.0 * utilization))
+    if service_scv >= 1.0:
+        return ((service_scv - 1.0) * variable + service_scv + 3.0) / (2.0 + 2.0 * service_scv)
+    between = math.pow(min(1.0, (constant + variable) / 2.0), 1.0 - service_scv)
+    return (4.0 * (1.0 - service_scv) * constant + service_scv * between) / (4.0 - 3.0 * service_scv)
+
+
+def _spread(utilization: float, service_scv: float) -> float:
+    """Squared coefficient of variation of the wait of those who wait in M/G/1, the third moment as Whitt guesses it."""
+    third = 3.0 * service_scv if service_scv >= 1.0 else 2.0 * service_scv + 1.0
+    return 2.0 * utilization - 1.0 + 4.0 * (1.0 - utilization) * third / (3.0 * (service_scv + 1.0))
+
+
+def _normal_tail(deviations: float) -> float:
+    return 0.5 * math.erfc(deviations / math.sqrt(2.0))
 
 
 def highest_utilization(
-    servers: int, service_s: float, budget_s: float, quantile_ratio: float, variability: float = 1.0
+    servers: int,
+    service_s: float,
+    budget_s: float,
+    quantile_ratio: float,
+    variability: float = 1.0,
+    service_scv: float | None = None,
 ) -> float:
     """Highest utilisation at which the wait quantile stays within the budget."""
     low, high = 0.0, 1.0
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        if wait_quantile_s(servers, middle, service_s, quantile_ratio, variability) <= budget_s:
+        if wait_quantile_s(servers, middle, service_s, quantile_ratio, variability, service_scv) <= budget_s:
             low = middle
         else:
             high = middle
@@ -63,7 +126,12 @@ def highest_utilization(
 
 
 def servers_for(
-    work: float, service_s: float, budget_s: float, quantile_ratio: float, variability: float = 1.0
+    work: float,
+    service_s: float,
+    budget_s: float,
+    quantile_ratio: float,
+    variability: float = 1.0,
+    service_scv: float | None = None,
 ) -> tuple[float, float]:
     """Replicas for offered work so that the wait quantile stays within the budget.
 
@@ -73,16 +141,17 @@ def servers_for(
         budget_s: Longest acceptable wait at the quantile.
         quantile_ratio: 0.95 for p95.
         variability: As in `wait_quantile_s`.
+        service_scv: As in `wait_quantile_s`.
 
     Returns:
         The need in fractional replicas, and the utilisation that it stands for.
     """
     servers = max(math.ceil(work), 1)
     while servers < _LARGE_POOL:
-        utilization = highest_utilization(servers, service_s, budget_s, quantile_ratio, variability)
+        utilization = highest_utilization(servers, service_s, budget_s, quantile_ratio, variability, service_scv)
         if utilization * servers >= work:
             return max(work / utilization if utilization > 0 else servers, servers - 1 + 1e-3), utilization
         servers += 1
     # Larger pools may be busier still; the utilisation of this size is on the safe side for them.
-    utilization = highest_utilization(_LARGE_POOL, service_s, budget_s, quantile_ratio, variability)
+    utilization = highest_utilization(_LARGE_POOL, service_s, budget_s, quantile_ratio, variability, service_scv)
     return max(work / max(utilization, _LEAST_UTILIZATION), float(_LARGE_POOL)), utilization

@@ -58,13 +58,31 @@ def test_a_larger_pool_as_busy_never_waits_more(servers: int, utilization: float
     )
 
 
-@given(SERVERS, UTILIZATIONS, QUANTILES, st.floats(0.1, 4.0))
-def test_the_wait_is_proportional_to_the_variability(
-    servers: int, utilization: float, quantile: float, variability: float
+@given(SERVERS, UTILIZATIONS, QUANTILES, st.floats(0.1, 5.0))
+def test_the_wait_is_proportional_to_the_service_time(
+    servers: int, utilization: float, quantile: float, service_s: float
 ) -> None:
-    plain_s = wait_quantile_s(servers, utilization, 0.2, quantile)
+    plain_s = wait_quantile_s(servers, utilization, 1.0, quantile, 1.5)
 
-    assert wait_quantile_s(servers, utilization, 0.2, quantile, variability) == pytest.approx(variability * plain_s)
+    assert wait_quantile_s(servers, utilization, service_s, quantile, 1.5) == pytest.approx(service_s * plain_s)
+
+
+@given(SERVERS, st.floats(0.3, 0.99), st.floats(1.0, 4.0), st.floats(1.0, 4.0))
+def test_burstier_traffic_never_waits_less(servers: int, utilization: float, one: float, other: float) -> None:
+    low, high = sorted((one, other))
+
+    calm_s = wait_quantile_s(servers, utilization, 1.0, 0.95, (low + 1.0) / 2, 1.0)
+
+    assert calm_s <= wait_quantile_s(servers, utilization, 1.0, 0.95, (high + 1.0) / 2, 1.0) + 1e-9
+
+
+@given(st.integers(1, 4096), UTILIZATIONS, QUANTILES, st.floats(0.0, 8.0), st.floats(0.0, 8.0))
+def test_the_wait_is_a_finite_number_for_any_traffic(
+    servers: int, utilization: float, quantile: float, variability: float, service_scv: float
+) -> None:
+    wait_s = wait_quantile_s(servers, utilization, 0.2, quantile, variability, service_scv)
+
+    assert 0.0 <= wait_s < math.inf
 
 
 @given(SERVERS, st.floats(0.01, 2.0), st.floats(0.01, 5.0), QUANTILES)

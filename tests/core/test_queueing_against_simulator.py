@@ -1,0 +1,70 @@
+"""The wait that the formula says, against the simulator: what queueing adds to TTFT at p95.
+
+Prompts have exponential lengths and go to the replica with the fewest outstanding tokens; a replica prefills in chunks
+of an eighth of the mean prompt. Arrivals are Poisson, or bursty with gaps of a squared coefficient of variation of 4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from autoscaler.core.capacity import DecodeStep, EngineModel, PrefillTime
+from autoscaler.core.policy import LatencyObjective, Objectives, Role
+from autoscaler.core.queueing import wait_quantile_s
+from autoscaler.simulation.config import PoolConfig, ServiceConfig, TransferConfig
+from autoscaler.simulation.static import run_static
+from autoscaler.simulation.traces import Trace
+
+MEAN_TOKENS = 4000
+ENGINE = EngineModel(
+    PrefillTime(0.0, 0.05, 0.0),
+    DecodeStep(1.0, 0.001, 1e-6),
+    kv_capacity_tokens=1e9,
+    max_sequences=100_000,
+    max_batched_tokens=MEAN_TOKENS // 8,
+)
+OBJECTIVES = Objectives(LatencyObjective(0.95, 2.0), LatencyObjective(0.95, 0.1), 0.95)
+POISSON, BURSTY = 1.0, 4.0
+# The tail of a busy queue settles slowly.
+REQUESTS = {0.3: 40_000, 0.6: 40_000, 0.9: 400_000}
+
+
+def gaps(scv: float, count: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Gaps of mean 1: exponential, or hyperexponential with balanced means."""
+    share = (1 + np.sqrt((scv - 1) / (scv + 1))) / 2
+    rates = np.where(random.random(count) < share, 2 * share, 2 * (1 - share))
+    found: NDArray[np.float64] = random.exponential(1.0, count) / rates
+    return np.asarray(found / found.mean())
+
+
+def simulated_wait_s(servers: int, utilization: float, arrival_scv: float) -> tuple[float, float, float]:
+    """p95 of what queueing adds; mean and squared coefficient of variation of the service times."""
+    random = np.random.default_rng(5)
+    count = REQUESTS[utilization]
+    tokens = np.maximum(random.exponential(MEAN_TOKENS, count).astype(int), 1)
+    service_s = ENGINE.prefill.b_ms_per_token * tokens / 1e3
+    arrival_s = np.cumsum(gaps(arrival_scv, count, random)) * service_s.mean() / (utilization * servers)
+    pools = {role: PoolConfig(ENGINE, link_bytes_per_s=1e18) for role in (Role.PREFILL, Role.DECODE)}
+    config = ServiceConfig("queue", pools, OBJECTIVES, transfer=TransferConfig(setup_s=0.0, lease_s=1e9))
+    trace = Trace.of(arrival_s, tokens, 1)
+
+    parts_s = run_static(config, trace, {Role.PREFILL: servers, Role.DECODE: 1}).requests.parts_s
+
+    added_s = parts_s["prefill_queue"] + parts_s["prefill"] - service_s
+    scv = float((service_s.std() / service_s.mean()) ** 2)
+    return float(np.quantile(added_s[count // 10 :], 0.95)), float(service_s.mean()), scv
+
+
+@pytest.mark.parametrize("arrival_scv", [POISSON, BURSTY], ids=["poisson", "bursty"])
+@pytest.mark.parametrize("utilization", REQUESTS)
+@pytest.mark.parametrize("servers", [1, 4, 32])
+def test_the_formula_is_within_15_percent_of_the_simulated_wait(
+    servers: int, utilization: float, arrival_scv: float
+) -> None:
+    simulated_s, service_s, service_scv = simulated_wait_s(servers, utilization, arrival_scv)
+
+    wait_s = wait_quantile_s(servers, utilization, service_s, 0.95, (arrival_scv + service_scv) / 2, service_scv)
+
+    assert wait_s == pytest.approx(simulated_s, rel=0.15, abs=0.05 * service_s)
