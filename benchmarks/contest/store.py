@@ -16,8 +16,12 @@ from benchmarks.contest.play import Row, policy_of
 
 RESULTS = Path(__file__).parent / "results"
 
-_SIMULATOR = ("autoscaler.simulation.service", "autoscaler.simulation.traces", "autoscaler.simulation.clairvoyant.bound")
-# What our decisions alone need says nothing of a rival's row; policies are plain data, and what they hold is in the key.
+_SIMULATOR = (
+    "autoscaler.simulation.service",
+    "autoscaler.simulation.traces",
+    "autoscaler.simulation.clairvoyant.bound",
+)
+# What our decisions alone need says nothing of a rival's row. Policies are plain data; what they hold is in the key.
 _OURS_ALONE = ("autoscaler.core.decide", "autoscaler.core.state", "autoscaler.core.policy")
 
 

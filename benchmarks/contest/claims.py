@@ -1,0 +1,234 @@
+"""What the contest claims, each line computed from the rows: held or not, and the number."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contest import jobs
+from benchmarks.contest.cases import CALIBRATIONS, DAY_LOADS, OBJECTIVES, Case
+from benchmarks.contest.jobs import HPA_FAMILY
+from benchmarks.contest.table import TUNED, CaseTable, Line
+
+AWAY = Path(__file__).parents[1] / "nvidia" / "results" / "away.json"
+_DYNAMO = "dynamo"
+_SETTLED_S = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A claim and how it fared.
+
+    Attributes:
+        claim: What should hold.
+        held: Whether it does; None while rows are missing.
+        number: What was measured.
+    """
+
+    claim: str
+    held: bool | None
+    number: str
+
+
+def verdicts(tables: Sequence[CaseTable]) -> list[Verdict]:
+    """All claims."""
+    by_case = {table.case: table for table in tables}
+    days = [by_case[Case(load)] for load in DAY_LOADS if Case(load) in by_case]
+    played = [table for table in days if table.ours is not None]
+    everywhere = [table for table in tables if table.ours is not None]
+    return [
+        _attainment(played),
+        _beaten("No baseline, even tuned in hindsight, is both cheaper and better: days", played),
+        _beaten("The same on every case played", everywhere),
+        _saving("At least 20 % fewer GPU-hours than the best tuned HPA or KEDA: median of days", played, HPA_FAMILY),
+        _saving("At least 20 % fewer GPU-hours than Dynamo's classic formula: median of days", played, (_DYNAMO,)),
+        _distance(played),
+        _reversals(everywhere),
+        _constant(by_case),
+        _crossing(by_case),
+        _not_crossing(by_case),
+        *_away(),
+    ]
+
+
+def _each(tables: Sequence[CaseTable], number: Callable[[Line], str]) -> str:
+    return "; ".join(f"{table.case.load} {number(table.ours)}" for table in tables if table.ours is not None)
+
+
+def _attainment(days: Sequence[CaseTable]) -> Verdict:
+    shares = [table.ours.row["attainment"] for table in days if table.ours is not None]
+    return Verdict(
+        "Attainment at least 99 % on every day-long trace at normal objectives and 240 s",
+        _all(shares, lambda share: share >= OBJECTIVES["normal"].attainment_ratio, len(DAY_LOADS)),
+        _each(days, lambda line: f"{line.row['attainment']:.2%}"),
+    )
+
+
+def beaters(table: CaseTable) -> list[Line]:
+    """Runs of rivals, tuned or not, that cost less than ours and attain at least as much."""
+    ours = table.ours
+    if ours is None:
+        return []
+    return [
+        line
+        for line in table.tries
+        if line.row["gpu_hours"] < ours.row["gpu_hours"] and line.row["attainment"] >= ours.row["attainment"]
+    ]
+
+
+def _beaten(claim: str, tables: Sequence[CaseTable]) -> Verdict:
+    tables = [table for table in tables if table.tries]
+    found = {table: beaters(table) for table in tables}
+    worst = {table: min(lines, key=lambda line: line.row["gpu_hours"]) for table, lines in found.items() if lines}
+    shown = "; ".join(
+        f"{_name(table.case)}: {line.name} ({line.settings or 'defaults'}), {line.row['attainment']:.2%} for "
+        f"{line.row['gpu_hours']:.0f} GPU-hours, ours {_cost(table)}"
+        for table, line in worst.items()
+    )
+    return Verdict(claim, _all([not lines for lines in found.values()], bool), shown or f"none in {len(tables)} cases")
+
+
+def _saving(claim: str, days: Sequence[CaseTable], names: Sequence[str]) -> Verdict:
+    """Against the cheapest that attains what we do; whoever cannot is left out and named."""
+    savings, shown = [], []
+    for table in days:
+        best, able = _best(table, names)
+        if best is None or table.ours is None:
+            continue
+        if not able:
+            shown.append(f"{table.case.load} none attains it ({best.name} {best.row['attainment']:.1%})")
+            continue
+        savings.append(1.0 - table.ours.row["gpu_hours"] / best.row["gpu_hours"])
+        shown.append(f"{table.case.load} {savings[-1]:+.0%} against {best.name}")
+    if not shown:
+        return Verdict(claim, None, "not played")
+    if not savings:
+        return Verdict(claim, True, "; ".join(shown))
+    median = statistics.median(savings)
+    return Verdict(claim, median >= 0.2, f"median {median:.0%}: {'; '.join(shown)}")
+
+
+def _best(table: CaseTable, names: Sequence[str]) -> tuple[Line | None, bool]:
+    """Of the tuned lines of these rivals the cheapest that attains enough, else the one that attains most."""
+    lines = [line for name in names if (line := table.line(name + TUNED)) is not None]
+    if not lines or table.ours is None:
+        return None, False
+    enough = min(table.ours.row["attainment"], OBJECTIVES[table.case.objectives].attainment_ratio)
+    able = [line for line in lines if line.row["attainment"] >= enough]
+    if able:
+        return min(able, key=lambda line: line.row["gpu_hours"]), True
+    return max(lines, key=lambda line: line.row["attainment"]), False
+
+
+def _distance(days: Sequence[CaseTable]) -> Verdict:
+    distances = [table.ours.times_bound for table in days if table.ours is not None]
+    if not distances:
+        return Verdict("GPU-hours at most 1.5 x the clairvoyant estimate: median of days", None, "not played")
+    median = statistics.median(distances)
+    shown = _each(days, lambda line: f"{line.times_bound:.2f}")
+    return Verdict(
+        "GPU-hours at most 1.5 x the clairvoyant estimate: median of days", median <= 1.5, f"{median:.2f}: {shown}"
+    )
+
+
+def _reversals(tables: Sequence[CaseTable]) -> Verdict:
+    rates = {table: table.ours.row["reversals_per_hour"] for table in tables if table.ours is not None}
+    above = [f"{_name(table.case)} {rate:.1f}" for table, rate in rates.items() if rate > 2.0]
+    most = f"at most {max(rates.values()):.2f} in {len(rates)} cases" if rates else "not played"
+    return Verdict(
+        "Reversals at most 2 an hour, on every case",
+        _all(list(rates.values()), lambda rate: rate <= 2.0),
+        "; ".join(above) or most,
+    )
+
+
+def _constant(by_case: Mapping[Case, CaseTable]) -> Verdict:
+    claim = "Constant load: no action after the first 30 min"
+    table = by_case.get(Case("constant"))
+    if table is None or table.ours is None:
+        return Verdict(claim, None, "not played")
+    last_s = table.ours.row["last_action_s"] or 0.0
+    return Verdict(
+        claim, last_s <= _SETTLED_S, f"{table.ours.row['actions']} actions, the last after {last_s / 60:.0f} min"
+    )
+
+
+def _crossing(by_case: Mapping[Case, CaseTable]) -> Verdict:
+    claim = "Switch in auto: fewer GPU-hours than always on and always off on a day that crosses the break-even"
+    lines = _switched(by_case, "mixed-day")
+    if lines is None:
+        return Verdict(claim, None, "not played")
+    auto, on, off = lines
+    goal = OBJECTIVES["tight"].attainment_ratio
+    able = [line for line in (on, off) if line.row["attainment"] >= min(goal, auto.row["attainment"])]
+    held = all(auto.row["gpu_hours"] < line.row["gpu_hours"] for line in able)
+    return Verdict(claim, held, _switch_text(lines))
+
+
+def _not_crossing(by_case: Mapping[Case, CaseTable]) -> Verdict:
+    claim = "Switch in auto: changes nothing on a day that does not cross it"
+    lines = _switched(by_case, "documents-day")
+    if lines is None:
+        return Verdict(claim, None, "not played")
+    return Verdict(claim, lines[0].row["switched"] == 0, _switch_text(lines))
+
+
+def _switched(by_case: Mapping[Case, CaseTable], load: str) -> tuple[Line, Line, Line] | None:
+    table = by_case.get(Case(load, objectives="tight"))
+    lines = [line for name in jobs.SWITCHED if table is not None and (line := table.line(name)) is not None]
+    return (lines[0], lines[1], lines[2]) if len(lines) == 3 else None
+
+
+def _switch_text(lines: Sequence[Line]) -> str:
+    return "; ".join(
+        f"{line.name.removeprefix('switch-')} {line.row['attainment']:.1%} for {line.row['gpu_hours']:.0f} GPU-hours, "
+        f"{line.row['switched']} switches"
+        for line in lines
+    )
+
+
+def _away() -> Iterator[Verdict]:
+    """Per load and startup time of the away match, our worst repeat against each of the planner's settings."""
+    claim = "Away, in NVIDIA's simulator: {load} at {startup_s:.0f} s"
+    rows: Sequence[Mapping[str, Any]] = json.loads(AWAY.read_text())["rows"] if AWAY.is_file() else ()
+    matches = dict.fromkeys((row["job"]["load"], row["job"]["startup_time_s"]) for row in rows)
+    for load, startup_s in matches:
+        here = [row for row in rows if (row["job"]["load"], row["job"]["startup_time_s"]) == (load, startup_s)]
+        ours = [row for row in here if row["contender"] == "ours"]
+        theirs = [row for row in here if row["contender"].startswith("planner")]
+        if ours and theirs:
+            yield Verdict(claim.format(load=load, startup_s=startup_s), *_match(ours, theirs))
+
+
+def _match(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> tuple[bool, str]:
+    """Their best setting is the one that attains most; better is more for no more, or the same for less."""
+    mine = min(ours, key=lambda row: row["attainment"])
+    best = max(theirs, key=lambda row: (row["attainment"], -row["gpu_hours"]))
+    more = mine["attainment"] > best["attainment"] and mine["gpu_hours"] <= best["gpu_hours"]
+    same = mine["attainment"] >= best["attainment"] and mine["gpu_hours"] < best["gpu_hours"]
+    text = (
+        f"ours {mine['attainment']:.1%} for {mine['gpu_hours']:.1f} GPU-hours; {best['contender']} "
+        f"{best['attainment']:.1%} for {best['gpu_hours']:.1f}"
+    )
+    return more or same, text
+
+
+def _all(values: Sequence[Any], holds: Callable[[Any], bool], wanted: int = 1) -> bool | None:
+    """Whether all hold; None while there are fewer than wanted and none fails."""
+    if not all(holds(value) for value in values):
+        return False
+    return True if len(values) >= wanted else None
+
+
+def _name(case: Case) -> str:
+    model = CALIBRATIONS[case.calibration].model
+    return f"{case.load}, {model}, {case.startup_s:g} s, {case.objectives}"
+
+
+def _cost(table: CaseTable) -> str:
+    ours = table.ours
+    return f"{ours.row['attainment']:.2%} for {ours.row['gpu_hours']:.0f}" if ours is not None else "not played"
