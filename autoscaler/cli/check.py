@@ -12,12 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from autoscaler.cli.exits import ExitCode
-from autoscaler.config import LoadedPolicy, Problem
+from autoscaler.config import Problem
 from autoscaler.config.load import FileReport, inspect_paths
-from autoscaler.config.problems import nearest
-from autoscaler.daemon.queries import service_queries
-from autoscaler.stacks.errors import StackError
-from autoscaler.stacks.load import stack_names
+from autoscaler.config.problems import Severity
+from autoscaler.daemon.stack_check import stack_problems
 
 
 class Output(StrEnum):
@@ -46,21 +44,14 @@ def check(
 
 
 def _with_stack_checked(report: FileReport) -> FileReport:
-    found = [problem for loaded in report.policies if (problem := _stack_problem(loaded)) is not None]
-    return replace(report, errors=(*report.errors, *found))
-
-
-def _stack_problem(loaded: LoadedPolicy) -> Problem | None:
-    """Why the stack cannot serve the policy: it does not exist, or a query of the policy does not fit it."""
-    name, known, file = loaded.policy.spec.stack, stack_names(), str(loaded.file)
-    if name not in known:
-        message = "is no stack that this version knows"
-        return Problem("spec.stack", message, name, ", ".join(known), nearest(name, known), file, loaded.line)
-    try:
-        service_queries(loaded.policy)
-    except StackError as error:
-        return Problem("spec", f"does not fit stack {name}: {error}", file=file, line=loaded.line)
-    return None
+    """The report, with what each policy's stack does not bear."""
+    policies, errors = [], list(report.errors)
+    for loaded in report.policies:
+        found = [replace(problem, file=str(loaded.file), line=loaded.line) for problem in stack_problems(loaded.policy)]
+        errors += [problem for problem in found if problem.severity is Severity.ERROR]
+        doubts = (problem for problem in found if problem.severity is not Severity.ERROR)
+        policies.append(replace(loaded, warnings=(*loaded.warnings, *doubts)))
+    return replace(report, policies=tuple(policies), errors=tuple(errors))
 
 
 def _problems(report: FileReport) -> list[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated
@@ -19,11 +20,12 @@ from autoscaler.cli.options import (
     PrometheusUrl,
     policy_paths,
 )
+from autoscaler.cli.watch import watch
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.core.policy import Mode
 from autoscaler.core.state import State
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections
+from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, stack_switch
 from autoscaler.daemon.clock import Clock, SteadyClock
 from autoscaler.daemon.scraper import Scraper
 from autoscaler.daemon.service import ServiceRunner
@@ -51,6 +53,9 @@ def recommend(
     kubeconfig: Kubeconfig = None,
     context: KubeContext = None,
     output: Annotated[Output, typer.Option("--output", "-o", help="What to print.")] = Output.TABLE,
+    watched: Annotated[
+        bool, typer.Option("--watch", "-w", help="Look again and again, with real windows, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Read the signals once and say how many replicas each pool should have; writes nothing.
 
@@ -58,19 +63,28 @@ def recommend(
 
     A daemon waits for its stabilisation windows before it acts. A single look has no history to wait for, so windows
     count as passed; tolerance, rates and bounds apply. What is wanted is thus the daemon's next step, once its windows
-    agree; "uncapped" is where it would go without guards.
+    agree; "uncapped" is where it would go without guards. With --watch windows take their time, as in the daemon.
 
     Exit codes: 10 when a service with healthy signals should change, else 3 when signals or replica counts of any
     service are unusable, else 0; 2 for a bad policy or bad usage.
     """
-    logs.configure(logs.LogFormat.AUTO, logs.LogLevel.WARNING, sys.stderr)
+    if watched and output is not Output.TABLE:
+        raise CliError(f"--watch shows a table: leave out --output {output.value}")
+    # What is wrong is shown below the table that is being watched; a log line would tear it.
+    level = logs.LogLevel.ERROR if watched and sys.stdout.isatty() else logs.LogLevel.WARNING
+    logs.configure(logs.LogFormat.AUTO, level, sys.stderr)
     try:
         loaded = load_paths(policy_paths(policies, policy))
     except PolicyError as error:
         raise CliError(str(error)) from error
     documents = [found.policy for found in loaded]
     around, clock = Surroundings(prometheus, kubeconfig, context), SteadyClock()
+    objectives = {document.service: document.spec.objectives.core() for document in documents}
     try:
+        if watched:
+            with ExitStack() as stack:
+                runners = [_runner(document, around, clock, stack) for document in documents]
+                raise typer.Exit(exit_code(watch(runners, objectives, clock, sys.stdout)))
         ticks = [look_once(document, around, clock) for document in documents]
     except AssemblyError as error:
         raise CliError(str(error)) from error
@@ -80,7 +94,6 @@ def recommend(
     elif output is Output.YAML:
         sys.stdout.write(to_yaml(decisions))
     else:
-        objectives = {document.service: document.spec.objectives.core() for document in documents}
         print_table(decisions, objectives, sys.stdout)
     raise typer.Exit(exit_code(ticks))
 
@@ -91,18 +104,23 @@ def look_once(document: ScalingPolicy, around: Surroundings, clock: Clock) -> Ti
     Raises:
         AssemblyError: Something that the policy needs is not given.
     """
+    with ExitStack() as stack:
+        return _runner(document, around, clock, stack).tick(clock.now_s())
+
+
+def _runner(document: ScalingPolicy, around: Surroundings, clock: Clock, stack: ExitStack) -> ServiceRunner:
+    """What looks at a service and writes nothing; closed with the stack."""
     log = logs.get(service=document.service)
     policy = replace(document.core(), mode=Mode.RECOMMEND)
     source, target = connections(document, around, clock, log, writes=False)
     store = MemoryStateStore()
     store.save(policy.service, State(started_at_s=0.0))  # remembers since 1970, and nothing of it
-    runner = ServiceRunner(policy, source, target, store, log, at=document.at)
-    try:
-        if isinstance(source, Scraper) and document.spec.scrape is not None:
-            source.wait_for(_SCRAPES, timeout_s=_SCRAPES * document.spec.scrape.interval_s + _SLOW_PAGES_S)
-        return runner.tick(clock.now_s())
-    finally:
-        runner.close()
+    switch = stack_switch(document, around)
+    runner = ServiceRunner(policy, source, target, store, log, at=document.at, switch=switch)
+    stack.callback(runner.close)
+    if isinstance(source, Scraper) and document.spec.scrape is not None:
+        source.wait_for(_SCRAPES, timeout_s=_SCRAPES * document.spec.scrape.interval_s + _SLOW_PAGES_S)
+    return runner
 
 
 def exit_code(ticks: Iterable[Tick]) -> ExitCode:

@@ -25,6 +25,7 @@ from autoscaler.core.snapshot import PoolState
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.service import Grant, ServiceRunner
 from autoscaler.daemon.state_store import MemoryStateStore, StateStore
+from autoscaler.daemon.switching import StackSwitch
 from autoscaler.daemon.tick import Tick
 from autoscaler.targets.base import Outcome, PoolReading, WriteResult
 
@@ -158,6 +159,7 @@ class Bench:
     now_s: float = START_S
     may_write: Callable[[], bool] = lambda: True
     grant: Grant = lambda _policy, _snapshot, _alone: None
+    switch: StackSwitch | None = None
 
     def __post_init__(self) -> None:
         self.log, self.lines = capturing()
@@ -170,7 +172,14 @@ class Bench:
     def restart(self) -> None:
         """As after a kill: only what the store kept is left."""
         self.runner = ServiceRunner(
-            self.policy, self.source, self.target, self.store, self.log, may_write=self._may_write_now, grant=self.grant
+            self.policy,
+            self.source,
+            self.target,
+            self.store,
+            self.log,
+            may_write=self._may_write_now,
+            grant=self.grant,
+            switch=self.switch,
         )
 
     def _may_write_now(self) -> bool:
