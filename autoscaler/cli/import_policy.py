@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from enum import StrEnum
@@ -21,7 +21,9 @@ from autoscaler.adopt.write import Adoption, guess_stack, policy_text
 from autoscaler.cli.exits import CliError
 from autoscaler.cli.options import Kubeconfig, KubeContext
 from autoscaler.config.load import parse
+from autoscaler.config.problems import Severity
 from autoscaler.core.policy import Role
+from autoscaler.daemon.stack_check import stack_problems
 from autoscaler.targets.kubernetes.connection import KubeConfigError, connect
 from autoscaler.targets.kubernetes.errors import KubeError, NotFoundError
 
@@ -38,6 +40,7 @@ class Setter(StrEnum):
     STATEFULSET = "statefulset"
 
 
+_BOTH = (Role.PREFILL, Role.DECODE)
 _KINDS = {Setter.DEPLOYMENT: "Deployment", Setter.STATEFULSET: "StatefulSet"}
 
 
@@ -72,7 +75,7 @@ def import_policy(
     looked for by its name.
     """
     wanted = list(dict.fromkeys((*(names or ()), *(name for name in (prefill, decode) if name is not None))))
-    if not 1 <= len(wanted) <= len(Role.__members__):
+    if not 1 <= len(wanted) <= len(_BOTH):
         raise CliError(f"import wants one or two names, the prefill pool's and the decode pool's; got {len(wanted)}")
     known = {name: role for name, role in ((prefill, Role.PREFILL), (decode, Role.DECODE)) if name is not None}
     try:
@@ -111,17 +114,14 @@ def _complete(client: KubeClient, namespace: str, pools: dict[Role, Pool]) -> tu
         return {role: pools[role] for role in _BOTH}, ()
     ((given, pool),) = pools.items()
     missing = other_role(given)
-    guessed = replace(pool.workload, name=sibling_name(pool.workload.name, missing), replicas=None)
+    guessed = Workload(pool.workload.api_version, pool.workload.kind, sibling_name(pool.workload.name, missing))
     try:
         other = fixed_pool(look_at(client, guessed, namespace), namespace)
         remark = f"The {missing} pool was found by its name, and nothing looked for that scales it: see doctor."
     except KubeError:
-        other = fixed_pool(guessed, namespace)
-        remark = f"The {missing} pool is a guess: name it, or import both."
+        other = Pool(f"a guess for {missing}", guessed, 1, pool.max_replicas, bounds_note="<- a guess")
+        remark = f"The {missing} pool is a guess: put in its name, or import both."
     return {role: {given: pool, missing: other}[role] for role in _BOTH}, (remark,)
-
-
-_BOTH = (Role.PREFILL, Role.DECODE)
 
 
 def _service(pools: dict[Role, Pool]) -> str:
@@ -132,7 +132,8 @@ def _service(pools: dict[Role, Pool]) -> str:
 
 
 def _refuse_what_check_refuses(text: str) -> None:
-    problems: Iterable[object] = parse(text.encode(), Path(os.devnull)).errors
-    told = "; ".join(str(problem) for problem in problems)
+    report = parse(text.encode(), Path(os.devnull))
+    found = [*report.errors, *(problem for loaded in report.policies for problem in stack_problems(loaded.policy))]
+    told = "; ".join(str(problem) for problem in found if problem.severity is Severity.ERROR)
     if told:
         raise CliError(f"what was found makes no valid policy: {told}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -33,10 +34,13 @@ class Imported:
 
     @property
     def policy(self) -> ScalingPolicy:
-        """The policy that it printed."""
-        report = parse(self.out.encode(), Path("imported.yaml"))
-        assert (self.code, report.errors) == (0, ())
-        return report.policies[0].policy
+        """The policy that it printed, which passes `check`."""
+        with TemporaryDirectory() as folder:
+            file = Path(folder, "imported.yaml")
+            file.write_text(self.out)
+            checked = CliRunner().invoke(app, ["check", str(file)])
+        assert (self.code, checked.exit_code) == (0, 0), self.error + checked.stderr
+        return parse(self.out.encode(), Path("imported.yaml")).policies[0].policy
 
 
 Import = Callable[..., Imported]

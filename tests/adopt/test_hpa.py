@@ -135,6 +135,12 @@ def test_a_stack_is_told_by_the_kind_of_its_target(kube_api: Cluster, import_of:
     assert "its target could not be read" in done.out
 
 
+def test_a_stack_that_there_is_not_is_refused_with_the_nearest(kube_api: Cluster, import_of: Import) -> None:
+    kube_api.create("deployments", engine("chat-decode"))
+
+    assert "did you mean vllm?" in import_of("deployment", "chat-decode", "--stack", "vlm").error
+
+
 def test_names_that_tell_no_role_are_asked_for(kube_api: Cluster, import_of: Import) -> None:
     for name in ("red", "blue"):
         kube_api.create("deployments", engine(name))
