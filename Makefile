@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: help demo test lint types layers unit format lock clean
+.PHONY: help benchmark demo test lint types layers unit format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ layers: $(VENV)/.dev ## Imports point downwards only
 unit: $(VENV)/.dev ## Tests alone; TESTS=path narrows them
 	$(BIN)/pytest $(TESTS)
 
+benchmark: $(VENV)/.dev ## The contest against every baseline, hours; resumes. TRACES=folder ARGS="--minutes 60"
+	$(BIN)/python -m benchmarks.contest.main $(ARGS)
+
 format: $(VENV)/.dev ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -40,7 +43,7 @@ lock: ## Renew the hashed requirement files
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 	  --extra fast pyproject.toml -c requirements/run.txt -o requirements/demo.txt
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
-	  --extra fast --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
+	  --extra fast --extra otel --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
 	echo hatchling | uv pip compile -q --universal --generate-hashes --python-version 3.11 \
 	  --custom-compile-command "make lock" - -c requirements/dev.txt -o requirements/build.txt
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \

@@ -34,8 +34,8 @@ class Verdict:
     number: str
 
 
-def verdicts(tables: Sequence[CaseTable]) -> list[Verdict]:
-    """All claims."""
+def verdicts(tables: Sequence[CaseTable], away: Path = AWAY) -> list[Verdict]:
+    """All claims; those of the away match from its own results."""
     by_case = {table.case: table for table in tables}
     days = [by_case[Case(load)] for load in DAY_LOADS if Case(load) in by_case]
     played = [table for table in days if table.ours is not None]
@@ -51,7 +51,7 @@ def verdicts(tables: Sequence[CaseTable]) -> list[Verdict]:
         _constant(by_case),
         _crossing(by_case),
         _not_crossing(by_case),
-        *_away(),
+        *_away(away),
     ]
 
 
@@ -191,10 +191,10 @@ def _switch_text(lines: Sequence[Line]) -> str:
     )
 
 
-def _away() -> Iterator[Verdict]:
+def _away(path: Path) -> Iterator[Verdict]:
     """Per load and startup time of the away match, our worst repeat against each of the planner's settings."""
     claim = "Away, in NVIDIA's simulator: {load} at {startup_s:.0f} s"
-    rows: Sequence[Mapping[str, Any]] = json.loads(AWAY.read_text())["rows"] if AWAY.is_file() else ()
+    rows: Sequence[Mapping[str, Any]] = json.loads(path.read_text())["rows"] if path.is_file() else ()
     matches = dict.fromkeys((row["job"]["load"], row["job"]["startup_time_s"]) for row in rows)
     for load, startup_s in matches:
         here = [row for row in rows if (row["job"]["load"], row["job"]["startup_time_s"]) == (load, startup_s)]

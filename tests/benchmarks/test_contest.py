@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoscaler.core.policy import Role
+from benchmarks.contest import claims, jobs, main, sources, store, table
+from benchmarks.contest.cases import OBJECTIVES, Case
+from benchmarks.contest.jobs import Job
+from benchmarks.contest.play import policy_of
+from benchmarks.contest.store import Kept
+
+DAY = Case("azure-conv-day")
+
+
+def row(attainment: float, gpu_hours: float, **other: Any) -> Kept:
+    told = {
+        "attainment": attainment,
+        "gpu_hours": gpu_hours,
+        "actions": 3,
+        "reversals_per_hour": 0.0,
+        "worst_5min": 1.0,
+        "violation_s": 0.0,
+        "last_action_s": 60.0,
+    }
+    return Kept("key", {**told, **other})
+
+
+def bound(gpu_hours: float) -> Kept:
+    return Kept("key", {"requests": 10, "optimum_gpu_hours": gpu_hours, "lower_gpu_hours": gpu_hours / 2})
+
+
+def verdict(rows: dict[Job, Kept], words: str) -> claims.Verdict:
+    return next(each for each in claims.verdicts(table.tables(rows)) if words in each.claim)
+
+
+def test_every_job_of_the_contest_comes_once_and_the_days_come_first() -> None:
+    played = list(jobs.contest())
+
+    assert len(played) == len(set(played))
+    assert played[1] == Job(Case("r1-day"), jobs.OURS)
+
+
+def test_our_policy_is_told_model_objectives_and_startup_time_alone() -> None:
+    policy = policy_of(Case("constant", "deepseek-r1", 60.0, "tight"))
+
+    assert policy.objectives == OBJECTIVES["tight"]
+    assert policy.roles[Role.DECODE].startup_time_s == 60.0
+    assert policy.roles[Role.DECODE].gpus_per_replica == 8
+    assert policy.roles[Role.DECODE].proposal == "auto"
+
+
+def test_the_tuned_rival_is_the_cheapest_that_attains_as_much_as_ours() -> None:
+    rows = {
+        Job(DAY, jobs.BOUND): bound(100.0),
+        Job(DAY, jobs.OURS): row(0.995, 150.0),
+        Job(DAY, "hpa-rps"): row(0.5, 110.0),
+        Job(DAY, "hpa-rps", "utilization_ratio=0.6", jobs.CAPPED): row(0.991, 160.0),
+        Job(DAY, "hpa-rps", "utilization_ratio=0.5", jobs.CAPPED): row(0.999, 180.0),
+    }
+
+    (only,) = table.tables(rows)
+
+    assert [line.name for line in only.lines] == ["ours", "hpa-rps", "hpa-rps, tuned"]
+    assert only.lines[2].settings == "utilization_ratio=0.6, at most 1.5 x peak"
+    assert only.lines[2].times_bound == pytest.approx(1.6)
+
+
+def test_without_one_that_attains_it_the_tuned_rival_is_the_one_that_attains_most() -> None:
+    lines = [table.Line("a", "", row(share, 10.0 * share).row, 1.0) for share in (0.2, 0.9, 0.5)]
+
+    assert table.tuned(lines, 0.99).row["attainment"] == 0.9
+
+
+def test_a_rival_that_is_cheaper_and_attains_as_much_breaks_the_claim_and_is_named() -> None:
+    rows = {
+        Job(DAY, jobs.BOUND): bound(100.0),
+        Job(DAY, jobs.OURS): row(0.995, 150.0),
+        Job(DAY, "keda"): row(0.996, 149.0),
+    }
+
+    beaten = verdict(rows, "both cheaper and better")
+
+    assert beaten.held is False
+    assert "keda (defaults), 99.60% for 149" in beaten.number
+
+
+def test_a_saving_counts_only_rivals_that_attain_what_we_do() -> None:
+    rows = {
+        Job(DAY, jobs.BOUND): bound(100.0),
+        Job(DAY, jobs.OURS): row(0.995, 75.0),
+        Job(DAY, "keda", bounds=jobs.CAPPED): row(0.9, 50.0),
+        Job(DAY, "hpa", bounds=jobs.CAPPED): row(0.992, 100.0),
+    }
+
+    saving = verdict(rows, "best tuned HPA or KEDA")
+
+    assert saving.held is True
+    assert "median 25%" in saving.number
+    assert verdict(rows, "Dynamo's classic").held is None
+
+
+def test_an_action_after_settling_breaks_the_claim_of_calm() -> None:
+    constant = Case("constant")
+    rows = {Job(constant, jobs.BOUND): bound(10.0), Job(constant, jobs.OURS): row(1.0, 12.0, last_action_s=1860.0)}
+
+    assert verdict(rows, "Constant load").held is False
+
+
+def test_an_away_match_is_won_by_more_attainment_for_no_more_gpu_hours_or_the_same_for_less(
+    tmp_path: Path,
+) -> None:
+    kept = tmp_path / "away.json"
+    job = '"job": {"load": "sine", "startup_time_s": 60.0}'
+    kept.write_text(
+        f'{{"rows": [{{{job}, "contender": "ours", "attainment": 0.99, "gpu_hours": 9.0}},'
+        f' {{{job}, "contender": "planner, sla", "attainment": 0.98, "gpu_hours": 9.5}}]}}'
+    )
+
+    (won,) = (each for each in claims.verdicts([], kept) if "sine at 60 s" in each.claim)
+
+    assert won.held is True
+
+
+def test_rows_survive_the_disk_and_the_newest_of_a_job_counts(tmp_path: Path) -> None:
+    job = Job(DAY, "keda", "queue_threshold=0.5", jobs.FLOORED)
+    for gpu_hours in (5.0, 6.0):
+        store.append(job, row(0.9, gpu_hours), tmp_path)
+
+    store.compact(tmp_path)
+
+    assert store.read(tmp_path) == {job: row(0.9, 6.0)}
+    assert len((tmp_path / "azure-conv-day.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_rivals_row_does_not_depend_on_how_we_decide_and_ours_does() -> None:
+    decide = ("autoscaler.core.decide",)
+
+    assert sources.digest(("autoscaler.simulation.run",)) != sources.digest(("autoscaler.simulation.run",), decide)
+    assert store.key_of(Job(DAY, "keda")) != store.key_of(Job(DAY, "hpa"))
+
+
+def test_the_smoke_contest_plays_everybody_resumes_and_writes_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ["--smoke", "--only", "smoke-steps", "--processes", "1", "--results", str(tmp_path)]
+    told += ["--document", str(tmp_path / "benchmark.md")]
+
+    main.main(told)
+    main.main(told)
+
+    wanted = [job for job in jobs.smoke() if job.case.load == "smoke-steps"]
+    assert set(store.read(tmp_path)) == set(wanted)
+    assert f"{len(wanted)} jobs, 0 to play" in capsys.readouterr().err
+    assert "| claim | | measured |" in (tmp_path / "benchmark.md").read_text()
