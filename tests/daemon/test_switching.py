@@ -66,7 +66,7 @@ def stepped(made: Bench, step: SwitchStep, ticks: int = 20) -> Tick:
         assert done.decision.switch is not None
         if done.decision.switch.step is step:
             return done
-    raise AssertionError(f"never came to {step}: {done.decision.switch}")
+    raise AssertionError(f"never came to {step}")
 
 
 def without_prefill_load() -> dict[Scope, dict[str, Signal]]:
