@@ -1,0 +1,1 @@
+"""Makes the Grafana dashboards. `python -m dashboards.generator` writes the JSON files that are committed."""

@@ -1,0 +1,149 @@
+"""What a Prometheus would have scraped: the daemon's pipeline on a simulated service, its pages with their times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from autoscaler.cli.demo import demo_policy
+from autoscaler.config import ScalingPolicy
+from autoscaler.core.policy import Role, ServicePolicy, SwitchPolicy
+from autoscaler.daemon import logs
+from autoscaler.daemon.ledger import Ledger
+from autoscaler.daemon.metrics.collector import registry
+from autoscaler.daemon.queries import page_labels, pod_label, service_queries
+from autoscaler.daemon.rehearsal import simulated_service
+from autoscaler.daemon.service import ServiceRunner
+from autoscaler.daemon.state_store import MemoryStateStore
+from autoscaler.daemon.tick import Tick
+from autoscaler.simulation.pods import PodServer
+from autoscaler.simulation.service import Service
+from autoscaler.simulation.traces.formats import bundled_trace
+from autoscaler.simulation.traces.reshape import between, times
+from autoscaler.sources.endpoints import Endpoint
+from autoscaler.sources.scrape import ScrapeSource
+from autoscaler.targets.simulated import SimulatedTarget
+
+EPOCH_S = 1_700_000_000.0
+STEP_S = 15.0
+_START = {Role.PREFILL: 4, Role.DECODE: 2}
+_TICK_S = 0.2
+# Time of a scrape, text of the labels, value.
+_Sample = tuple[float, str, float]
+
+
+@dataclass
+class Recording:
+    """Samples of everything that was scraped.
+
+    Attributes:
+        service: Name of the service.
+        namespace: Of its policy.
+        model: Value of the model label of its pods.
+        until_s: Unix time of the last scrape.
+        policy: What was decided by.
+        ticks: What the daemon did.
+        types: Type of each family.
+        samples: By family and name.
+    """
+
+    service: str
+    namespace: str
+    model: str
+    until_s: float
+    policy: ServicePolicy
+    ticks: list[Tick] = field(default_factory=list, repr=False)
+    types: dict[str, str] = field(default_factory=dict)
+    samples: dict[str, dict[str, list[_Sample]]] = field(default_factory=dict, repr=False)
+
+    def scrape(self, families: Iterable[Metric], at_s: float, **target: str) -> None:
+        """Keep a page; `target` are the labels that the scrape adds, below those of the series."""
+        for family in families:
+            self.types.setdefault(family.name, family.type)
+            kept = self.samples.setdefault(family.name, {})
+            for sample in family.samples:
+                labels = {**target, **sample.labels}
+                text = ",".join(f'{name}="{_escaped(value)}"' for name, value in sorted(labels.items()))
+                kept.setdefault(sample.name, []).append((at_s, text, sample.value))
+
+    def openmetrics(self) -> str:
+        """All of it, for promtool to backfill."""
+        lines: list[str] = []
+        for family, by_name in self.samples.items():
+            lines.append(f"# TYPE {family} {self.types[family]}")
+            for name, samples in by_name.items():
+                lines += [f"{name}{{{labels}}} {value} {at_s:.3f}" for at_s, labels, value in samples]
+        return "\n".join([*lines, "# EOF", ""])
+
+
+def record(minutes: float = 75.0, rate: float = 6.0) -> Recording:
+    """Play a real morning on the demo's policy and keep what is scraped each tick."""
+    document = demo_policy()
+    # The demo's stack has no switch; what both arrangements cost is compared all the same.
+    core = replace(document.core(), switch=SwitchPolicy(), budget_gpus=160.0)
+    namespace, model = document.metadata.namespace, document.spec.model or ""
+    recording = Recording(document.service, namespace, model, EPOCH_S, core)
+    ledger = Ledger()
+    ledger.open(core, EPOCH_S, namespace)
+    served = registry(ledger)
+    for tick in _ticks(document, core, recording, minutes, rate):
+        recording.ticks.append(tick)
+        ledger.book(tick, tick.at_s, tick.at_s + _TICK_S)
+        recording.until_s = tick.at_s
+        recording.scrape(served.collect(), tick.at_s, job="pd-autoscaler", instance="pd-autoscaler-0")
+    return recording
+
+
+def fleet(recording: Recording, services: int, every: int) -> Recording:
+    """Our own metrics again, as if that many services had done the same; one scrape in `every` is kept."""
+    own = f'service="{recording.service}"'
+    names = [f"{recording.service}-{number:03d}" for number in range(services)]
+    wide = replace(recording, service=names[0], samples={})
+    for family, by_name in recording.samples.items():
+        if family.startswith("pd_autoscaler"):
+            wide.samples[family] = {
+                name: [
+                    (at_s, labels.replace(own, f'service="{other}"'), value)
+                    for at_s, labels, value in samples
+                    if round((recording.until_s - at_s) / STEP_S) % every == 0
+                    for other in names
+                ]
+                for name, samples in by_name.items()
+            }
+    return wide
+
+
+def _ticks(
+    document: ScalingPolicy, policy: ServicePolicy, recording: Recording, minutes: float, rate: float
+) -> Iterator[Tick]:
+    trace = times(between(bundled_trace("azure2024_morning"), 0.0, minutes * 60.0), rate, 0)
+    service = Service(simulated_service(document, dict(_START)), trace, 0)
+    labels, pod = page_labels(document), pod_label(document)
+    pods = PodServer(model_name=recording.model, namespace=recording.namespace, epoch_unix_s=EPOCH_S)
+    pages: dict[str, dict[str, str]] = {}
+    source = ScrapeSource(service_queries(document), lambda: tuple(Endpoint(url, own) for url, own in pages.items()))
+    runner = ServiceRunner(policy, source, SimulatedTarget(service), MemoryStateStore(), logs.get())
+    try:
+        for step in range(1, int(minutes * 60.0 / STEP_S) + 1):
+            at_s = EPOCH_S + step * STEP_S
+            service.advance_to(step * STEP_S)
+            pods.publish(service.pods())
+            pages.clear()
+            for replica in service.pods():
+                if replica.ready:
+                    target = {**labels[replica.role], pod: replica.name, "instance": replica.name}
+                    path = f"/pods/{replica.name}/metrics"
+                    pages[f"http://{pods.address}{path}"] = target
+                    recording.scrape(text_string_to_metric_families(pods.page(path)[2]), at_s, **target)
+            source.scrape(at_s)
+            yield runner.tick(at_s)
+    finally:
+        runner.close()
+        pods.close()
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')
