@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from autoscaler.daemon.clock import Clock
+from autoscaler.daemon.endpoint_guard import EndpointGuard, EndpointGuardError
 from autoscaler.daemon.ledger import Account, Ledger
 
 _STUCK_INTERVALS = 5.0
@@ -24,6 +26,7 @@ _CLIENT_TIMEOUT_S = 10.0
 _POLL_S = 0.1  # how soon closing is noticed
 Checks = Mapping[str, Callable[[], list[str]]]
 _TEXT = "text/plain; charset=utf-8"
+_OPEN = EndpointGuard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,11 @@ class HealthServer:
         clock: Where the time comes from.
         missing: What else is missing before the daemon does its work, in words.
         documents: What else to serve.
+        guard: Who may read metrics and documents, and whether over TLS.
 
     Raises:
         OSError: The address cannot be bound.
+        EndpointGuardError: Certificate and key cannot be used.
     """
 
     def __init__(
@@ -80,12 +85,13 @@ class HealthServer:
         clock: Clock,
         missing: Callable[[], list[str]] = list,
         documents: Documents = MappingProxyType({}),
+        guard: EndpointGuard = _OPEN,
     ) -> None:
         checks: Checks = {
             "/healthz": lambda: stuck(ledger.accounts(), clock.now_s()),
             "/readyz": lambda: missing() + not_ready(ledger.accounts()),
         }
-        self._server = _Server(host, port, checks, metrics, documents)
+        self._server = _Server(host, port, checks, metrics, documents, guard)
         self._thread = Thread(target=self._server.serve_forever, args=(_POLL_S,), name="health", daemon=True)
         self._thread.start()
 
@@ -112,14 +118,40 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, host: str, port: int, checks: Checks, metrics: CollectorRegistry, documents: Documents
+        self,
+        host: str,
+        port: int,
+        checks: Checks,
+        metrics: CollectorRegistry,
+        documents: Documents,
+        guard: EndpointGuard,
     ) -> None:
         self.checks = checks
         self.metrics = metrics
         self.documents = documents
+        self.guard = guard
+        self._tls, self._stamp = guard.context(), guard.stamp()
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), _Handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; its handshake is made by the thread that serves it, so that none can hold up others."""
+        connection, address = super().get_request()
+        if self._tls is None:
+            return connection, address
+        self._renew()
+        return self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who goes away in the middle, or speaks no TLS, is no news."""
+
+    def _renew(self) -> None:
+        """Follow a certificate that was renewed; until key and certificate fit again the old ones serve."""
+        stamp = self.guard.stamp()
+        if stamp and stamp != self._stamp:
+            with suppress(EndpointGuardError):
+                self._tls, self._stamp = self.guard.context(), stamp
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -129,7 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         checks, documents = self.server.checks, self.server.documents
-        if path == "/metrics":
+        if path not in checks and not self.server.guard.admits(self.headers.get("Authorization", "")):
+            challenge = {"WWW-Authenticate": "Bearer"}
+            self._answer(HTTPStatus.UNAUTHORIZED, _TEXT, b"wants the bearer token of the endpoint\n", challenge)
+        elif path == "/metrics":
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
             self._answer(HTTPStatus.OK, content_type, encode(self.server.metrics))
         elif path in checks:

@@ -16,6 +16,7 @@ from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections,
 from autoscaler.daemon.background import BackgroundReporter
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.election import Election
+from autoscaler.daemon.endpoint_guard import EndpointGuard, EndpointGuardError
 from autoscaler.daemon.event_reporter import EventReporter
 from autoscaler.daemon.follower import PolicyFollower
 from autoscaler.daemon.health import HealthServer
@@ -222,9 +223,15 @@ def _told_from(settings: Settings) -> list[str]:
 def _health_server(
     settings: Settings, ledger: Ledger, recent: Recent, clock: SteadyClock, origin: PolicyOrigin
 ) -> Iterator[HealthServer]:
+    asked = settings.file.endpoint
+    guard = EndpointGuard(asked.cert_file, asked.key_file, asked.token_file)
     documents = status_documents(ledger, recent, clock, origin.missing) if settings.shows_status else {}
     try:
-        server = HealthServer(settings.host, settings.port, ledger, registry(ledger), clock, origin.missing, documents)
+        server = HealthServer(
+            settings.host, settings.port, ledger, registry(ledger), clock, origin.missing, documents, guard
+        )
+    except EndpointGuardError as error:
+        raise StartError(f"--settings: {error}") from error
     except OSError as error:
         raise StartError(
             f"--listen {settings.host}:{settings.port}: {error.strerror}; choose another port, 0 takes any free one"

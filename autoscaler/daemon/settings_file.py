@@ -78,16 +78,38 @@ class Webhook(_Strict):
         return self
 
 
+class Endpoint(_Strict):
+    """How /metrics and the status page are protected; the health checks need no token.
+
+    Attributes:
+        cert_file: Certificate to serve TLS with; needs `key_file`.
+        key_file: Its key.
+        token_file: The bearer token that a reader must show.
+    """
+
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    token_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_both(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("needs both of certFile and keyFile, or neither")
+        return self
+
+
 class FileSettings(_Strict):
     """What a settings file says.
 
     Attributes:
         budgets: GPUs that services share; a service is in one budget at most.
         webhooks: Whom to tell.
+        endpoint: How what the daemon serves is protected.
     """
 
     budgets: tuple[Budget, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
+    endpoint: Endpoint = Field(default_factory=Endpoint)
 
     @model_validator(mode="after")
     def _names_are_clear(self) -> Self:
@@ -121,7 +143,7 @@ def load_settings(path: Path) -> FileSettings:
         raise SettingsError(f"{path}: holds {len(documents)} documents, where one is wanted")
     if problems:
         words = "\n".join(str(problem) for problem in problems)
-        raise SettingsError(words.replace(_A_POLICY, "settings (keys budgets, webhooks)"))
+        raise SettingsError(words.replace(_A_POLICY, f"settings (keys {', '.join(_keys_at(()))})"))
     (document,) = documents
     try:
         return FileSettings.model_validate(document.data)
@@ -186,5 +208,6 @@ def _keys_at(loc: tuple[Any, ...]) -> list[str]:
     for part in loc:
         if isinstance(part, str):
             fields = {info.alias: info for info in model.model_fields.values()}
-            model = get_args(fields[part].annotation)[0]
+            annotation = fields[part].annotation
+            model = next(iter(get_args(annotation)), annotation)
     return [str(info.alias) for info in model.model_fields.values()]

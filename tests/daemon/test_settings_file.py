@@ -49,7 +49,7 @@ def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("budget: []", "budget: is no key of this place; allowed: budgets, webhooks; did you mean budgets?"),
+        ("budget: []", "budget: is no key of this place; allowed: budgets, webhooks, endpoint; did you mean budgets?"),
         (
             "budgets: [{name: a, gpu: 3}]",
             "budgets[0].gpu: is no key of this place; allowed: name, gpus, services; did you",
@@ -67,8 +67,13 @@ def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
         ("webhooks: [{name: a, kind: irc, url: http://h/s3cret}]", "webhooks[0].kind: input should be 'json', 'slack'"),
         ("webhooks: [{name: a, url: 'http://h/s3cret', urlFile: x}]", "needs one address"),
         ("webhooks: [{name: a, url: [s3cret]}]", "webhooks[0].url"),
+        ("endpoint: {certFile: /tls.crt}", "endpoint: needs both of certFile and keyFile"),
+        (
+            "endpoint: {certfile: /tls.crt}",
+            "endpoint.certfile: is no key of this place; allowed: certFile, keyFile, tok",
+        ),
         ("budgets: [", ":1: is no valid YAML"),
-        ("- 3", "is a list, where settings (keys budgets, webhooks) is wanted"),
+        ("- 3", "is a list, where settings (keys budgets, webhooks, endpoint) is wanted"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_place_and_remedy(tmp_path: Path, text: str, words: str) -> None:
