@@ -52,7 +52,7 @@ def demo(
             for beat in rehearsal.beats(speed=speed):
                 if beat.tick.decision is None:
                     raise CliError("; ".join(trouble.message for trouble in beat.tick.troubles))
-                view.show(Moment(beat.elapsed_s, beat.tick.decision, _facts(beat)))
+                view.show(Moment(beat.elapsed_s, (beat.tick.decision,), _facts(beat)))
         finally:
             view.close()
         results = rehearsal.results()

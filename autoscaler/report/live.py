@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TextIO
 
 from rich.console import Console, Group
@@ -12,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from autoscaler.core.decision import Decision
-from autoscaler.core.policy import Objectives
+from autoscaler.core.policy import Objectives, Role
 from autoscaler.report.table import decision_table, key_signals, objectives_text
 from autoscaler.report.words import reason_text
 
@@ -27,13 +28,15 @@ class Moment:
 
     Attributes:
         elapsed_s: Seconds since the start.
-        decision: What was decided.
+        decisions: What was decided, one per service.
         facts: One line about the whole, such as load and cost so far.
+        notes: What is wrong, a line each.
     """
 
     elapsed_s: float
-    decision: Decision
+    decisions: tuple[Decision, ...]
     facts: str
+    notes: tuple[str, ...] = ()
 
 
 class LiveView(Protocol):
@@ -65,17 +68,19 @@ class LiveTable:
     def __init__(self, objectives: Mapping[str, Objectives], file: TextIO) -> None:
         self._objectives = objectives
         self._changes: deque[str] = deque(maxlen=_CHANGES_SHOWN)
+        self._news = _News()
         self._live = Live(console=Console(file=file, highlight=False), auto_refresh=False)
         self._live.start()
 
     def show(self, moment: Moment) -> None:
         """Redraw."""
-        self._changes.extend(_changes(moment))
+        self._changes.extend(self._news.of(moment))
         self._live.update(
             Group(
                 Text(f"{clock(moment.elapsed_s)}  {moment.facts}", style="bold"),
                 Text(),
-                decision_table([moment.decision], self._objectives, boxed=True),
+                decision_table(moment.decisions, self._objectives, boxed=True),
+                *(Text(note, style="bold yellow") for note in moment.notes),
                 Text("LATEST CHANGES" if self._changes else ""),
                 *(Text(change, no_wrap=True, overflow="ellipsis") for change in self._changes),
             ),
@@ -95,12 +100,13 @@ class ChangeLines:
         self._file = file
         self._quiet_s = quiet_s
         self._spoke_s: float | None = None
+        self._news = _News()
 
     def show(self, moment: Moment) -> None:
         """Print what is new, if anything is."""
-        lines = list(_changes(moment))
+        lines = list(self._news.of(moment))
         if not lines and (self._spoke_s is None or moment.elapsed_s - self._spoke_s >= self._quiet_s):
-            lines = [self._state(moment)]
+            lines = [*map(partial(self._state, moment), moment.decisions), *moment.notes]
         for line in lines:
             print(line, file=self._file)
             self._spoke_s = moment.elapsed_s
@@ -108,15 +114,15 @@ class ChangeLines:
     def close(self) -> None:
         """Nothing to give back."""
 
-    def _state(self, moment: Moment) -> str:
-        decision = moment.decision
+    def _state(self, moment: Moment, decision: Decision) -> str:
         pools = [
             f"{role.value} {decided.ready}/{decided.current} ({key_signals(role, decision.signals)})"
             for role, decided in decision.roles.items()
         ]
         promised = self._objectives.get(decision.service)
         promises = [objectives_text(promised, decision.signals)] if promised is not None else []
-        return "  ".join([clock(moment.elapsed_s), moment.facts, *pools, *promises])
+        named = [decision.service] if len(moment.decisions) > 1 else []
+        return "  ".join([clock(moment.elapsed_s), moment.facts, *named, *pools, *promises])
 
 
 def clock(elapsed_s: float) -> str:
@@ -125,8 +131,18 @@ def clock(elapsed_s: float) -> str:
     return f"{seconds // _HOUR_S:02}:{seconds // _MINUTE_S % _MINUTE_S:02}:{seconds % _MINUTE_S:02}"
 
 
-def _changes(moment: Moment) -> Iterator[str]:
-    for role, decided in moment.decision.roles.items():
-        if decided.changed:
-            change = f"{role.value} {decided.current} -> {decided.desired}"
-            yield f"{clock(moment.elapsed_s)}  {change}  {reason_text(decided)}"
+class _News:
+    """Changes that were not told yet: a pool that stays short wants the same at every tick."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, Role], tuple[int, int]] = {}
+
+    def of(self, moment: Moment) -> Iterator[str]:
+        for decision in moment.decisions:
+            for role, decided in decision.roles.items():
+                numbers = (decided.current, decided.desired)
+                if decided.changed and self._told.get((decision.service, role)) != numbers:
+                    named = f"{decision.service} " if len(moment.decisions) > 1 else ""
+                    change = f"{named}{role.value} {decided.current} -> {decided.desired}"
+                    yield f"{clock(moment.elapsed_s)}  {change}  {reason_text(decided)}"
+                self._told[decision.service, role] = numbers

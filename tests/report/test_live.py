@@ -14,11 +14,11 @@ class Terminal(io.StringIO):
 
 
 def changing(elapsed_s: float) -> Moment:
-    return Moment(elapsed_s, decision(prefill=growing(), decode=steady()), "44 requests/s")
+    return Moment(elapsed_s, (decision(prefill=growing(), decode=steady()),), "44 requests/s")
 
 
 def calm(elapsed_s: float) -> Moment:
-    return Moment(elapsed_s, decision(prefill=steady(), decode=steady()), "44 requests/s")
+    return Moment(elapsed_s, (decision(prefill=steady(), decode=steady()),), "44 requests/s")
 
 
 def lines_of(*moments: Moment, quiet_s: float = 300.0) -> list[str]:
@@ -67,6 +67,7 @@ def test_a_terminal_shows_the_table_and_the_latest_changes(monkeypatch: pytest.M
     view = live_view({"chat": OBJECTIVES}, file, quiet_s=300.0)
 
     for second in range(12):
+        view.show(calm(float(second)))
         view.show(changing(float(second)))
     view.close()
 
@@ -85,3 +86,24 @@ def test_a_file_gets_lines() -> None:
 @pytest.mark.parametrize(("elapsed_s", "text"), [(0.4, "00:00:00"), (59.9, "00:00:59"), (3723.0, "01:02:03")])
 def test_time_is_shown_as_hours_minutes_and_seconds(elapsed_s: float, text: str) -> None:
     assert clock(elapsed_s) == text
+
+
+def test_a_change_that_is_still_wanted_is_told_once() -> None:
+    assert len(lines_of(*(changing(second * 15.0) for second in range(10)))) == 1
+
+
+def test_several_services_are_told_apart() -> None:
+    both = Moment(5.0, (decision("chat", prefill=growing()), decision("code", prefill=growing())), "2 services")
+
+    assert [line.split()[1] for line in lines_of(both)] == ["chat", "code"]
+
+
+def test_what_is_wrong_is_shown_below_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    file = Terminal()
+    view = live_view({"chat": OBJECTIVES}, file, quiet_s=300.0)
+
+    view.show(Moment(0.0, (), "1 service", ("chat: Prometheus cannot be reached",)))
+    view.close()
+
+    assert "Prometheus cannot be reached" in file.getvalue()
