@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 from autoscaler.cli.commands import COMMANDS, load
 from autoscaler.cli.exits import ExitCode
 from autoscaler.cli.main import app
+from autoscaler.config.load import parse
 from autoscaler.config.model import Spec
+from autoscaler.daemon.holds import PREFIX, with_holds
 from tests.adopt.conftest import add_scaled_object, engine, hpa
 from tests.docs.markdown import ROOT, Block, Command, all_pages, blocks, commands, inline_commands, links, written_pages
 from tests.support.kube import fake_cluster
@@ -164,6 +166,16 @@ def test_another_program_is_known_and_the_files_it_names_are_there(command: Comm
     for word in rest:
         if re.match(r"(deploy|policies|scripts|dashboards|examples|benchmarks)/[\w./-]+$", word):
             assert (ROOT / word).exists(), f"{command}: there is no {word}"
+
+
+HOLDS = [word.split("=", 1) for command in SHELL for word in command.words if word.startswith(PREFIX)]
+
+
+@pytest.mark.parametrize(("annotation", "value"), HOLDS)
+def test_an_annotation_that_a_page_shows_is_understood(annotation: str, value: str) -> None:
+    policy = parse(sample_policy().encode(), Path("sample.yaml")).policies[0].policy.core()
+
+    assert with_holds(policy, {annotation: value}) != policy
 
 
 def test_a_command_in_a_sentence_exists_with_its_options() -> None:

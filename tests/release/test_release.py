@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -129,3 +130,12 @@ def test_the_notes_are_the_section_of_the_version_alone(elsewhere: Path) -> None
     (elsewhere / "CHANGELOG.md").write_text(changelog)
 
     assert notes("1.2.3", "v1.2.3", elsewhere) == "- This.\n"
+
+
+def test_a_package_has_one_version_in_all_requirement_files() -> None:
+    found: dict[str, set[str]] = {}
+    for file in (ROOT / "requirements").glob("*.txt"):
+        for name, version, marker in re.findall(r"^([a-z0-9-]+)==(\S+)(.*)$", file.read_text(), re.MULTILINE):
+            found.setdefault(f"{name}{marker}", set()).add(version)
+
+    assert {name: versions for name, versions in found.items() if len(versions) > 1} == {}
