@@ -109,6 +109,12 @@ def _switch(policy: ScalingPolicy, stack: Stack) -> Iterator[Problem]:
         why = f"stack {stack.name} has none that moves while it runs. {stack.facts.switch.explanation}"
         yield Problem(_SWITCH, f"{why} Remove spec.switch")
         return
+    if spec.remains is not Role.DECODE:
+        message = (
+            f"cannot be used on stack {stack.name}: off, {spec.remains} serves both phases there, which is not sized"
+        )
+        yield Problem(_SWITCH, f"{message} here; move it by hand. {stack.facts.switch.explanation}")
+        return
     if spec.shape is SwitchShape.CONFIG_MAP and switch.target.name is None:
         message = f"is missing: switch {spec.name} is in a ConfigMap, whose name nobody else knows"
         yield Problem(f"{_SWITCH}.target.name", message)

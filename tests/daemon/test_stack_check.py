@@ -86,6 +86,10 @@ def test_the_policies_that_come_with_the_program_fit_their_stacks(stack: str) ->
             {"spec.stack": "dynamo", "spec.switch": {"target": {"spec": "prefill-zer"}}},
             ["is no switch ", "did you mean prefill-zero?"],
         ),
+        (
+            {"spec.stack": "ome", "spec.switch": {}},
+            ["spec.switch: cannot be used on stack ome: off, prefill serves both"],
+        ),
         ({"spec.switch": {}}, ["spec.switch: stack vllm has none", "example proxies", "Remove spec.switch"]),
         (
             {"spec.stack": "llm-d", "spec.switch": {"target": {"spec": "llm-d-epp"}}},

@@ -16,7 +16,7 @@ from autoscaler.core.signals import Scope, Signals
 from autoscaler.core.snapshot import PoolState, Snapshot
 from autoscaler.core.state import State
 from autoscaler.daemon.queries import service_queries
-from autoscaler.stacks.load import stack_names
+from autoscaler.stacks.load import load_stack, stack_names
 from tests.stacks.fixtures import FIXTURES
 from tests.stacks.services import NOW_S, read
 from tests.support.prometheus import Prometheus, running_prometheus
@@ -70,13 +70,24 @@ def test_a_policy_is_of_its_stack_writes_nothing_and_marks_what_to_change(stack:
     policy = policy_of(stack)
 
     assert (policy.spec.stack, policy.spec.mode) == (stack, Mode.RECOMMEND)
-    own = ("name:", "namespace:", "model:", "target: ", "max:", "gpusPerReplica:", "url:")
+    own = ("name:", "namespace:", "model:", "target: ", "max:", "gpusPerReplica:", "url:", "entry:", "key:", "router:")
     unmarked = [
         line
         for line in text.splitlines()
         if line.strip().startswith(own) and not line.strip().startswith("#") and "# <-" not in line
     ]
     assert unmarked == []
+
+
+# Redeployed to switch, or with the roles the other way round: nothing that a running service could be told.
+WITHOUT_A_SWITCH = {"mindie", "mindie-pymotor", "ome"}
+
+
+@pytest.mark.parametrize("stack", stack_names())
+def test_a_policy_shows_the_switch_where_its_stack_has_one(stack: str) -> None:
+    has_one = load_stack(stack).facts.switch.specs[0] != "none" and stack not in WITHOUT_A_SWITCH
+
+    assert (policy_of(stack).spec.switch is not None) is has_one
 
 
 @pytest.mark.parametrize("stack", stack_names())
@@ -91,6 +102,7 @@ def test_a_policy_decides_on_the_metrics_of_its_stack(server: Prometheus, stack:
         unusable = {name: signals[scope][name].detail for name in names if signals[scope][name].usable is None}
         assert unusable == {}
     assert set(decision.roles) == {Role.PREFILL, Role.DECODE}
+    assert (decision.switch is not None) is (policy.spec.switch is not None)
     for role in decision.roles.values():
         assert role.stages[0].reason is not Reason.SIGNALS_UNUSABLE
         assert role.desired >= 1

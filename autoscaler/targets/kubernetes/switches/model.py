@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from autoscaler.core.policy import Role
 from autoscaler.targets.kubernetes.specs.model import ObjectModel
 from autoscaler.targets.kubernetes.specs.values import PathValue, Strict, TemplateValue, Text
 
@@ -72,6 +73,7 @@ class SwitchSpec(Strict):
         tokens: What values mean, if they are thresholds.
         names: What values mean, if they are names.
         instructions: What a person has to do to enable and to disable.
+        remains: The role that serves both phases while it is off.
         reason: Why there is no switch, for shape none.
         unverified: What nobody has seen on a running system yet.
     """
@@ -87,6 +89,7 @@ class SwitchSpec(Strict):
     tokens: TokensModel | None = None
     names: NamesModel | None = None
     instructions: Mapping[Literal["enable", "disable"], TemplateValue] = {}
+    remains: Role = Role.DECODE
     reason: str = ""
     unverified: tuple[Text, ...] = ()
 
