@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from autoscaler import __version__
 
 _CHUNK_BYTES = 65_536
 _MOST_CAUSES = 10  # errors can name each other
+_PLAIN_HEADERS = frozenset(
+    {"user-agent", "accept", "accept-encoding", "connection", "content-length", "content-type", "host"}
+)
+_SHORTEST_SECRET = 4  # a tenant called 1 is none, and its number is in every text
 _MOST_BYTES = 8 * 1024 * 1024
 
 
@@ -130,6 +135,27 @@ def read_body(raw: urllib3.BaseHTTPResponse, most_bytes: int, deadline_s: float,
             raise TooLargeError(f"the answer is larger than {most_bytes >> 20} MiB")
     raw.drain_conn()  # nothing is left, but only now does the connection go back to its pool
     return bytes(body)
+
+
+def without_credentials(text: str, response: requests.Response) -> str:
+    """A server's words without the credentials that it was sent, should it quote them."""
+    for secret in sorted(_sent(response.request.headers), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _sent(headers: Mapping[str, str]) -> Iterator[str]:
+    """Everything in the headers of a request that could be a secret."""
+    for name, value in headers.items():
+        if name.lower() not in _PLAIN_HEADERS and len(value) >= _SHORTEST_SECRET:
+            yield value
+    scheme, _, given = headers.get("Authorization", "").partition(" ")
+    if given:
+        yield given
+    if scheme == "Basic":
+        password = base64.b64decode(given).decode(errors="replace").partition(":")[2]
+        if password:
+            yield password
 
 
 def root_of(error: BaseException) -> BaseException:

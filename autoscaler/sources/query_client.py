@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +25,7 @@ from autoscaler.sources.http import (
     TooLargeError,
     cause_of,
     root_of,
+    without_credentials,
 )
 
 _EXPRESSION_STATUS = frozenset(
@@ -37,6 +39,9 @@ _EXPRESSION_STATUS = frozenset(
 _ANNOTATION = "PromQL "
 _REMARK = "PromQL info"
 _LONGEST_QUOTE = 300
+
+Series = tuple[tuple[float, float], ...]
+"""(Unix time, value) pairs of one element, oldest first."""
 
 
 class FailureKind(StrEnum):
@@ -103,6 +108,34 @@ class QueryClient:
             return self._malformed("JSON of an unknown form")
         return Answer(elements, warning=self._warning())
 
+    def ask_range(
+        self, expression: str, from_s: float, to_s: float, step_s: float, timeout_s: float
+    ) -> tuple[Series, ...] | Failure:
+        """Evaluate an expression at every step of a stretch of time.
+
+        Args:
+            expression: PromQL.
+            from_s: Unix time of the first evaluation, whole seconds.
+            to_s: Unix time that no evaluation is after.
+            step_s: Time between two evaluations.
+            timeout_s: Longest wait.
+        """
+        start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (from_s, to_s))
+        params = {"timeout": f"{max(timeout_s, 0.001):.3f}"}
+        try:
+            result = self._client.custom_query_range(
+                expression, start, end, f"{step_s:.0f}", params=params, timeout=timeout_s
+            )
+            return tuple(tuple((float(at_s), float(value)) for at_s, value in item["values"]) for item in result)
+        except PrometheusApiClientException:
+            return self._refused()
+        except requests.JSONDecodeError:
+            return self._malformed("no JSON")
+        except (requests.RequestException, OSError, urllib3.exceptions.HTTPError) as error:
+            return self._unreachable(error, timeout_s)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+            return self._malformed("JSON of an unknown form")
+
     def close(self) -> None:
         """Let go of connections."""
         self._client.close()
@@ -144,7 +177,8 @@ class QueryClient:
             message = f"{self._url}/api/v1/query does not exist (404): {said}; is a path prefix missing in the address?"
             return Failure(FailureKind.SERVER, message, hopeless=True)
         if response is not None and response.is_redirect:
-            message = f"{where} redirects to {response.headers['Location']} ({status}); write that address, or log in"
+            place = without_credentials(response.headers["Location"], response)[:_LONGEST_QUOTE]
+            message = f"{where} redirects to {place} ({status}); write that address, or log in"
             return Failure(FailureKind.SERVER, message, hopeless=True)
         message = f"{where} failed ({status}): {said}; look into its log"
         return Failure(FailureKind.SERVER, message, hopeless=status == HTTPStatus.TOO_MANY_REQUESTS)
@@ -155,9 +189,10 @@ class QueryClient:
         if response is None:
             return "no body"
         try:
-            return str(response.json()["error"])[:_LONGEST_QUOTE]
+            text = str(response.json()["error"])
         except (ValueError, KeyError, TypeError):
-            return " ".join(response.text.split())[:_LONGEST_QUOTE] or "no body"
+            text = " ".join(response.text.split()) or "no body"
+        return without_credentials(text, response)[:_LONGEST_QUOTE]
 
     def _malformed(self, what: str) -> Failure:
         message = f"{self._url}/api/v1/query answered with {what}: {self._said()}; is it a Prometheus API?"
@@ -165,9 +200,12 @@ class QueryClient:
 
     def _warning(self) -> str:
         """Warnings of the answer, which the client leaves out; remarks on style do not count."""
-        body: Any = self._session.last.json() if self._session.last is not None else {}
-        given = body.get("warnings") or []
-        return "; ".join(str(warning) for warning in given if not str(warning).startswith(_REMARK))[:_LONGEST_QUOTE]
+        response = self._session.last
+        if response is None:
+            return ""
+        given: list[Any] = response.json().get("warnings") or []
+        text = "; ".join(str(warning) for warning in given if not str(warning).startswith(_REMARK))
+        return without_credentials(text, response)[:_LONGEST_QUOTE]
 
 
 def concerns_expression(warning: str) -> bool:

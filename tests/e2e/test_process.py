@@ -46,10 +46,13 @@ class Program:
         wait_until(lambda: len(self.lines(event)) >= times, f"{times} x {event!r} in {self._log}", timeout_s=20.0)
         return self.lines(event)[-1]
 
-    def get(self, path: str) -> str:
+    def get(self, path: str, *, token: str = "") -> str:
         """What its own endpoint answers."""
         address = self.wait_for("started")["address"]
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=5.0) as response:
+        request = urllib.request.Request(
+            f"http://{address}{path}", headers={"Authorization": f"Bearer {token}"} if token else {}
+        )
+        with urllib.request.urlopen(request, timeout=5.0) as response:
             return str(response.read().decode())
 
     def metric(self, name: str, **labels: str) -> float:
