@@ -97,14 +97,15 @@ class EventReporter:
             if subject is None or not (subject.is_policy or mode is Mode.ENFORCE):
                 continue
             try:
-                self._tell(told, notice, subject, tick.at_s)
+                self._tell(told, notice, subject, tick)
             except KubeError as error:
                 told.resume_s = tick.at_s + RETRY_AFTER_S
                 return Trouble(Dependency.EVENTS, "events", str(error))
         return None
 
-    def _tell(self, told: _Told, notice: Notice, subject: Subject, at_s: float) -> None:
-        key, message = (notice.role, notice.topic, notice.cause), blanked(notice.message)
+    def _tell(self, told: _Told, notice: Notice, subject: Subject, tick: Tick) -> None:
+        key, at_s = (notice.role, notice.topic, notice.cause), tick.at_s
+        message = f"{blanked(notice.message)} [decision {tick.decision_id}]"
         posted = told.posted.get(key)
         if posted is not None and at_s - posted.said_s < REPEAT_AFTER_S:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from autoscaler.daemon.logs import Log
+from autoscaler.daemon.logs import Log, deciding
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.daemon.troubles import TroubleLog
 
@@ -36,7 +36,8 @@ class Reporters:
         troubles = [trouble for reporter in self._reporters for trouble in _told(reporter, tick)]
         if tick.service not in self._troubles:
             self._troubles[tick.service] = TroubleLog(self._log.bind(service=tick.service))
-        self._troubles[tick.service].update(troubles, tick.at_s)
+        with deciding(tick.decision_id):
+            self._troubles[tick.service].update(troubles, tick.at_s)
 
 
 def _told(reporter: Reporter, tick: Tick) -> list[Trouble]:

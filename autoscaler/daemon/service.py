@@ -11,17 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from autoscaler.core.decide import decide
-from autoscaler.core.decision import Decision, Reason, RoleDecision
+from autoscaler.core.decision import Decision, Reason
 from autoscaler.core.policy import Mode, Role, ServicePolicy
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import State
-from autoscaler.daemon.logs import Log
+from autoscaler.daemon.history import Past
+from autoscaler.daemon.logs import Log, deciding
+from autoscaler.daemon.narrator import Narrator
 from autoscaler.daemon.state_store import StateStore, StateStoreError, StateTakenError, StateUnreachableError
 from autoscaler.daemon.stopwatch import Stopwatch
 from autoscaler.daemon.switching import StackSwitch, SwitchHand, with_position
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.daemon.troubles import TroubleLog
-from autoscaler.report.words import story_text
+from autoscaler.report.record import decision_id
 from autoscaler.sources.base import Source
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
 from autoscaler.targets.guarded import GuardedTarget
@@ -48,6 +50,7 @@ class ServiceRunner:
         at: The policy as it holds at an instant, such as under the bounds of a schedule.
         grant: What services that share GPUs leave to this one.
         switch: The stack's disaggregation switch; None leaves it alone.
+        past: What was recorded before there was a memory; None where nothing was.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class ServiceRunner:
         at: Callable[[ServicePolicy, float], ServicePolicy] = lambda policy, _now_s: policy,
         grant: Grant = lambda _policy, _snapshot, _alone: None,
         switch: StackSwitch | None = None,
+        past: Past | None = None,
     ) -> None:
         self.policy = policy
         self._source = source
@@ -71,6 +75,7 @@ class ServiceRunner:
         self._may_write = may_write
         self._grant = grant
         self._at = at
+        self._past = past
         self._troubles = TroubleLog(log)
         self._now_s = 0.0
         self._watch = Stopwatch()
@@ -78,19 +83,13 @@ class ServiceRunner:
         self._guarded = self._guard()
         self._state: State | None = None
         self._leads = False
-        self._told: dict[Role, tuple[int, int]] = {}
+        self._narrator = Narrator(log)
         self._told_of_switch: object = None
 
     def tick(self, now_s: float) -> Tick:
         """Observe, decide, act. Never raises: what failed is in the record."""
-        try:
-            done = self._tick(now_s)
-        except Exception as error:  # noqa: BLE001 - a defect met by one service must not end the daemon
-            message = f"tick failed: {error!r}; this is a defect, please report it with the traceback"
-            trouble = Trouble(Dependency.INTERNAL, "service", message, error)
-            done = Tick(self.policy.service, now_s, None, troubles=(trouble,))
-        self._troubles.update(done.troubles, now_s)
-        return done
+        with deciding(decision_id(self.policy.service, now_s)):
+            return self._safely(now_s)
 
     def close(self) -> None:
         """Keep what was learned since the last save, and let go of connections."""
@@ -103,6 +102,18 @@ class ServiceRunner:
         self._target.close()
         if self._stack_switch is not None:
             self._stack_switch.close()
+        if self._past is not None:
+            self._past.close()
+
+    def _safely(self, now_s: float) -> Tick:
+        try:
+            done = self._tick(now_s)
+        except Exception as error:  # noqa: BLE001 - a defect met by one service must not end the daemon
+            message = f"tick failed: {error!r}; this is a defect, please report it with the traceback"
+            trouble = Trouble(Dependency.INTERNAL, "service", message, error)
+            done = Tick(self.policy.service, now_s, None, troubles=(trouble,))
+        self._troubles.update(done.troubles, now_s)
+        return done
 
     def _tick(self, now_s: float) -> Tick:
         troubles: list[Trouble] = []
@@ -131,8 +142,11 @@ class ServiceRunner:
         if self._leads and self._keep(state, decision, troubles):
             writes = self._act(decision, reading)
             switched = self._switch(decision)
-            self._tell(decision, writes)
+            self._narrator.tell(decision, writes)
             self._tell_of_switch(decision, shown, switched)
+        if self._past is not None and self._state is not None:
+            with watch.phase("read history", Dependency.SIGNALS):  # once everything is written: it may take a while
+                self._state = self._past.put_into(self.policy, self._state, now_s)
         troubles += _decision_troubles(decision)
         troubles += _write_troubles(writes, switched)
         return Tick(
@@ -233,16 +247,6 @@ class ServiceRunner:
             self._log.info("switch", mode=decision.mode.value, **words, **said)
         self._told_of_switch = news
 
-    def _tell(self, decision: Decision, writes: Mapping[Role, WriteResult]) -> None:
-        """One line per number that should change, not repeated while it stays the same."""
-        for role, decided in decision.roles.items():
-            numbers = (decided.current, decided.desired)
-            if decided.changed and self._told.get(role) != numbers:
-                self._log.info(
-                    "scale", role=role.value, mode=decision.mode.value, **_in_words(decided, writes.get(role))
-                )
-            self._told[role] = numbers
-
 
 def _later(own: State | None, kept: State) -> State:
     """The one that knows more; of what the pools were before, only who leads knows, and what they keep says."""
@@ -270,18 +274,6 @@ def _whole(state: State, now_s: float, interval_s: float) -> State:
     if state.decided_at_s is None or now_s - state.decided_at_s <= _WHOLE_INTERVALS * interval_s:
         return state
     return replace(state, roles={role: replace(memory, since_s=now_s) for role, memory in state.roles.items()})
-
-
-def _in_words(decided: RoleDecision, written: WriteResult | None) -> dict[str, object]:
-    words: dict[str, object] = {
-        "current": decided.current,
-        "ready": decided.ready,
-        "desired": decided.desired,
-        "uncapped": decided.uncapped,
-        "reason": decided.reason.value,
-        "detail": story_text(decided),
-    }
-    return words if written is None else {**words, "outcome": written.outcome.value, "message": written.message}
 
 
 def _decision_troubles(decision: Decision) -> list[Trouble]:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Role
 from autoscaler.core.snapshot import PoolState
+from autoscaler.report.record import decision_id
 from autoscaler.targets.base import WriteResult
 from autoscaler.targets.switch import SwitchReading
 
@@ -101,3 +102,8 @@ class Tick:
     phases: tuple[Phase, ...] = ()
     switch: SwitchReading | None = None
     switched: WriteResult | None = None
+
+    @property
+    def decision_id(self) -> str:
+        """What its decision is called in log lines, Events, traces and records."""
+        return decision_id(self.service, self.at_s)

@@ -1,7 +1,7 @@
 """The decision record as plain data: the stable JSON interface.
 
-One object per service with `service`, `at` (RFC 3339, UTC), `mode`, `roles`, `undecided` and `signals`; below that,
-the field names of the core dataclasses. What core adds appears by itself; no number is ever NaN or infinite.
+One object per service with `id`, `service`, `at` (RFC 3339, UTC), `mode`, `roles`, `undecided` and `signals`; below
+that, the field names of the core dataclasses. What core adds appears by itself; no number is ever NaN or infinite.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from hashlib import blake2b
 from typing import Any
 
 import yaml
@@ -23,13 +24,23 @@ Record = dict[str, Any]
 
 def record(decision: Decision) -> Record:
     """Render one decision as plain data: dicts, lists, strings, finite numbers, booleans and None."""
-    rendered: Record = {}
+    rendered: Record = {"id": decision_id(decision.service, decision.at_s)}
     for item in fields(decision):
         if item.name == "at_s":
             rendered["at"] = rfc3339(decision.at_s)
         else:
             rendered[item.name] = _plain(getattr(decision, item.name))
     return rendered
+
+
+def decision_id(service: str, at_s: float) -> str:
+    """What one decision is called in log lines, Events, traces and records: the same wherever it is worked out.
+
+    Args:
+        service: Name of the service.
+        at_s: Unix time of the decision; milliseconds count.
+    """
+    return blake2b(f"{service}@{at_s:.3f}".encode(), digest_size=6).hexdigest()
 
 
 def to_json(decisions: Iterable[Decision]) -> str:

@@ -10,6 +10,7 @@ from autoscaler.core.policy import Mode, Role
 from autoscaler.daemon.event_reporter import EventReporter, Subject
 from autoscaler.daemon.reporters import Reporters
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
+from autoscaler.report.record import decision_id
 from autoscaler.targets.kubernetes.refs import ObjectRef
 from tests.daemon.builders import Bench, capturing, crowded_decode_signals, policy, role_policy
 from tests.daemon.world import NAMESPACE, StoreApi, World
@@ -62,6 +63,7 @@ def test_a_change_is_an_event_on_its_workload() -> None:
     }
     assert (event["reason"], event["type"], event["count"]) == ("Scaled", "Normal", 1)
     assert event["message"].startswith("scaled prefill from 2 to 3 replicas: ")
+    assert event["message"].endswith(f" [decision {decision_id('chat', stand.bench.now_s)}]")
     assert event["reportingInstance"] == "pod_1"
 
 

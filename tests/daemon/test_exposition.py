@@ -13,6 +13,7 @@ from autoscaler.core.signals import Scope, Signal, SignalState, measured
 from autoscaler.core.snapshot import PoolState
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.metrics.collector import registry
+from autoscaler.targets.switch import Position, SwitchReading
 from tests.daemon.builders import Bench, policy, role_policy, steady_signals
 
 
@@ -198,3 +199,14 @@ def test_the_switch_is_shown_only_where_a_policy_uses_it(stand: Stand) -> None:
     assert stand.value("pd_autoscaler_switch_disaggregated") == 0.0
     assert stand.value("pd_autoscaler_switch_step", step="closing") == 1.0
     assert stand.value("pd_autoscaler_switch_required_gpus", arrangement="together") == 16.0
+
+
+def test_the_switch_is_where_the_stack_shows_it(stand: Stand) -> None:
+    done = stand.bench.tick()
+    assert done.decision is not None
+    decided = SwitchDecision(None, SwitchStep.ON, "rests", 24.0, 16.0)
+    shown = SwitchReading(Position.OFF, 512.0, "off at the router")
+    stand.ledger.book(replace(done, decision=replace(done.decision, switch=decided), switch=shown), 0.0, 0.1)
+
+    assert stand.value("pd_autoscaler_switch_disaggregated") == 0.0
+    assert stand.value("pd_autoscaler_switch_threshold_tokens") == 512.0

@@ -24,6 +24,7 @@ from autoscaler.daemon.metrics.table import TABLE, most_series
 from autoscaler.daemon.policy_status import CONDITIONS, conditions_of
 from autoscaler.daemon.tick import Dependency, Phase, Tick, Trouble
 from autoscaler.targets.base import Outcome, WriteResult
+from autoscaler.targets.switch import Position, SwitchReading
 from tests.support.core import service_policy, story
 
 POLICY = replace(service_policy(), budget_gpus=400.0)
@@ -46,9 +47,9 @@ def tick_of(decision: Decision, service: str = "chat") -> Tick:
     pools = story(policy=POLICY).pods
     states = {role: pool.state(decision.at_s, 0.0) for role, pool in pools.items()}
     phases = (Phase("read signals", Dependency.SIGNALS, 0.0, 0.1),)
-    return Tick(
-        service, decision.at_s, replace(decision, service=service), writes, troubles, pools=states, phases=phases
-    )
+    shown = SwitchReading(Position.ON, 512.0, "")
+    own = replace(decision, service=service)
+    return Tick(service, decision.at_s, own, writes, troubles, pools=states, phases=phases, switch=shown)
 
 
 def booked(policy: ServicePolicy = POLICY, *, services: tuple[str, ...] = ("chat",)) -> Ledger:

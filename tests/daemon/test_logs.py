@@ -121,3 +121,14 @@ def test_libraries_log_in_the_same_form_and_talk_less() -> None:
     logging.getLogger("urllib3.connectionpool").warning("Retrying")
 
     assert [(line["event"], line["level"]) for line in lines(stream)] == [("odd: x", "warning")]
+
+
+def test_the_lines_of_a_decision_carry_its_id_and_others_do_not() -> None:
+    stream = io.StringIO()
+    logs.configure(LogFormat.JSON, LogLevel.INFO, stream)
+
+    with logs.deciding("4f1c"):
+        logs.get().info("scale")
+    logs.get().info("stopped")
+
+    assert [line.get("decision") for line in lines(stream)] == ["4f1c", None]

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope, Signal, SignalState
-from autoscaler.report.record import record, to_json, to_yaml
+from autoscaler.report.record import decision_id, record, to_json, to_yaml
 from tests.report.builders import decision, growing
 
 
 def test_a_record_has_the_names_that_scripts_rely_on() -> None:
     rendered = record(decision())
 
-    assert {"service", "at", "mode", "roles", "signals", "undecided"} <= set(rendered)
+    assert {"id", "service", "at", "mode", "roles", "signals", "undecided"} <= set(rendered)
     assert set(rendered["roles"]) == {"prefill", "decode"}
     assert {"current", "ready", "desired", "uncapped", "reason", "stages"} <= set(rendered["roles"]["prefill"])
     assert rendered["roles"]["prefill"]["stages"][0] == {
@@ -39,6 +39,16 @@ def test_a_record_has_the_names_that_scripts_rely_on() -> None:
 
 def test_the_instant_is_rfc_3339_in_utc() -> None:
     assert record(decision())["at"] == "2023-11-14T22:13:20.250Z"
+
+
+def test_a_decision_has_the_same_id_wherever_it_is_worked_out() -> None:
+    assert record(decision())["id"] == decision_id(decision().service, decision().at_s) == "4b6d61350c34"
+
+
+def test_no_two_ticks_and_no_two_services_share_an_id() -> None:
+    ids = {decision_id(service, 1_700_000_000.0 + tick) for service in ("chat", "code") for tick in range(1000)}
+
+    assert len(ids) == 2000
 
 
 def test_an_absent_signal_is_null_and_says_why() -> None:

@@ -14,6 +14,7 @@ from autoscaler.daemon.metrics.labels import Arrangement, Objective, TtftPart
 from autoscaler.daemon.metrics.samples import Sample, one_hot, some
 from autoscaler.daemon.policy_status import conditions_of
 from autoscaler.daemon.tick import Tick
+from autoscaler.targets.switch import Position, SwitchReading
 
 # Below this an error budget is none, and every slow request would burn without measure.
 _LEAST_BUDGET_RATIO = 1e-4
@@ -32,7 +33,7 @@ def of_service(account: Account) -> Iterator[Sample]:
     if account.latest is not None:
         yield from _tick(account.latest)
         if account.latest.decision is not None:
-            yield from _decision(account.latest.decision, policy.objectives)
+            yield from _decision(account.latest.decision, policy.objectives, account.latest.switch)
 
 
 def _promise(objectives: Objectives) -> Iterator[Sample]:
@@ -51,13 +52,13 @@ def _tick(tick: Tick) -> Iterator[Sample]:
     yield from one_hot("condition", labels.CONDITION, holding)
 
 
-def _decision(decision: Decision, objectives: Objectives) -> Iterator[Sample]:
+def _decision(decision: Decision, objectives: Objectives, shown: SwitchReading | None) -> Iterator[Sample]:
     yield from _kept(decision.signals, objectives)
     yield from _signals(decision.signals)
     if decision.attribution is not None:
         yield from _parts(decision.attribution)
     if decision.switch is not None:
-        yield from _switch(decision.switch)
+        yield from _switch(decision.switch, shown)
 
 
 def _kept(signals: Signals, objectives: Objectives) -> Iterator[Sample]:
@@ -92,12 +93,19 @@ def _parts(attribution: Attribution) -> Iterator[Sample]:
     yield from one_hot("bottleneck", labels.BOTTLENECK, [attribution.bottleneck])
 
 
-def _switch(switch: SwitchDecision) -> Iterator[Sample]:
-    apart = switch.disaggregate if switch.disaggregate is not None else switch.step in _APART
+def _switch(switch: SwitchDecision, shown: SwitchReading | None) -> Iterator[Sample]:
     yield from one_hot("switch_step", labels.STEP, [switch.step])
-    yield from some("switch_disaggregated", apart)
+    yield from some("switch_disaggregated", _is_apart(switch, shown))
+    yield from some("switch_threshold_tokens", shown.threshold_tokens if shown is not None else None)
     yield from some("switch_required_gpus", switch.apart_gpus, Arrangement.APART)
     yield from some("switch_required_gpus", switch.together_gpus, Arrangement.TOGETHER)
+
+
+def _is_apart(switch: SwitchDecision, shown: SwitchReading | None) -> bool:
+    """What the stack shows; where it shows nothing, what was decided."""
+    if shown is not None and shown.position is not Position.UNKNOWN:
+        return shown.position is Position.ON
+    return switch.disaggregate if switch.disaggregate is not None else switch.step in _APART
 
 
 def _totals(account: Account) -> Iterator[Sample]:

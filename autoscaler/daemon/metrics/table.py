@@ -248,8 +248,14 @@ _GAUGES = (
     _gauge(
         "switch_disaggregated",
         "",
-        "1 where prefill and decode serve apart or are about to, else 0.",
+        "1 where prefill and decode serve apart, as the stack shows it, else 0.",
         "the position; changes are annotations",
+    ),
+    _gauge(
+        "switch_threshold_tokens",
+        "tokens",
+        "Prompts at least this long are prefilled apart.",
+        "no series where the stack has no threshold, or none is set",
     ),
     _gauge(
         "switch_required_gpus",

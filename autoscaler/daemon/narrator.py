@@ -1,0 +1,85 @@
+"""One log line per thing that happens to a pool: scaled, or held. What stays the same is not said at every tick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from autoscaler.core.decision import Decision, Reason, RoleDecision
+from autoscaler.core.policy import Role
+from autoscaler.daemon.logs import Log
+from autoscaler.report.words import binding_stage, reason_text, story_text
+from autoscaler.targets.base import WriteResult
+
+REMIND_AFTER_S = 600.0
+
+# Said elsewhere, as troubles with the remedy, or no news: the load is as it was.
+_NOT_WORTH_A_LINE = frozenset(
+    {Reason.SIGNALS_UNUSABLE, Reason.FALLBACK, Reason.SHRINK_NEEDS_ALL_SIGNALS, Reason.WITHIN_TOLERANCE}
+)
+
+
+@dataclass(slots=True)
+class _Held:
+    said_s: float
+    ticks: int = 0
+
+
+class Narrator:
+    """Tells the decisions of one service.
+
+    Args:
+        log: Where to, bound to the service.
+        remind_after_s: Time after which a pool that is held for the same reason is said again.
+    """
+
+    def __init__(self, log: Log, remind_after_s: float = REMIND_AFTER_S) -> None:
+        self._log = log
+        self._remind_after_s = remind_after_s
+        self._numbers: dict[Role, tuple[int, int]] = {}
+        self._held: dict[tuple[Role, Reason], _Held] = {}
+
+    def tell(self, decision: Decision, writes: Mapping[Role, WriteResult]) -> None:
+        """Tell what is new."""
+        for role, decided in decision.roles.items():
+            numbers = (decided.current, decided.desired)
+            if not decided.changed:
+                self._tell_of_hold(role, decided, decision)
+            elif self._numbers.get(role) != numbers:
+                words = _in_words(decided, writes.get(role))
+                self._log.info("scale", role=role.value, mode=decision.mode.value, **words)
+            self._numbers[role] = numbers
+
+    def _tell_of_hold(self, role: Role, decided: RoleDecision, decision: Decision) -> None:
+        """A pool that is kept from what it proposes; the same reason again is only counted for a while."""
+        reason = binding_stage(decided).reason
+        if decided.uncapped == decided.current or reason in _NOT_WORTH_A_LINE:
+            return
+        held = self._held.setdefault((role, reason), _Held(float("-inf")))
+        held.ticks += 1
+        if decision.at_s - held.said_s < self._remind_after_s:
+            return
+        again = {"ticks": held.ticks} if held.ticks > 1 else {}
+        self._held[role, reason] = _Held(decision.at_s)
+        self._log.info(
+            "hold",
+            role=role.value,
+            mode=decision.mode.value,
+            current=decided.current,
+            uncapped=decided.uncapped,
+            reason=reason.value,
+            detail=reason_text(decided),
+            **again,
+        )
+
+
+def _in_words(decided: RoleDecision, written: WriteResult | None) -> dict[str, object]:
+    words: dict[str, object] = {
+        "current": decided.current,
+        "ready": decided.ready,
+        "desired": decided.desired,
+        "uncapped": decided.uncapped,
+        "reason": decided.reason.value,
+        "detail": story_text(decided),
+    }
+    return words if written is None else {**words, "outcome": written.outcome.value, "message": written.message}
