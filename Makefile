@@ -73,6 +73,10 @@ docs: $(VENV)/.docs ## Build the documentation strictly, into build/site
 docs-serve: $(VENV)/.docs ## Show the documentation while you write it
 	$(BIN)/python -m mkdocs serve
 
+.PHONY: audit
+audit: ## Look for known vulnerabilities in what the daemon installs; skipped, with a word, where nobody can be asked
+	@scripts/audit.sh $(PYTHON) build/audit requirements/run.txt
+
 clean: ## Remove what was built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
