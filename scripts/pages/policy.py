@@ -17,7 +17,9 @@ with the wrong unit; the message names the path, what is allowed and the nearest
 policy with the schema that `pd-autoscaler schema` prints.
 
 Durations carry a unit (`50ms`, `2s`, `1h30m`), shares are written `15%` or `0.15`, percentiles `p95`, `95%` or `0.95`.
+`<role>` stands for `prefill` and `decode`.
 """
+_ROLE = re.compile(r"\broles\.(prefill|decode)\b")
 _HEAD = ("key", "value", "default", "meaning")
 _REQUIRED = re.compile(r"\s*Required\.$")
 
@@ -58,8 +60,9 @@ def _walk(found: dict[str, Any], path: str, defs: dict[str, Any], places: dict[s
     for key, value in found.get("properties", {}).items():
         for name in _references(value):
             ending = "[]" if value.get("type") == "array" else ""
-            place = f"{path}.{key}".lstrip(".") + ending
-            places.setdefault(name, []).append(place)
+            place = _ROLE.sub("roles.<role>", f"{path}.{key}".lstrip(".") + ending)
+            if place not in places.setdefault(name, []):
+                places[name].append(place)
             _walk(defs[name], place, defs, places)
 
 
