@@ -25,7 +25,7 @@ from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.core.policy import Mode
 from autoscaler.core.state import State
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, stack_switch
+from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, require_fit, stack_switch
 from autoscaler.daemon.clock import Clock, SteadyClock
 from autoscaler.daemon.scraper import Scraper
 from autoscaler.daemon.service import ServiceRunner
@@ -112,6 +112,7 @@ def _runner(document: ScalingPolicy, around: Surroundings, clock: Clock, stack: 
     """What looks at a service and writes nothing; closed with the stack."""
     log = logs.get(service=document.service)
     policy = replace(document.core(), mode=Mode.RECOMMEND)
+    require_fit(document)
     source, target = connections(document, around, clock, log, writes=False)
     store = MemoryStateStore()
     store.save(policy.service, State(started_at_s=0.0))  # remembers since 1970, and nothing of it
