@@ -12,12 +12,14 @@ class Request:
 
     Attributes:
         verb: As RBAC knows it.
+        group: API group; empty for the core group.
         resource: Plural with the subresource: `deployments/scale`.
         body: As sent.
         code: HTTP code of the answer; 0 while it is being worked on.
     """
 
     verb: str
+    group: str
     resource: str
     namespace: str
     name: str

@@ -180,6 +180,7 @@ def _logged(call: Call, body: Body, user: User) -> Request:
     address = call.address
     return Request(
         verb=call.verb,
+        group=address.resource.group,
         resource=call.resource,
         namespace=address.namespace,
         name=address.name,
