@@ -75,6 +75,12 @@ def run(
     lease_name: Annotated[
         str, typer.Option(metavar="NAME", help="What the names of Leases and ConfigMaps begin with.")
     ] = "pd-autoscaler",
+    traces: Annotated[
+        bool,
+        typer.Option(
+            "--traces", help="Export ticks as OpenTelemetry traces (OTEL_EXPORTER_OTLP_ENDPOINT); extra otel."
+        ),
+    ] = False,
     log_format: Annotated[
         logs.LogFormat, typer.Option(help="How log lines look; auto is JSON unless on a terminal.")
     ] = logs.LogFormat.AUTO,
@@ -108,6 +114,7 @@ def run(
         host=host,
         port=port,
         status_page=status_page,
+        traces=traces,
         state=state or (StateKind.MEMORY if state_dir is None else StateKind.DIR),
         state_dir=state_dir,
         leader_elect=leader_elect,

@@ -21,7 +21,7 @@ _SECRETS = (
 )
 
 # What these libraries say, we say ourselves, once and with the remedy: a retry, a tick that was skipped.
-_TALKATIVE = ("apscheduler", "urllib3", "kubernetes")
+_TALKATIVE = ("apscheduler", "urllib3", "kubernetes", "opentelemetry")
 
 
 class LogFormat(StrEnum):

@@ -78,6 +78,7 @@ class Settings:
         cross_namespace: Whether these may read and scale outside of theirs.
         file: What the settings file says.
         status_page: Whether to serve the status page where others can reach it; on loopback it always is.
+        traces: Whether to export ticks as OpenTelemetry traces.
     """
 
     policies: tuple[Path, ...] = ()
@@ -94,6 +95,7 @@ class Settings:
     cross_namespace: bool = False
     file: FileSettings = field(default_factory=FileSettings)
     status_page: bool = False
+    traces: bool = False
 
     @property
     def shows_status(self) -> bool:
@@ -128,6 +130,7 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
             *_event_reporters(settings, origin, identity, stack),
             *_webhooks(settings, stack),
             *([recent] if settings.shows_status else []),
+            *_traces(settings, stack),
         ]
         loop = Loop(clock, ledger, log, Reporters(reporters, log))
 
@@ -204,6 +207,18 @@ def _short(budgets: SharedBudgets, origin: PolicyOrigin) -> list[Trouble]:
         return []
     policies = {service: loaded.policy.core() for service, loaded in origin.policies.policies.items()}
     return [Trouble(Dependency.BUDGET, name, why) for name, why in budgets.follow(policies).items()]
+
+
+def _traces(settings: Settings, stack: ExitStack) -> list[Reporter]:
+    if not settings.traces:
+        return []
+    try:
+        from autoscaler.daemon.tracing import TraceReporter  # noqa: PLC0415 - an extra: loaded when asked for
+    except ImportError as error:
+        raise StartError(f"--traces needs {error.name}: pip install 'pd-autoscaler[otel]'") from error
+    reporter = TraceReporter.to_otlp()
+    stack.callback(reporter.close)
+    return [reporter]
 
 
 def _webhooks(settings: Settings, stack: ExitStack) -> list[Reporter]:
