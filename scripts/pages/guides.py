@@ -19,6 +19,8 @@ from scripts.pages.markdown import code, page, table
 
 _POLICIES = Path(__file__).parents[2] / "policies"
 _STEPS = """
+Put your names into the policy below, and ask:
+
 ```sh
 pd-autoscaler check policies/{name}.yaml
 pd-autoscaler doctor --policy policies/{name}.yaml --prometheus http://prometheus:9090
@@ -74,8 +76,8 @@ def _guide(stack: Stack) -> str:
         f"Versions: {stack.versions}. Read from: {stack.read}.",
         [f"- {fact}" for fact in _facts()[stack.name]],
         "## Start",
-        f"```yaml\n{policy}\n```",
         _STEPS.format(name=stack.name).strip(),
+        f"```yaml\n{policy}\n```",
         _RELABELLING.format(label=label).strip() if needs_label else "",
         "## What is scaled",
         table(("target", "object"), [(code(name), load_spec(name).title) for name in stack.facts.targets]),

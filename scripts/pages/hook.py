@@ -12,6 +12,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from scripts.pages.generate import generated_pages
+from scripts.pages.guides import guide_pages
 
 _TOP = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 _TO_DOCS = re.compile(r"\]\(docs/")
@@ -19,13 +20,16 @@ _RELATIVE_LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<to>(?![a-z]+:|#|/)[^)]+)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put pages that the navigation does not name at its end, so that none is lost."""
-    docs = Path(config.docs_dir)
+    """Put the guides into the navigation, and at its end the pages that it does not name, so that none is lost."""
+    docs, nav = Path(config.docs_dir), config.nav or []
     pages = sorted(str(file.relative_to(docs)) for file in docs.rglob("*.md"))
-    named = set(re.findall(r"[\w/-]+\.md", str(config.nav)))
+    named = set(re.findall(r"[\w/-]+\.md", str(nav)))
+    for section in nav:
+        if "Guides" in section:
+            section["Guides"] += [f"guides/{name}.md" for name in guide_pages()]
     rest = [page for page in pages if page not in named]
-    if rest and config.nav is not None:
-        config.nav.append({"More": rest})
+    if rest:
+        nav.append({"More": rest})
     return config
 
 
