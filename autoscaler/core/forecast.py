@@ -9,6 +9,7 @@ loses its vote. This makes headroom a result of measured burstiness and forecast
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -147,10 +148,18 @@ def check_forecast(memory: Forecast) -> None:
 
 
 def seed_season(memory: Forecast, history: Sequence[tuple[float, float]]) -> Forecast:
-    """Fill the season from recorded (time, demand) pairs, oldest first, so that a restart does not forget it."""
+    """Fill what is not known of the season from recorded (time, demand) pairs, so that a restart does not forget it.
+
+    A quarter of an hour of the week is the mean of what was recorded in the last week that has it.
+    """
     season = list(memory.season or [_SILENT] * _SEASON_BINS)
+    recorded: dict[int, list[tuple[float, float]]] = {}
     for at_s, demand in history:
-        _learn_season(season, at_s, demand)
+        recorded.setdefault(int(at_s % _WEEK_S / _SEASON_BIN_S), []).append((at_s, demand))
+    for index, samples in recorded.items():
+        if season[index] < 0:
+            newest_s = max(at_s for at_s, _ in samples)
+            season[index] = statistics.fmean(demand for at_s, demand in samples if at_s > newest_s - _SEASON_BIN_S)
     first = min((at_s for at_s, _ in history), default=None)
     since_s = min((at_s for at_s in (memory.since_s, first) if at_s is not None), default=None)
     return replace(memory, season=tuple(season), since_s=since_s)

@@ -100,7 +100,7 @@ def learn(
     if not again and not mixed:  # a step that carries prompts tells nothing of decode, and prefill has little to do
         memory = _calibrate(memory, role, base, snapshot, attribution, pool, now)
     fit = memory.fit or calibration.start(from_prior=prior is not None)
-    model = _learned(base, role, fit.factors) if fit.trusted else None
+    model = trusted_model(role_policy, role, fit)
     if role is Role.DECODE and not again:
         memory = replace(memory, transfer_alone_s=_alone_s(memory.transfer_alone_s, transfer_s_per_token(snapshot)))
     demand = _demand(policy, role, snapshot, model, memory, prompts) if model is not None else None
@@ -197,10 +197,14 @@ def _decode_sample(
     return memory, (base.decode.terms_ms(sequences, kv_tokens), step_s * 1e3)
 
 
-def _learned(base: EngineModel, role: Role, factors: tuple[float, float, float]) -> EngineModel:
+def trusted_model(policy: RolePolicy, role: Role, fit: calibration.Fit | None) -> EngineModel | None:
+    """The engine's timing with what has been learned; None while it cannot be trusted."""
+    if fit is None or not fit.trusted:
+        return None
+    base = policy.engine or _GUESS
     if role is Role.PREFILL:
-        return replace(base, prefill=scaled_prefill(base.prefill, factors))
-    return replace(base, decode=scaled_decode(base.decode, factors))
+        return replace(base, prefill=scaled_prefill(base.prefill, fit.factors))
+    return replace(base, decode=scaled_decode(base.decode, fit.factors))
 
 
 def _demand(

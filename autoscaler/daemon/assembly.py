@@ -14,6 +14,7 @@ from autoscaler.core.policy import Role
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.competition import UncontestedTarget
 from autoscaler.daemon.draining import DrainingTarget
+from autoscaler.daemon.history import HistoryReader, Past
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.metrics_target import MetricsTarget
 from autoscaler.daemon.places import place_of_switch, places, switch_spec, target_aims, target_specs
@@ -74,7 +75,6 @@ def connections(
     Raises:
         AssemblyError: Something that the policy needs is not given.
     """
-    require_fit(policy)
     client = _cluster(policy, around, log, required=writes)
     try:
         source = _source(policy, around, clock)
@@ -82,9 +82,10 @@ def connections(
         if client is not None:
             client.close()
         raise AssemblyError(f"{policy.service}: {error}") from error
+    counted = MetricsTarget(source, clock)
     if client is None:
-        return source, MetricsTarget(source, clock)
-    target = _target(policy, client, MetricsTarget(source, clock))
+        return source, counted
+    target = _target(policy, client, counted)
     if not writes:
         return source, target
     uncontested = UncontestedTarget(target, lambda: competitors(policy, client), clock, log)
@@ -200,6 +201,19 @@ def prometheus_connection(policy: ScalingPolicy, url: str | None) -> Connection:
         server_name=server.tls.server_name,
         headers={name: value.get_secret_value() for name, value in server.headers.items()},
     )
+
+
+def past(policy: ScalingPolicy, around: Surroundings, log: Log) -> Past | None:
+    """What Prometheus recorded of a service; nobody did where its pods are scraped directly.
+
+    Raises:
+        AssemblyError: Neither the policy nor the command line names a server.
+    """
+    if policy.spec.scrape is not None and around.prometheus_url is None:
+        return None
+    connection = prometheus_connection(policy, around.prometheus_url)
+    patience_s = min(connection.timeout_s, policy.spec.interval_s / 3)
+    return Past(HistoryReader(service_queries(policy), connection, log, patience_s=patience_s))
 
 
 def _text(secret: SecretStr | None) -> str | None:

@@ -12,7 +12,7 @@ from threading import Event
 from autoscaler import __version__
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Mode
-from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, stack_switch
+from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, past, require_fit, stack_switch
 from autoscaler.daemon.background import BackgroundReporter
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.election import Election
@@ -180,6 +180,7 @@ def _runner(
         policy = with_holds(document.core(), document.metadata.annotations)
     except HoldError as error:
         raise AssemblyError(f"{service}: {error}") from error
+    require_fit(document)
     writes = document.spec.mode is not Mode.RECOMMEND
     source, target = connections(document, settings.around, clock, bound, writes=writes)
     lease = budgets.lease(service)
@@ -193,6 +194,7 @@ def _runner(
         at=document.at,
         grant=budgets.grant,
         switch=stack_switch(document, settings.around),
+        past=past(document, settings.around, bound),
     )
 
 

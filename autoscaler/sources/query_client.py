@@ -6,7 +6,6 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
@@ -39,9 +38,6 @@ _EXPRESSION_STATUS = frozenset(
 _ANNOTATION = "PromQL "
 _REMARK = "PromQL info"
 _LONGEST_QUOTE = 300
-
-Series = tuple[tuple[float, float], ...]
-"""(Unix time, value) pairs of one element, oldest first."""
 
 
 class FailureKind(StrEnum):
@@ -107,34 +103,6 @@ class QueryClient:
         except (KeyError, TypeError, ValueError, IndexError, AttributeError):
             return self._malformed("JSON of an unknown form")
         return Answer(elements, warning=self._warning())
-
-    def ask_range(
-        self, expression: str, from_s: float, to_s: float, step_s: float, timeout_s: float
-    ) -> tuple[Series, ...] | Failure:
-        """Evaluate an expression at every step of a stretch of time.
-
-        Args:
-            expression: PromQL.
-            from_s: Unix time of the first evaluation, whole seconds.
-            to_s: Unix time that no evaluation is after.
-            step_s: Time between two evaluations.
-            timeout_s: Longest wait.
-        """
-        start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (from_s, to_s))
-        params = {"timeout": f"{max(timeout_s, 0.001):.3f}"}
-        try:
-            result = self._client.custom_query_range(
-                expression, start, end, f"{step_s:.0f}", params=params, timeout=timeout_s
-            )
-            return tuple(tuple((float(at_s), float(value)) for at_s, value in item["values"]) for item in result)
-        except PrometheusApiClientException:
-            return self._refused()
-        except requests.JSONDecodeError:
-            return self._malformed("no JSON")
-        except (requests.RequestException, OSError, urllib3.exceptions.HTTPError) as error:
-            return self._unreachable(error, timeout_s)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-            return self._malformed("JSON of an unknown form")
 
     def close(self) -> None:
         """Let go of connections."""
