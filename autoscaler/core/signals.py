@@ -157,6 +157,8 @@ CATALOGUE: Mapping[Scope, Mapping[str, SignalSpec]] = MappingProxyType(
             ("tpot_attainment_ratio", "ratio", "share of requests inside the TPOT objective"),
             ("request_rate", "requests/s", "user requests finished"),
             ("input_tokens_mean", "tokens", "mean prompt length"),
+            ("input_tokens_p50", "tokens", "median prompt length"),
+            ("input_tokens_p90", "tokens", "prompt length that nine of ten stay below"),
             ("output_tokens_mean", "tokens", "mean generated length"),
         ),
     }

@@ -56,6 +56,10 @@ class Scrapes:
         """Mean of what was observed in the shape window; None when nothing was."""
         return self._mean(self._shape_from, histogram)
 
+    def shapes(self, histogram: str) -> Histogram:
+        """What a histogram observed in the shape window."""
+        return LAYOUT.histogram(self.latest - self._rows[self._first(self._shape_from)], histogram)
+
     def slope(self, column: int) -> float:
         """Least-squares slope per second of a gauge over the rate window, as `deriv`; 0 without two samples."""
         at_s, values = self._at_s[self._rate_from :], self._rows[self._rate_from :, column]

@@ -132,6 +132,7 @@ def _service(scrapes: list[Scrapes], objectives: Objectives) -> Values:
     gateway = scrapes[w.GATEWAY]
     ttft = gateway.recent("time_to_first_token_seconds")
     tpot = gateway.recent("request_time_per_output_token_seconds")
+    prompts = gateway.shapes("request_prompt_tokens")
     return {
         "kv_transfer_time_s": scrapes[w.DECODE].mean("nixl_xfer_time_seconds"),
         "kv_expired_rate": scrapes[w.PREFILL].rate("nixl_num_kv_expired_reqs_total"),
@@ -141,6 +142,8 @@ def _service(scrapes: list[Scrapes], objectives: Objectives) -> Values:
         "tpot_attainment_ratio": share_within(tpot, objectives.tpot.target_s),
         "request_rate": gateway.rate("request_success_stop"),
         "input_tokens_mean": gateway.shape("request_prompt_tokens"),
+        "input_tokens_p50": quantile(prompts, 0.5),
+        "input_tokens_p90": quantile(prompts, 0.9),
         "output_tokens_mean": gateway.shape("request_generation_tokens"),
     }
 

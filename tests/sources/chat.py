@@ -15,7 +15,7 @@ from autoscaler.stacks.queries import ServiceQueries
 from autoscaler.stacks.resolve import Overrides, ServiceLabels, Workload, resolve
 from tests.support.distributions import below, quantile, sum_below
 from tests.support.prometheus import Prometheus
-from tests.support.vllm_series import REQUEST_BOUNDS_S, TOKEN_BOUNDS_S, TTFT_BOUNDS_S, Engine, Fleet
+from tests.support.vllm_series import REQUEST_BOUNDS_S, TOKEN_BOUNDS_S, TOKEN_COUNT_BOUNDS, TTFT_BOUNDS_S, Engine, Fleet
 
 NOW_S = 1_760_000_000.0
 FROM_S = NOW_S - 600.0
@@ -145,5 +145,7 @@ EXPECTED = {
     "service.tpot_attainment_ratio": below(0.06, TPOT_S, TOKEN_BOUNDS_S),
     "service.request_rate": 6.0,
     "service.input_tokens_mean": 1200.0,
+    "service.input_tokens_p50": quantile(0.5, (800, 1200, 1600), TOKEN_COUNT_BOUNDS),
+    "service.input_tokens_p90": quantile(0.9, (800, 1200, 1600), TOKEN_COUNT_BOUNDS),
     "service.output_tokens_mean": 200.0,
 }

@@ -16,6 +16,7 @@ from tests.stacks.test_trtllm import SERVERS
 from tests.support.distributions import below, quantile
 from tests.support.prometheus import Prometheus
 from tests.support.series_dynamo import (
+    INPUT_BOUNDS,
     ITL_BOUNDS_S,
     TTFT_BOUNDS_S,
     Frontend,
@@ -38,6 +39,8 @@ AT_THE_FRONTEND: dict[str, float] = {
     "service.ttft_attainment_ratio": below(0.9, FRONTEND.ttft_s, TTFT_BOUNDS_S),
     "service.request_rate": 6.0,
     "service.input_tokens_mean": 1150.0,
+    "service.input_tokens_p50": quantile(0.5, FRONTEND.input_tokens, INPUT_BOUNDS),
+    "service.input_tokens_p90": quantile(0.9, FRONTEND.input_tokens, INPUT_BOUNDS),
     "service.output_tokens_mean": 250.0,
 }
 HELD: dict[str, float] = {

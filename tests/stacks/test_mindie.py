@@ -11,7 +11,7 @@ from tests.stacks.services import ALL_PATHS, FROM_S, NOW_S, check, fill, read, s
 from tests.support.distributions import below, quantile
 from tests.support.prometheus import Prometheus
 from tests.support.series_kit import Gauge, Page
-from tests.support.series_mindie import TOKEN_BOUNDS_S, TTFT_BOUNDS_S, Server, page
+from tests.support.series_mindie import LENGTH_BOUNDS, TOKEN_BOUNDS_S, TTFT_BOUNDS_S, Server, page
 from tests.support.vllm_series import Fleet
 
 TTFT_S, TPOT_S = (0.4, 0.6, 0.9), (0.03, 0.04, 0.07)
@@ -70,6 +70,8 @@ EXPECTED: dict[str, float | str] = {
     "service.tpot_attainment_ratio": below(0.06, TPOT_S, TOKEN_BOUNDS_S),
     "service.request_rate": 6.0,
     "service.input_tokens_mean": 1200.0,
+    "service.input_tokens_p50": quantile(0.5, (1200,), LENGTH_BOUNDS),
+    "service.input_tokens_p90": quantile(0.9, (1200,), LENGTH_BOUNDS),
     "service.output_tokens_mean": 250.0,
 }
 

@@ -6,7 +6,7 @@ from autoscaler.core.signals import Signals
 from tests.stacks.services import ALL_PATHS, check, fill, read, service
 from tests.support.distributions import below, quantile
 from tests.support.prometheus import Prometheus
-from tests.support.series_moreh import LATENCY_BOUNDS_S, Endpoint, Gateway, pages
+from tests.support.series_moreh import LATENCY_BOUNDS_S, TOKEN_BOUNDS, Endpoint, Gateway, pages
 
 GATEWAY = Gateway(
     (
@@ -51,6 +51,8 @@ EXPECTED: dict[str, float | str] = {
     "service.tpot_attainment_ratio": below(0.06, GATEWAY.itl_s, LATENCY_BOUNDS_S),
     "service.request_rate": 6.0,
     "service.input_tokens_mean": 1150.0,
+    "service.input_tokens_p50": quantile(0.5, GATEWAY.input_tokens, TOKEN_BOUNDS),
+    "service.input_tokens_p90": quantile(0.9, GATEWAY.input_tokens, TOKEN_BOUNDS),
     "service.output_tokens_mean": 250.0,
 }
 

@@ -46,6 +46,8 @@ EXPECTED: dict[str, float | str] = {
     "service.tpot_attainment_ratio": "measures no tokens",
     "service.request_rate": 6.0,
     "service.input_tokens_mean": 1200.0,
+    "service.input_tokens_p50": 1000.0,
+    "service.input_tokens_p90": 1000.0,
     "service.output_tokens_mean": 250.0,
 }
 

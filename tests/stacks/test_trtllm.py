@@ -56,6 +56,8 @@ EXPECTED: dict[str, float | str] = {
     "service.tpot_attainment_ratio": below(0.06, TPOT_S, TOKEN_BOUNDS_S),
     "service.request_rate": 6.0,
     "service.input_tokens_mean": 1200.0,
+    "service.input_tokens_p50": "no histogram of their number",
+    "service.input_tokens_p90": "no histogram of their number",
     "service.output_tokens_mean": 250.0,
 }
 

@@ -117,6 +117,8 @@ STEADY: Mapping[str, float] = {
     "service.tpot_attainment_ratio": 1.0,
     "service.request_rate": 8.0,
     "service.input_tokens_mean": 2000.0,
+    "service.input_tokens_p50": 1400.0,
+    "service.input_tokens_p90": 4200.0,
     "service.output_tokens_mean": 200.0,
 }
 
