@@ -75,6 +75,9 @@ class SwitchTarget(Strict):
     )
 
 
+TokenCount = Annotated[float, Field(ge=0, le=10_000_000)]
+
+
 class Switch(Strict):
     """Whether prefill and decode are served apart."""
 
@@ -82,7 +85,8 @@ class Switch(Strict):
         default=plain.Disaggregation.AUTO,
         description=(
             'Who decides: auto compares the GPUs that both arrangements need for the objectives; "on" and "off" are '
-            "your word. Default auto."
+            "your word; threshold picks the prompt length from which prefill is apart, where the stack has one. "
+            "Default auto."
         ),
     )
     dead_zone_ratio: Annotated[float, Ratio("15%", zero=True)] = Field(
@@ -134,6 +138,14 @@ class Switch(Strict):
             "the saving. Stacks that do not bear an empty prefill pool need more."
         ),
     )
+    thresholds_tokens: Annotated[tuple[TokenCount, ...], Field(min_length=1, max_length=32)] = Field(
+        default=_USUAL.thresholds_tokens,
+        alias="thresholds",
+        description=(
+            "Prompt lengths in tokens that disaggregation: threshold chooses from; 0 sends all prompts to prefill. "
+            "Default: 0, and powers of two from 256 to 16384."
+        ),
+    )
     target: SwitchTarget = Field(
         default=SwitchTarget(), description="Where the stack keeps its switch. Default: see its parts."
     )
@@ -159,4 +171,5 @@ class Switch(Strict):
             observe_s=self.observe_s,
             lease_s=self.lease_s,
             prefill_off_replicas=self.prefill_off_replicas,
+            thresholds_tokens=self.thresholds_tokens,
         )

@@ -117,11 +117,11 @@ def compare(
     mixed = mixed_point(decode, load, objectives)
     together_work = load.request_rate / mixed.requests_per_s if mixed.requests_per_s > 0 else math.inf
     apart_feasible = service_s < objectives.ttft.target_s and point.limit != "unreachable"
-    apart = gpus[0] * _staffed(prefill_work) + gpus[1] * _staffed(decode_work) if apart_feasible else math.inf
-    together = gpus[1] * _staffed(together_work) if mixed.feasible else math.inf
-    return Comparison(apart, together, _staffed(prefill_work), _staffed(decode_work), _staffed(together_work))
+    apart = gpus[0] * staffed(prefill_work) + gpus[1] * staffed(decode_work) if apart_feasible else math.inf
+    together = gpus[1] * staffed(together_work) if mixed.feasible else math.inf
+    return Comparison(apart, together, staffed(prefill_work), staffed(decode_work), staffed(together_work))
 
 
-def _staffed(work: float) -> float:
+def staffed(work: float) -> float:
     """Replicas of a pool with its safety margin; a pool that serves has one at least."""
     return max(work + _STAFFING * math.sqrt(work), 1.0) if work > 0 else 0.0

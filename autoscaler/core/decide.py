@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from autoscaler.core import coupling, stages, switch
+from autoscaler.core import coupling, stages, switch, switching
 from autoscaler.core.attribution import attribute
 from autoscaler.core.decision import Decision, Evidence, Reason, RoleDecision, Stage, StageName, SwitchStep
 from autoscaler.core.learn import learn
@@ -48,7 +48,7 @@ def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) 
     attribution = attribute(snapshot, policy.objectives, ready)
     memories = dict(state.roles)
     contexts: dict[Role, RoleContext] = {}
-    prompts = prompts_now(snapshot, state.switch.step or SwitchStep.ON)
+    prompts = prompts_now(snapshot, state.switch.step or SwitchStep.ON, state.threshold.tokens)
     for role, role_policy in policy.roles.items():
         if role in snapshot.pools:
             memories[role], insight = learn(policy, role, snapshot, attribution, prompts, state, now)
@@ -60,7 +60,7 @@ def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) 
     if switched is not None:
         contexts, proposals = switched.contexts, switched.proposals
         memories[Role.AGGREGATED] = switched.together
-        state = replace(state, switch=switched.memory)
+        state = replace(state, switch=switched.memory, threshold=switched.threshold)
     for role, proposal in proposals.items():
         blind_since_s = memories[role].unusable_since_s if memories[role].unusable_since_s is not None else now
         memories[role] = replace(memories[role], unusable_since_s=None if proposal.terms else blind_since_s)
@@ -133,7 +133,7 @@ def _own_steps(
     steps.append(stages.stabilize(ctx.policy, memory, since_s, current, steps[-1].after, now, lead_s))
     steps.append(stages.limit_rate(ctx.policy, memory, current, steps[-1].after, now))
     if policy.switch is not None:
-        steps.append(switch.stage(policy.switch, ctx.role, ctx.pool, state.switch, steps[-1].after))
+        steps.append(switching.stage(policy.switch, ctx.role, ctx.pool, state, steps[-1].after, now))
     steps.append(stages.bound(ctx.policy, steps[-1].after))
     return steps
 

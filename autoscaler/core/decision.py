@@ -172,11 +172,12 @@ class SwitchStep(StrEnum):
     GROWING_DECODE = "growing_decode"
     CLOSING = "closing"
     DRAINING_PREFILL = "draining_prefill"
+    MOVING_THRESHOLD = "moving_threshold"
 
     @property
     def decode_does_prefill(self) -> bool:
         """Whether decode is sized for both phases: it serves new prompts alone, or may have to at any moment."""
-        return self not in {SwitchStep.ON, SwitchStep.GROWING_DECODE}
+        return self not in {SwitchStep.ON, SwitchStep.GROWING_DECODE, SwitchStep.MOVING_THRESHOLD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,8 @@ class SwitchDecision:
         step: Where the change stands.
         detail: Why, with the numbers.
         apart_gpus: GPUs that the disaggregated arrangement needs; None where unknown.
-        together_gpus: GPUs that the aggregated one needs; None where unknown.
+        together_gpus: GPUs that the aggregated one needs, or the best threshold; None where unknown.
+        threshold_tokens: Prompts at least this long are to be prefilled apart; None where no threshold is chosen.
     """
 
     disaggregate: bool | None
@@ -196,6 +198,7 @@ class SwitchDecision:
     detail: str
     apart_gpus: float | None = None
     together_gpus: float | None = None
+    threshold_tokens: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,8 +88,7 @@ def prefill_demand(snapshot: Snapshot, model: EngineModel, prompts: Prompts | No
     """
     if prompts is None:
         return None
-    tokens_per_s, uncached_ratio = prompts.tokens_per_s, prompts.uncached_ratio
-    prompt = snapshot.usable(Scope.SERVICE, "input_tokens_mean")
+    tokens_per_s, uncached_ratio, prompt = prompts.tokens_per_s, prompts.uncached_ratio, prompts.mean_tokens
     if prompt is None or prompt < 1:
         return PrefillDemand(0.0, 0.0, 0.0, 0.0, 0.0) if tokens_per_s == 0 else None
     rate = tokens_per_s / prompt

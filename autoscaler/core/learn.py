@@ -40,7 +40,7 @@ _HOLE_INTERVALS = 4.0
 # Growth per tick of the least transfer time seen: a tenth a day, so that a fabric that became slower is learned anew.
 _FORGET_TRANSFER = 1.0 + 0.1 / 5760
 # Mean wait, as a share of the TTFT target, below which waiting is not what makes requests miss it.
-_HARMLESS_WAIT = 0.02
+HARMLESS_WAIT = 0.02
 
 # A guess for engines without a prior: the middle of the built-in table on a log scale.
 _GUESS = EngineModel(PrefillTime(10.0, 0.05, 0.6e-6), DecodeStep(12.0, 0.035, 25e-6), kv_capacity_tokens=500_000.0)
@@ -98,7 +98,7 @@ def learn(
         memory = replace(memory, fit=calibration.start(from_prior=prior is not None))
     base = prior or _GUESS
     if not again and not mixed:  # a step that carries prompts tells nothing of decode, and prefill has little to do
-        memory = _calibrate(memory, role, base, snapshot, attribution, pool, now)
+        memory = _calibrate(memory, role, base, snapshot, attribution, prompts, pool, now)
     fit = memory.fit or calibration.start(from_prior=prior is not None)
     model = trusted_model(role_policy, role, fit)
     if role is Role.DECODE and not again:
@@ -143,6 +143,7 @@ def _calibrate(
     base: EngineModel,
     snapshot: Snapshot,
     attribution: Attribution,
+    prompts: Prompts | None,
     pool: PoolState,
     now: float,
 ) -> RoleState:
@@ -151,7 +152,7 @@ def _calibrate(
     warming = memory.grown_at_s is not None and now - memory.grown_at_s < _WARM_UP_S
     if role is Role.PREFILL:
         held_up = attribution.bottleneck in (Bottleneck.DECODE, Bottleneck.TRANSFER)
-        sample = None if warming or held_up else _prefill_sample(base, snapshot, pool)
+        sample = None if warming or held_up else _prefill_sample(base, snapshot, prompts, pool)
     else:
         memory, sample = _decode_sample(memory, base, snapshot, pool, now)
         sample = None if warming else sample
@@ -163,9 +164,9 @@ def _calibrate(
 Sample = tuple[tuple[float, float, float], float]
 
 
-def _prefill_sample(base: EngineModel, snapshot: Snapshot, pool: PoolState) -> Sample | None:
+def _prefill_sample(base: EngineModel, snapshot: Snapshot, prompts: Prompts | None, pool: PoolState) -> Sample | None:
     """Mean prefill time against the prompts that share a pass: one at least, more where several are in flight."""
-    prompt = snapshot.usable(Scope.SERVICE, "input_tokens_mean")
+    prompt = prompts.mean_tokens if prompts is not None else None
     time_s = snapshot.usable(Scope.PREFILL, "prefill_time_s")
     in_flight = snapshot.usable(Scope.PREFILL, "in_flight")
     if not prompt or time_s is None or in_flight is None:
@@ -241,7 +242,7 @@ def _steer(
     """Each pool answers for the TTFT of requests that wait for it, and decode for TPOT too."""
     ttft = snapshot.usable(Scope.SERVICE, "ttft_attainment_ratio")
     tpot = snapshot.usable(Scope.SERVICE, "tpot_attainment_ratio")
-    harmless_s = _HARMLESS_WAIT * policy.objectives.ttft.target_s
+    harmless_s = HARMLESS_WAIT * policy.objectives.ttft.target_s
     prefill_waits = attribution.queue_s is None or attribution.queue_s >= harmless_s
     for_decode_s = snapshot.usable(Scope.DECODE, "queue_time_s")
     decode_waits = for_decode_s is not None and for_decode_s - (attribution.transfer_s or 0.0) >= harmless_s

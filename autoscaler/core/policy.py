@@ -174,6 +174,7 @@ class Disaggregation(StrEnum):
     AUTO = "auto"
     ON = "on"
     OFF = "off"
+    THRESHOLD = "threshold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,7 @@ class SwitchPolicy:
         observe_s: How long a newly opened switch is watched before decode gives replicas back.
         lease_s: How long decode may still fetch KV from prefill after the switch closed.
         prefill_off_replicas: Prefill replicas that remain while disaggregation is off.
+        thresholds_tokens: Prompt lengths to choose from where `disaggregation` is `threshold`; 0 sends all apart.
     """
 
     disaggregation: Disaggregation = Disaggregation.AUTO
@@ -201,6 +203,7 @@ class SwitchPolicy:
     observe_s: float = 300.0
     lease_s: float = 60.0
     prefill_off_replicas: int = 0
+    thresholds_tokens: tuple[float, ...] = (0.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0)
 
 
 @dataclass(frozen=True, slots=True)

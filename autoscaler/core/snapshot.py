@@ -48,6 +48,7 @@ class Snapshot:
         signals: Canonical signals by scope and name.
         pool_errors: Why a role's replica state is unknown.
         disaggregated: Position of the stack's switch as read back; None where unknown or not read.
+        threshold_tokens: Its prompt-length threshold as read back; None where it has none or shows none.
     """
 
     service: str
@@ -56,6 +57,7 @@ class Snapshot:
     signals: Signals
     pool_errors: Mapping[Role, str]
     disaggregated: bool | None = None
+    threshold_tokens: float | None = None
 
     def signal(self, scope: Scope, name: str) -> Signal | None:
         """The signal, or None where the stack does not know it."""

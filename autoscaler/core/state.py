@@ -112,6 +112,29 @@ class SwitchState:
 
 
 @dataclass(frozen=True, slots=True)
+class ThresholdState:
+    """Memory of the prompt-length threshold.
+
+    Attributes:
+        tokens: Where it stands.
+        moving_to: Where it is to go once both pools can serve it; None while it rests.
+        since_s: When it began to rest or to move.
+        better_since_s: Since when another threshold has been cheaper by more than the dead zone.
+        changed_at_s: When it last moved, or a move was given up.
+        prefill_floor: Prefill replicas that the move needs.
+        decode_floor: Decode replicas that the move needs.
+    """
+
+    tokens: float = 0.0
+    moving_to: float | None = None
+    since_s: float = 0.0
+    better_since_s: float | None = None
+    changed_at_s: float | None = None
+    prefill_floor: int = 0
+    decode_floor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Memory of one service.
 
@@ -120,6 +143,7 @@ class State:
         decided_at_s: When the last decision was made; the same instant again changes nothing.
         roles: Memory per pool; under `aggregated`, what one pool for both phases would be asked for.
         switch: Memory of the disaggregation switch.
+        threshold: Memory of the prompt-length threshold.
         originals: Replicas of each pool before it was first changed from here, for whoever wants them back.
     """
 
@@ -127,6 +151,7 @@ class State:
     decided_at_s: float | None = None
     roles: Mapping[Role, RoleState] = field(default_factory=dict)
     switch: SwitchState = field(default_factory=SwitchState)
+    threshold: ThresholdState = field(default_factory=ThresholdState)
     originals: Mapping[Role, int] = field(default_factory=dict)
 
 
@@ -186,12 +211,19 @@ def _not_after(state: State, now: float) -> State:
         better_since_s=_earlier(state.switch.better_since_s, now),
         quiet_since_s=_earlier(state.switch.quiet_since_s, now),
     )
+    threshold = dataclasses.replace(
+        state.threshold,
+        since_s=min(state.threshold.since_s, now),
+        better_since_s=_earlier(state.threshold.better_since_s, now),
+        changed_at_s=_earlier(state.threshold.changed_at_s, now),
+    )
     return dataclasses.replace(
         state,
         started_at_s=_earlier(state.started_at_s, now),
         decided_at_s=_earlier(state.decided_at_s, now),
         roles=roles,
         switch=switch,
+        threshold=threshold,
     )
 
 

@@ -6,15 +6,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from autoscaler.core import switch
+from autoscaler.core import switch, threshold
 from autoscaler.core.arrangement import Comparison
-from autoscaler.core.decision import SwitchDecision, SwitchStep
-from autoscaler.core.policy import Role, ServicePolicy, SwitchPolicy
+from autoscaler.core.decision import Stage, SwitchDecision, SwitchStep
+from autoscaler.core.lengths import lengths_now
+from autoscaler.core.policy import Disaggregation, Role, ServicePolicy, SwitchPolicy
 from autoscaler.core.prompts import Prompts
 from autoscaler.core.proposal import Proposal, RoleContext, whole
 from autoscaler.core.roles import together as both_phases
-from autoscaler.core.snapshot import Snapshot
-from autoscaler.core.state import RoleState, State, SwitchState
+from autoscaler.core.signals import Scope
+from autoscaler.core.snapshot import PoolState, Snapshot
+from autoscaler.core.state import RoleState, State, SwitchState, ThresholdState
 from autoscaler.core.supply import held_bounds
 from autoscaler.core.together import both_arrangements, learn_together, load_now
 
@@ -26,6 +28,7 @@ class Switched:
     Attributes:
         decision: Where the switch should be.
         memory: Its memory.
+        threshold: Memory of the threshold.
         together: Memory of what one pool for both phases is asked for.
         contexts: The pools with the bounds that hold in this step.
         proposals: What they ask for, decode for both phases where it serves them.
@@ -33,6 +36,7 @@ class Switched:
 
     decision: SwitchDecision
     memory: SwitchState
+    threshold: ThresholdState
     together: RoleState
     contexts: dict[Role, RoleContext]
     proposals: dict[Role, Proposal]
@@ -50,6 +54,8 @@ def take_step(
     """Size both arrangements and take one step of the switch; None where the policy leaves it alone."""
     if policy.switch is None or not contexts.keys() >= {Role.PREFILL, Role.DECODE}:
         return None
+    if policy.switch.disaggregation is Disaggregation.THRESHOLD:
+        return _take_threshold_step(policy, policy.switch, snapshot, prompts, contexts, proposals, state, now)
     insights = (contexts[Role.PREFILL].insight, contexts[Role.DECODE].insight)
     load, step = load_now(snapshot, prompts), state.switch.step or SwitchStep.ON
     kept = state.roles.get(Role.AGGREGATED, RoleState(since_s=state.started_at_s))
@@ -74,7 +80,55 @@ def take_step(
     for role, ctx in in_force.items():
         bounds = switch.narrowed(policy.switch, role, ctx.policy, ctx.pool, decided.step)
         in_force[role] = replace(ctx, policy=bounds)
-    return Switched(decided, memory, kept, in_force, wanted)
+    return Switched(decided, memory, ThresholdState(), kept, in_force, wanted)
+
+
+def stage(policy: SwitchPolicy, role: Role, pool: PoolState, state: State, before: int, now: float) -> Stage:
+    """What the switch, or a move of the threshold, does to a pool's number."""
+    if policy.disaggregation is Disaggregation.THRESHOLD:
+        return threshold.stage(role, pool, threshold.step_of(policy, state.threshold, now), state.threshold, before)
+    return switch.stage(policy, role, pool, state.switch, before)
+
+
+def _take_threshold_step(
+    policy: ServicePolicy,
+    switch_policy: SwitchPolicy,
+    snapshot: Snapshot,
+    prompts: Prompts | None,
+    contexts: Mapping[Role, RoleContext],
+    proposals: Mapping[Role, Proposal],
+    state: State,
+    now: float,
+) -> Switched:
+    """Size every threshold, take one step towards the best, and let decode ask for the short prompts too."""
+    insights = (contexts[Role.PREFILL].insight, contexts[Role.DECODE].insight)
+    lengths, load = lengths_now(snapshot), load_now(snapshot, prompts)
+    rates = [snapshot.usable(scope, "request_rate") or 0.0 for scope in (Scope.PREFILL, Scope.SERVICE)]
+    load = replace(load, request_rate=max(rates)) if load is not None else None
+    candidates = []
+    models = (insights[0].model, insights[1].model)
+    if load is not None and lengths is not None and models[0] is not None and models[1] is not None:
+        gpus = (policy.roles[Role.PREFILL].gpus_per_replica, policy.roles[Role.DECODE].gpus_per_replica)
+        candidates = [
+            threshold.size(models[0], models[1], gpus, load, lengths, policy.objectives, tokens)
+            for tokens in switch_policy.thresholds_tokens
+        ]
+        roles = (contexts[Role.PREFILL].policy, contexts[Role.DECODE].policy)
+        candidates = [
+            item for item in candidates if threshold.fits(item, roles) or item.tokens == state.threshold.tokens
+        ]
+    decided, memory = threshold.advance(
+        switch_policy, snapshot, candidates, state.threshold, now, blocked=_blocked(contexts, None, now)
+    )
+    in_force, wanted = dict(contexts), dict(proposals)
+    kept = state.roles.get(Role.AGGREGATED, RoleState(since_s=state.started_at_s))
+    if memory.tokens > 0 and load is not None and lengths is not None:
+        local = threshold.local_load(load, lengths, memory.tokens)
+        kept, insight = learn_together(policy, snapshot, local, *insights, kept, SwitchStep.OFF, now)
+        together = replace(contexts[Role.DECODE], insight=insight)
+        if together.policy.propose is None:
+            in_force[Role.DECODE], wanted[Role.DECODE] = together, both_phases.propose(together)
+    return Switched(decided, state.switch, memory, kept, in_force, wanted)
 
 
 def _blocked(contexts: Mapping[Role, RoleContext], comparison: Comparison | None, now: float) -> str:

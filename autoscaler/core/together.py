@@ -12,7 +12,7 @@ from autoscaler.core import forecast, headroom
 from autoscaler.core.arrangement import Comparison, Load, MixedPoint, compare, mixed_point
 from autoscaler.core.capacity import EngineModel
 from autoscaler.core.decision import SwitchStep
-from autoscaler.core.learn import EXCESS_RATIO, SIGNAL_WINDOW_S, Insight
+from autoscaler.core.learn import EXCESS_RATIO, HARMLESS_WAIT, SIGNAL_WINDOW_S, Insight
 from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.core.prompts import Prompts
 from autoscaler.core.signals import Scope
@@ -72,13 +72,23 @@ def learn_together(
         kept, outlook = forecast.observe(memory.forecast, demand.work, now, horizon_s, EXCESS_RATIO)
         memory = replace(memory, forecast=kept)
     if step.decode_does_prefill:
-        shares = (snapshot.usable(Scope.SERVICE, f"{name}_attainment_ratio") for name in ("ttft", "tpot"))
-        attained = min((share for share in shares if share is not None), default=None)
-        coming = snapshot.pools[Role.DECODE].starting > 0
-        objective = policy.objectives.attainment_ratio
-        memory = replace(memory, headroom=headroom.steer(memory.headroom, attained, objective, now, coming=coming))
+        memory = replace(memory, headroom=_steer(policy, snapshot, memory.headroom, now))
     insight = replace(decode, model=model, demand=demand, outlook=outlook, margin=memory.headroom.margin)
     return memory, insight
+
+
+def _steer(policy: ServicePolicy, snapshot: Snapshot, steered: headroom.Headroom, now: float) -> headroom.Headroom:
+    """The pool answers for both objectives, but not for prompts that miss TTFT although nobody waits."""
+    ttft = snapshot.usable(Scope.SERVICE, "ttft_attainment_ratio")
+    tpot = snapshot.usable(Scope.SERVICE, "tpot_attainment_ratio")
+    wait_s = snapshot.usable(Scope.DECODE, "queue_time_s")
+    waits = wait_s is None or wait_s >= HARMLESS_WAIT * policy.objectives.ttft.target_s
+    if ttft is not None and not waits:
+        steered = headroom.note_unavoidable(steered, 1.0 - ttft, now)
+    avoidable = min(ttft + steered.unavoidable_ratio, 1.0) if ttft is not None and waits else None
+    attained = min((share for share in (avoidable, tpot) if share is not None), default=None)
+    coming = snapshot.pools[Role.DECODE].starting > 0
+    return headroom.steer(steered, attained, policy.objectives.attainment_ratio, now, coming=coming)
 
 
 def both_arrangements(policy: ServicePolicy, load: Load | None, prefill: Insight, decode: Insight) -> Comparison | None:

@@ -10,7 +10,7 @@ from autoscaler.core.policy import Mode, Role
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
-from autoscaler.targets.switch import InstructedSwitch, Position, Switch, SwitchReading
+from autoscaler.targets.switch import InstructedSwitch, Position, Setting, Switch, SwitchReading
 
 _DISAGGREGATED = {Position.ON: True, Position.OFF: False, Position.UNKNOWN: None}
 
@@ -79,11 +79,13 @@ class SwitchHand:
 
     def move(self, decided: SwitchDecision, mode: Mode) -> WriteResult | None:
         """Set the switch where the decision wants it set now; what nobody but a person can do is only told."""
-        if decided.disaggregate is None:
+        if decided.disaggregate is None and decided.threshold_tokens is None:
             return None
         if mode is Mode.RECOMMEND and not isinstance(self._switch, InstructedSwitch):
             return None
-        setting = Position.ON if decided.disaggregate else Position.OFF
+        setting: Setting = Position.ON if decided.disaggregate else Position.OFF
+        if decided.threshold_tokens is not None:
+            setting = decided.threshold_tokens
         try:
             return self._switch.set(setting, dry_run=mode is not Mode.ENFORCE)
         except Exception as error:  # noqa: BLE001 - see above
@@ -93,7 +95,8 @@ class SwitchHand:
 def with_position(snapshot: Snapshot, reading: SwitchReading) -> Snapshot:
     """The snapshot with the switch's position; where the stack shows none, as the traffic tells."""
     told = _DISAGGREGATED[reading.position]
-    return replace(snapshot, disaggregated=told if reading.shown else _seen_in_traffic(snapshot))
+    seen = told if reading.shown else _seen_in_traffic(snapshot)
+    return replace(snapshot, disaggregated=seen, threshold_tokens=reading.threshold_tokens)
 
 
 def _seen_in_traffic(snapshot: Snapshot) -> bool | None:

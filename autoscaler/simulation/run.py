@@ -78,7 +78,9 @@ def _decider(policy: ServicePolicy, config: ServiceConfig) -> Callable[[Service]
         decision, state = decide(policy, service.snapshot(service.now_s), state, service.now_s)
         for role, decided in decision.roles.items():
             service.scale(role, decided.desired)
-        if decision.switch is not None and decision.switch.disaggregate is not None:
+        if decision.switch is not None and decision.switch.threshold_tokens is not None:
+            service.set_disaggregation(decision.switch.threshold_tokens)
+        elif decision.switch is not None and decision.switch.disaggregate is not None:
             service.set_disaggregation(open_from_tokens if decision.switch.disaggregate else math.inf)
 
     return act

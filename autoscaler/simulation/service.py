@@ -94,7 +94,8 @@ class Service:
         """Everything that `core.decide` is told in production. Startup times are told once."""
         pools = {role: self._fleet.pool_state(role) for role in self._config.pools}
         disaggregated = self.disaggregate_from_tokens < math.inf if Role.PREFILL in pools else None
-        return Snapshot(self._config.name, now_s, pools, self.observe(now_s), {}, disaggregated)
+        threshold = self.disaggregate_from_tokens if disaggregated else None
+        return Snapshot(self._config.name, now_s, pools, self.observe(now_s), {}, disaggregated, threshold)
 
     def scale(self, role: Role, replicas: int) -> None:
         """Ask for a number of replicas of a role, as of now.
