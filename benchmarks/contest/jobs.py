@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
@@ -69,11 +69,11 @@ def _ordered() -> Iterator[Job]:
     for case in central:
         yield from (Job(case, contender) for contender in (BOUND, OURS, STATIC_PEAK))
     yield from (Job(Case("constant"), contender) for contender in (BOUND, OURS))
-    for case in central:
-        yield from _tuned(case, ("hpa-rps",))
-        yield from (Job(case, contender) for contender in (AMPLE, STATIC_BEST))
     yield from _switches()
     for case in central:
+        yield from _tuned(case, ("hpa-rps",), (CAPPED,))
+    for case in central:
+        yield from (Job(case, contender) for contender in (AMPLE, STATIC_BEST))
         yield from (Job(case, name) for name in BASELINES)
     for case in _cases():
         yield from (Job(case, contender) for contender in (BOUND, OURS, STATIC_PEAK))
@@ -100,11 +100,9 @@ def _switches() -> Iterator[Job]:
         yield from (Job(case, contender) for contender in SWITCHED)
 
 
-def _tuned(case: Case, names: tuple[str, ...]) -> Iterator[Job]:
+def _tuned(case: Case, names: tuple[str, ...], bounds: tuple[str, ...] = (CAPPED, FLOORED)) -> Iterator[Job]:
     for name in names:
         baseline = BASELINES[name]
-        for settings in baseline.settings:
-            job = Job(case, name, baseline.label(settings), CAPPED)
-            yield job
-            if name in HPA_FAMILY:
-                yield replace(job, bounds=FLOORED)
+        for settings, hindsight in product(baseline.settings, bounds):
+            if hindsight == CAPPED or name in HPA_FAMILY:
+                yield Job(case, name, baseline.label(settings), hindsight)
