@@ -111,3 +111,11 @@ release: $(VENV)/.dev ## Build what is released into dist/: wheel, sdist, chart,
 	@$(MAKE) --no-print-directory sbom
 	$(BIN)/python scripts/release.py dist $(if $(TAG),--tag $(TAG))
 	@if docker info >/dev/null 2>&1; then $(MAKE) image; else echo "no container engine here: no image" >&2; fi
+
+.PHONY: dashboards grafana-types
+dashboards: $(VENV)/.dev ## Write dashboards/*.json and docs/metrics.md from the code that makes them
+	$(BIN)/python -m dashboards.generator
+	$(BIN)/python -m autoscaler.daemon.metrics >docs/metrics.md
+
+grafana-types: ## Type-check the dashboards against Grafana's own schema package; needs Node
+	tests/dashboards/grafana/check.sh

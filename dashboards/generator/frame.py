@@ -16,8 +16,9 @@ TAG = "pd-autoscaler"
 DOCS_URL = "https://github.com/pd-autoscaler/pd-autoscaler/blob/main/docs"
 Section = tuple[str, list[Panel]]
 
-# The SDK fills these in for every kind of variable: an id that is the same for all, and what only intervals have.
-_NOT_OURS = ("id", "auto", "auto_min", "auto_count")
+# What the SDK fills in for every kind of variable: an id that is the same for all, and what only intervals have. Like
+# the style of a dashboard and the footer of a table, later versions of Grafana know it no more.
+_OF_OTHER_VARIABLES = ("id", "auto", "auto_min", "auto_count")
 _LINKS = (
     ("Fleet", "pd-autoscaler-fleet"),
     ("Service", "pd-autoscaler-service"),
@@ -92,9 +93,13 @@ def filled(made: dashboards.Dashboard, sections: Iterable[Section]) -> dict[str,
         for panel in panels:
             made.with_panel(panel)
     plain = dict(json.loads(json.dumps(made.build(), cls=JSONEncoder)))
+    del plain["style"]
     for variable in plain["templating"]["list"]:
-        for name in _NOT_OURS:
+        for name in _OF_OTHER_VARIABLES:
             variable.pop(name, None)
+    for panel in plain["panels"]:
+        if panel["type"] == "table":
+            del panel["options"]["footer"]
     return plain
 
 
