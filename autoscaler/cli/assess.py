@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,17 +111,19 @@ def _with_replays(
     watcher.begins(f"{document.service}: replaying your policy")
     first = replay({"your policy": fitted}, trace, seed=seed, watcher=_Inner(watcher))
     better = _recommended(document, first)
+    runs = [first]
     watcher.begins(f"{document.service}: replaying the recommended policy")
-    second = replay({"recommended": corrected(better.core(), fit)}, trace, seed=seed, watcher=_Inner(watcher))
-    chosen = _best(first, second, goal)
+    if _bounds_mattered(policy, first):
+        runs.append(replay({"recommended": corrected(better.core(), fit)}, trace, seed=seed, watcher=_Inner(watcher)))
+    chosen = _best(runs, goal)
     cost = clairvoyant_cost(service_of(fitted, trace), trace, (), attainment_ratio=goal)
     needed = [policy.roles[role].gpus_per_replica * count for role, count in chosen.need.items()]
     return replace(
         measured,
         needed_gpu_hours=first.rows[0].bound_gpu_hours,
         peak_gpu_hours=cost.static_peak_gpu_hours,
-        played=tuple(_played(one) for one in (chosen, second if chosen is first else first)),
-        recommended=_as_yaml(better if chosen is second else document),
+        played=tuple(_played(one) for one in sorted(runs, key=lambda one: one is not chosen)),
+        recommended=_as_yaml(document if chosen is first and len(runs) > 1 else better),
         grounds=(*measured.grounds, engine_ground(fit)),
         remarks=(*measured.remarks, *_remarks(fit, policy)),
         curves=replace(measured.curves, needed_gpus=np.sum(needed, axis=0), policy_gpus=chosen.timelines[0].gpus),
@@ -204,12 +206,23 @@ def _recommended(document: ScalingPolicy, played: Replay) -> ScalingPolicy:
         return document  # its ratio or budget leaves no room for other bounds
 
 
-def _best(first: Replay, second: Replay, goal: float) -> Replay:
-    """The cheaper of those that keep the goal, else the one that comes nearest to it."""
-    keeping = [one for one in (first, second) if one.rows[0].attainment >= goal]
+def _bounds_mattered(policy: ServicePolicy, played: Replay) -> bool:
+    """Whether other bounds could have changed the run; brief touches count, so one replica of distance is asked for."""
+    for role, ready in played.timelines[0].ready.items():
+        pool = policy.roles[role]
+        if math.ceil(float(ready.max())) + 1 >= pool.max_replicas:
+            return True
+        if pool.min_replicas > 1 and float(ready.min()) <= pool.min_replicas:
+            return True
+    return False
+
+
+def _best(runs: Sequence[Replay], goal: float) -> Replay:
+    """The cheapest of those that keep the goal, else the one that comes nearest to it."""
+    keeping = [one for one in runs if one.rows[0].attainment >= goal]
     if keeping:
         return min(keeping, key=lambda one: one.rows[0].gpu_hours)
-    return max((first, second), key=lambda one: one.rows[0].attainment)
+    return max(runs, key=lambda one: one.rows[0].attainment)
 
 
 def _played(one: Replay) -> Played:

@@ -151,3 +151,44 @@ def test_the_report_compares_what_was_used_with_what_was_needed(day_one: DayOne,
     assert found["needed_gpu_hours"] <= best["gpu_hours"] < held
     assert found["saved_gpu_hours"] == pytest.approx(held - best["gpu_hours"], rel=0.1)
     assert found["price"] == {"per_gpu_hour": 2.5, "currency": "EUR"}
+
+
+def reported(day_one: DayOne, folder: Path, *options: str, **spec: Any) -> str:
+    file = folder / "chat.yaml"
+    made = document(day_one.url, **spec)
+    made["spec"] = {key: value for key, value in made["spec"].items() if value is not None}
+    file.write_text(yaml.safe_dump(made))
+    code, out, err = command(folder, "report", str(file), "--since", "90m", *options)
+    assert code == 0, err
+    return out
+
+
+def test_a_policy_that_is_too_tight_gets_bounds_that_fit(day_one: DayOne, tmp_path: Path) -> None:
+    roles = document(day_one.url)["spec"]["roles"]
+    tight = {role: {**pool, "max": 1} for role, pool in roles.items()}
+
+    (found,) = json.loads(reported(day_one, tmp_path, "-o", "json", roles=tight))
+
+    assert [one["name"] for one in found["policies"]] == ["recommended", "your policy"]
+    assert found["policies"][0]["attainment_ratio"] > found["policies"][1]["attainment_ratio"]
+    recommended = yaml.safe_load(found["recommended_policy"])
+    assert recommended["spec"]["roles"]["prefill"]["max"] > 1
+    assert recommended["spec"]["mode"] == "recommend"
+    (tmp_path / "recommended.yaml").write_text(found["recommended_policy"])
+    assert command(tmp_path, "check", str(tmp_path / "recommended.yaml"))[0] == 0
+
+
+def test_without_an_engine_the_report_still_says_what_was_used(day_one: DayOne, tmp_path: Path) -> None:
+    (found,) = json.loads(reported(day_one, tmp_path, "-o", "json", engine=None))
+
+    assert found["used"]["gpu_hours"] > 0
+    assert found["policies"] == []
+    assert found["confidence"]["level"] == "low"
+    assert "nothing is replayed" in found["confidence"]["grounds"][-1]["words"]
+
+
+@pytest.mark.parametrize(
+    ("form", "words"), [("table", "used, as measured"), ("markdown", "| --- |"), ("html", "<html")]
+)
+def test_every_form_is_printed(day_one: DayOne, tmp_path: Path, form: str, words: str) -> None:
+    assert words in reported(day_one, tmp_path, "-o", form, engine=None)
