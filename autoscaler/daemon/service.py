@@ -20,7 +20,7 @@ from autoscaler.daemon.logs import Log, deciding
 from autoscaler.daemon.narrator import Narrator
 from autoscaler.daemon.state_store import StateStore, StateStoreError, StateTakenError, StateUnreachableError
 from autoscaler.daemon.stopwatch import Stopwatch
-from autoscaler.daemon.switching import StackSwitch, SwitchHand, with_position
+from autoscaler.daemon.switching import StackSwitch, SwitchHand, setting_of, setting_text, with_position
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.daemon.troubles import TroubleLog
 from autoscaler.report.record import decision_id
@@ -32,6 +32,8 @@ from autoscaler.targets.switch import SwitchReading
 _SIGNAL_TROUBLES = frozenset({Reason.SIGNALS_UNUSABLE, Reason.FALLBACK, Reason.SHRINK_NEEDS_ALL_SIGNALS})
 # A memory older than this when it is read has missed a tick, and with it what was needed then.
 _WHOLE_INTERVALS = 1.5
+# And so has a process that was stopped for longer than slow ticks take.
+_STOPPED_INTERVALS = 4.0
 Grant = Callable[[ServicePolicy, Snapshot, Decision], float | None]
 """The most GPUs that a service may hold, given what it would decide alone; None for no more limits than its own."""
 _FINE = frozenset({Outcome.APPLIED, Outcome.DRY_RUN, Outcome.INSTRUCTED, Outcome.DEFERRED})
@@ -202,7 +204,7 @@ class ServiceRunner:
         if self._state is None or (leads and not self._leads):
             try:
                 kept = self._store.load(self.policy.service, now_s)
-                self._state = _whole(_later(self._state, kept), now_s, self.policy.interval_s)
+                self._state = _whole(_later(self._state, kept), now_s, _WHOLE_INTERVALS * self.policy.interval_s)
             except StateUnreachableError as error:
                 leads = False
                 troubles.append(Trouble(Dependency.STATE, "service", str(error)))
@@ -212,11 +214,12 @@ class ServiceRunner:
         if leads and not self._leads:
             self._guarded = self._guard()  # what others wrote while they led was no fight
         self._leads = leads
-        return self._state or State()
+        return _whole(self._state or State(), now_s, _STOPPED_INTERVALS * self.policy.interval_s)
 
     def _keep(self, state: State, decision: Decision, troubles: list[Trouble]) -> bool:
         """Keep the intent; says whether it may be carried out."""
-        acts = (decision.changed or _commands(decision) is not None) and decision.mode is Mode.ENFORCE
+        moves = decision.switch is not None and setting_of(decision.switch) is not None
+        acts = (decision.changed or moves) and decision.mode is Mode.ENFORCE
         try:
             with self._watch.phase("keep state", Dependency.STATE):
                 self._store.save(self.policy.service, state, urgent=acts)
@@ -239,10 +242,10 @@ class ServiceRunner:
         decided = decision.switch
         if decided is None or shown is None:
             return
-        news = (decided.step, decided.disaggregate, switched.outcome if switched is not None else None)
+        to = setting_text(setting_of(decided))
+        news = (decided.step, to, switched.outcome if switched is not None else None)
         if news != self._told_of_switch:
             said = {"outcome": switched.outcome.value, "message": switched.message} if switched is not None else {}
-            to = {True: "on", False: "off", None: "stays"}[decided.disaggregate]
             words = {"step": decided.step.value, "to": to, "detail": decided.detail, "shown": shown.detail}
             self._log.info("switch", mode=decision.mode.value, **words, **said)
         self._told_of_switch = news
@@ -256,22 +259,18 @@ def _later(own: State | None, kept: State) -> State:
     return replace(later, originals={**own.originals, **kept.originals})
 
 
-def _commands(decision: Decision) -> bool | None:
-    return decision.switch.disaggregate if decision.switch is not None else None
-
-
 def _with_originals(state: State, decision: Decision) -> State:
     """Remember what pools were before they are changed for the first time; closing the switch may empty prefill."""
-    emptied = {Role.PREFILL} if _commands(decision) is False else set()
+    emptied = {Role.PREFILL} if decision.switch is not None and decision.switch.disaggregate is False else set()
     changed = {role: made.current for role, made in decision.roles.items() if made.changed or role in emptied}
     if decision.mode is not Mode.ENFORCE or changed.keys() <= state.originals.keys():
         return state
     return replace(state, originals={**changed, **state.originals})
 
 
-def _whole(state: State, now_s: float, interval_s: float) -> State:
+def _whole(state: State, now_s: float, longest_gap_s: float) -> State:
     """A memory that has missed a tick begins its windows anew: nothing shrinks before one has passed."""
-    if state.decided_at_s is None or now_s - state.decided_at_s <= _WHOLE_INTERVALS * interval_s:
+    if state.decided_at_s is None or now_s - state.decided_at_s <= longest_gap_s:
         return state
     return replace(state, roles={role: replace(memory, since_s=now_s) for role, memory in state.roles.items()})
 

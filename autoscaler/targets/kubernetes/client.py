@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import urllib3.exceptions
@@ -15,24 +17,31 @@ from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 FIELD_MANAGER = "pd-autoscaler"
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
+_LONGEST_REST_S = 120.0  # a number that is wrong must not stop us for long
 _METHODS = {"get": "GET", "list": "GET", "patch": "PATCH"}
 
 
 class KubeClient:
     """A connection to one API server; safe to share between threads.
 
-    A failed request is not repeated: the next tick reads and decides again, which beats a late write of an old number.
+    A server that asks to be left alone for a while is: until then requests fail without being sent. Else, a failed
+    request is not repeated: the next tick reads and decides again, which beats a late write of an old number.
 
     Args:
         configuration: Address, certificates and credentials, see `connection`.
         timeout_s: How long a request may wait for its connection and for each part of its answer.
+        clock: Monotonic seconds.
     """
 
-    def __init__(self, configuration: Configuration, *, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, configuration: Configuration, *, timeout_s: float = 5.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         configuration.retries = False
         self._api: Any = ApiClient(configuration)  # half of its methods carry no types
         self._api.user_agent = FIELD_MANAGER
         self._timeout_s = timeout_s
+        self._resume_s = float("-inf")
+        self._clock = clock
 
     def get(self, ref: ObjectRef, subresource: str = "") -> JsonObject:
         """Read one object.
@@ -80,6 +89,9 @@ class KubeClient:
     def _request(
         self, operation: Operation, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = ""
     ) -> JsonObject:
+        left_s = self._resume_s - self._clock()
+        if left_s > 0:
+            raise UnavailableError(operation, None, "not asked, as the server wanted", retry_after_s=math.ceil(left_s))
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
         request = self._api.param_serialize(
             method=_METHODS[operation.verb],
@@ -103,7 +115,9 @@ class KubeClient:
             raise UnavailableError(operation, None, f"no TLS, check address and CA file: {reason}") from error
         text = payload.decode(errors="replace")
         if not 200 <= response.status < 300:  # noqa: PLR2004  # HTTP's own classes
-            raise error_of(operation, response.status, text, response.headers.get("Retry-After"))
+            refused = error_of(operation, response.status, text, response.headers.get("Retry-After"))
+            self._resume_s = self._clock() + min(refused.retry_after_s or 0.0, _LONGEST_REST_S)
+            raise refused
         return _object_in(operation, text)
 
 

@@ -25,7 +25,7 @@ from autoscaler.targets.kubernetes.managers import last_writer
 from autoscaler.targets.kubernetes.paths import MissingFieldError
 from autoscaler.targets.kubernetes.pods import PodCounts, StartupTimes, count_pods, count_ready, gpus_of
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef, lookup
-from autoscaler.targets.kubernetes.rollout import lags, progress_of
+from autoscaler.targets.kubernetes.rollout import lags, progress_of, unmade
 from autoscaler.targets.kubernetes.served import ServedObject
 from autoscaler.targets.role import RoleReading, UnreadableError
 
@@ -117,7 +117,7 @@ class ObjectRole:
         state = PoolState(
             current=count.current,
             ready=progress.ready,
-            unschedulable=counts.unschedulable,
+            unschedulable=counts.unschedulable + unmade(told, count.current),
             failing=counts.failing,
             terminating=counts.terminating,
             updating=progress.updating or held or lags(document),

@@ -38,6 +38,14 @@ def progress_of(document: JsonObject, status: JsonObject, *, ready: int, asked_f
     return Progress(ready, updating=_rolling(document, status))
 
 
+def unmade(document: JsonObject, asked_for: int) -> int:
+    """Replicas whose pods the server refuses to make, for want of quota say: there is no pod that could tell."""
+    conditions: list[JsonObject] = lookup(document, "status.conditions") or []
+    if not any(one.get("type") == "ReplicaFailure" and one.get("status") == "True" for one in conditions):
+        return 0
+    return max(asked_for - int(lookup(document, "status.replicas") or 0), 0)
+
+
 def lags(document: JsonObject) -> bool:
     """Whether the status was written for an older spec than the object has now."""
     observed = lookup(document, "status.observedGeneration")

@@ -32,7 +32,7 @@ def decode(fake_kube_api: FakeCluster, decode_on: DecodeOn) -> ScaleTarget:
 
 
 TROUBLE = {
-    "429 with Retry-After": ({"code": 429, "retry_after_s": 7}, "injected failure; the server asks to wait 7 s"),
+    "429 with Retry-After": ({"code": 429, "retry_after_s": 0}, "injected failure; the server asks to wait 0 s"),
     "429": ({"code": 429}, "HTTP 429"),
     "500": ({"code": 500}, "HTTP 500"),
     "503": ({"code": 503}, "HTTP 503"),
