@@ -32,8 +32,6 @@ from autoscaler.targets.switch import SwitchReading
 _SIGNAL_TROUBLES = frozenset({Reason.SIGNALS_UNUSABLE, Reason.FALLBACK, Reason.SHRINK_NEEDS_ALL_SIGNALS})
 # A memory older than this when it is read has missed a tick, and with it what was needed then.
 _WHOLE_INTERVALS = 1.5
-# And so has a process that was stopped for longer than slow ticks take.
-_STOPPED_INTERVALS = 4.0
 Grant = Callable[[ServicePolicy, Snapshot, Decision], float | None]
 """The most GPUs that a service may hold, given what it would decide alone; None for no more limits than its own."""
 _FINE = frozenset({Outcome.APPLIED, Outcome.DRY_RUN, Outcome.INSTRUCTED, Outcome.DEFERRED})
@@ -204,7 +202,7 @@ class ServiceRunner:
         if self._state is None or (leads and not self._leads):
             try:
                 kept = self._store.load(self.policy.service, now_s)
-                self._state = _whole(_later(self._state, kept), now_s, _WHOLE_INTERVALS * self.policy.interval_s)
+                self._state = _whole(_later(self._state, kept), now_s, self.policy.interval_s)
             except StateUnreachableError as error:
                 leads = False
                 troubles.append(Trouble(Dependency.STATE, "service", str(error)))
@@ -214,7 +212,7 @@ class ServiceRunner:
         if leads and not self._leads:
             self._guarded = self._guard()  # what others wrote while they led was no fight
         self._leads = leads
-        return _whole(self._state or State(), now_s, _STOPPED_INTERVALS * self.policy.interval_s)
+        return self._state or State()
 
     def _keep(self, state: State, decision: Decision, troubles: list[Trouble]) -> bool:
         """Keep the intent; says whether it may be carried out."""
@@ -268,9 +266,9 @@ def _with_originals(state: State, decision: Decision) -> State:
     return replace(state, originals={**changed, **state.originals})
 
 
-def _whole(state: State, now_s: float, longest_gap_s: float) -> State:
+def _whole(state: State, now_s: float, interval_s: float) -> State:
     """A memory that has missed a tick begins its windows anew: nothing shrinks before one has passed."""
-    if state.decided_at_s is None or now_s - state.decided_at_s <= longest_gap_s:
+    if state.decided_at_s is None or now_s - state.decided_at_s <= _WHOLE_INTERVALS * interval_s:
         return state
     return replace(state, roles={role: replace(memory, since_s=now_s) for role, memory in state.roles.items()})
 
