@@ -138,7 +138,7 @@ class Switch(Strict):
             "the saving. Stacks that do not bear an empty prefill pool need more."
         ),
     )
-    thresholds_tokens: Annotated[tuple[TokenCount, ...], Field(min_length=1, max_length=32)] = Field(
+    thresholds_tokens: Annotated[tuple[TokenCount, ...], Field(strict=False, min_length=1, max_length=32)] = Field(
         default=_USUAL.thresholds_tokens,
         alias="thresholds",
         description=(
@@ -151,11 +151,13 @@ class Switch(Strict):
     )
 
     @model_validator(mode="after")
-    def _a_saving_is_seen_before_the_next_change(self) -> Self:
+    def _parts_fit(self) -> Self:
         conflicts = Conflicts()
         if self.disaggregation is plain.Disaggregation.AUTO and self.dwell_s < self.confirm_s:
             message = "is shorter than confirm: a change that is given up would be tried again at once"
             conflicts.add("dwell", message=message, value=f"{self.dwell_s:g}s", allowed=f"{self.confirm_s:g}s or more")
+        if "thresholds_tokens" in self.model_fields_set and self.disaggregation is not plain.Disaggregation.THRESHOLD:
+            conflicts.add("thresholds", message="has no effect: disaggregation is not threshold")
         conflicts.close()
         return self
 

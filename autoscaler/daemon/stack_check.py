@@ -8,7 +8,7 @@ from autoscaler.config import Problem, ScalingPolicy
 from autoscaler.config.problems import Severity, nearest
 from autoscaler.config.switch import Switch
 from autoscaler.config.values import format_duration
-from autoscaler.core.policy import Role
+from autoscaler.core.policy import Disaggregation, Role
 from autoscaler.daemon.places import place_of_switch, places, switch_spec, target_specs
 from autoscaler.daemon.queries import service_queries
 from autoscaler.stacks.dialects import Stack
@@ -21,7 +21,7 @@ from autoscaler.targets.kubernetes.specs.load import spec_names
 from autoscaler.targets.kubernetes.specs.model import Shape
 from autoscaler.targets.kubernetes.specs.problems import SpecError
 from autoscaler.targets.kubernetes.switches.build import check_place
-from autoscaler.targets.kubernetes.switches.load import switch_names
+from autoscaler.targets.kubernetes.switches.load import load_switch, switch_names
 from autoscaler.targets.kubernetes.switches.model import SwitchShape
 
 _SWITCH = "spec.switch"
@@ -115,6 +115,13 @@ def _switch(policy: ScalingPolicy, stack: Stack) -> Iterator[Problem]:
         )
         yield Problem(_SWITCH, f"{message} here; move it by hand. {stack.facts.switch.explanation}")
         return
+    by_length = switch.disaggregation is Disaggregation.THRESHOLD
+    if by_length and spec.tokens is None and not spec.instructions:
+        able = [one for one in has if load_switch(one).tokens is not None or load_switch(one).instructions]
+        message = f"does not go with switch {spec.name}, which is on or off"
+        allowed = f"{', '.join(able)} as target.spec" if able else "auto, on, off"
+        yield Problem(f"{_SWITCH}.disaggregation", message, "threshold", allowed)
+        return
     if spec.shape is SwitchShape.CONFIG_MAP and switch.target.name is None:
         message = f"is missing: switch {spec.name} is in a ConfigMap, whose name nobody else knows"
         yield Problem(f"{_SWITCH}.target.name", message)
@@ -123,6 +130,8 @@ def _switch(policy: ScalingPolicy, stack: Stack) -> Iterator[Problem]:
         check_place(spec, place_of_switch(policy, switch))
     except SpecError as error:
         yield Problem(f"{_SWITCH}.target", str(error))
+    if by_length:
+        return  # prefill stays, for the long prompts
     yield from _emptying(policy, stack, switch, is_the_count=spec.shape is SwitchShape.PREFILL_ZERO)
     lease_s = stack.facts.drain.kv_lease_s
     if lease_s is not None and switch.lease_s < lease_s:

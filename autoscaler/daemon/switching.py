@@ -68,28 +68,44 @@ class SwitchHand:
     def __init__(self, make: Callable[[Target], Switch], target: Target) -> None:
         self._target = RecalledTarget(target)
         self._switch = make(self._target)
+        self._shown_tokens: float | None = None
 
     def read(self, counts: PoolReading) -> SwitchReading:
         """Read the switch, given the counts as this tick has read them."""
         self._target.reading = counts
+        self._shown_tokens = None
         try:
-            return self._switch.read()
+            shown = self._switch.read()
         except Exception as error:  # noqa: BLE001 - a defect in a switch must not keep the counts from being set
             return SwitchReading(Position.UNKNOWN, None, f"{error!r}; this is a defect, please report it")
+        self._shown_tokens = shown.threshold_tokens if shown.position is not Position.UNKNOWN else None
+        return shown
 
     def move(self, decided: SwitchDecision, mode: Mode) -> WriteResult | None:
         """Set the switch where the decision wants it set now; what nobody but a person can do is only told."""
-        if decided.disaggregate is None and decided.threshold_tokens is None:
+        setting = setting_of(decided)
+        if setting is None or setting == self._shown_tokens:
             return None
         if mode is Mode.RECOMMEND and not isinstance(self._switch, InstructedSwitch):
             return None
-        setting: Setting = Position.ON if decided.disaggregate else Position.OFF
-        if decided.threshold_tokens is not None:
-            setting = decided.threshold_tokens
         try:
             return self._switch.set(setting, dry_run=mode is not Mode.ENFORCE)
         except Exception as error:  # noqa: BLE001 - see above
             return WriteResult(Outcome.UNAVAILABLE, f"{error!r}; this is a defect, please report it")
+
+
+def setting_of(decided: SwitchDecision) -> Setting | None:
+    """What a decision wants the switch to be now: a position or a threshold; None leaves it."""
+    if decided.threshold_tokens is not None:
+        return decided.threshold_tokens
+    return None if decided.disaggregate is None else Position.ON if decided.disaggregate else Position.OFF
+
+
+def setting_text(setting: Setting | None) -> str:
+    """A setting in a few words."""
+    if setting is None:
+        return "stays"
+    return setting.value if isinstance(setting, Position) else f"{setting:g} tokens"
 
 
 def with_position(snapshot: Snapshot, reading: SwitchReading) -> Snapshot:

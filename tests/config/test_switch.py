@@ -42,6 +42,13 @@ def test_every_part_of_the_switch_reaches_the_core() -> None:
     assert switch == SwitchPolicy(Disaggregation.OFF, 0.2, 600.0, 7200.0, 900.0, 90.0, 240.0, 30.0, 1)
 
 
+def test_thresholds_to_choose_from_may_be_given() -> None:
+    switch = policy({"spec.switch": {"disaggregation": "threshold", "thresholds": [0, 512, 4096.0]}}).core().switch
+
+    assert switch is not None
+    assert (switch.disaggregation, switch.thresholds_tokens) == (Disaggregation.THRESHOLD, (0.0, 512.0, 4096.0))
+
+
 def test_the_place_of_the_switch_is_as_written() -> None:
     place = {
         "spec": "llm-d-epp",
@@ -61,11 +68,12 @@ def test_the_place_of_the_switch_is_as_written() -> None:
 @pytest.mark.parametrize(
     ("switch", "path", "words"),
     [
-        ({"disaggregation": "of"}, "spec.switch.disaggregation", "allowed: auto, on, off"),
+        ({"disaggregation": "of"}, "spec.switch.disaggregation", "allowed: auto, on, off, threshold"),
         ({"deadzone": "15%"}, "spec.switch.deadzone", "did you mean deadZone?"),
         ({"deadZone": 1.5}, "spec.switch.deadZone", "less than 100%"),
         ({"sustain": 1800}, "spec.switch.sustain", "a number without a unit"),
         ({"dwell": "1m"}, "spec.switch.dwell", "120s or more"),
+        ({"thresholds": [0, 512]}, "spec.switch.thresholds", "disaggregation is not threshold"),
         ({"target": {"spec": "prefill_zero"}}, "spec.switch.target.spec", "letters, digits and dashes"),
         ({"target": {"name": "EPP"}}, "spec.switch.target.name", "did you mean epp?"),
         ({"target": {"onTokens": -1}}, "spec.switch.target.onTokens", "at least 0"),

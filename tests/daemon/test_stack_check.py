@@ -90,6 +90,14 @@ def test_the_policies_that_come_with_the_program_fit_their_stacks(stack: str) ->
             {"spec.stack": "ome", "spec.switch": {}},
             ["spec.switch: cannot be used on stack ome: off, prefill serves both"],
         ),
+        (
+            {"spec.stack": "llm-d", "spec.switch": {"disaggregation": "threshold"}},
+            ["spec.switch.disaggregation: does not go with switch prefill-zero", "allowed: llm-d-epp as target.spec"],
+        ),
+        (
+            {"spec.stack": "moreh", "spec.switch": {"disaggregation": "threshold"}},
+            ["does not go with switch aigateway, which is on or off", "allowed: auto, on, off"],
+        ),
         ({"spec.switch": {}}, ["spec.switch: stack vllm has none", "example proxies", "Remove spec.switch"]),
         (
             {"spec.stack": "llm-d", "spec.switch": {"target": {"spec": "llm-d-epp"}}},
@@ -153,6 +161,7 @@ def test_what_the_stack_does_not_bear_is_said_with_what_it_does(changes: dict[st
             "spec.switch": {"prefillOff": 1, "target": {"onTokens": 2048}},
         },
         {"spec.roles.prefill.target": STATIC, "spec.roles.decode.target": STATIC},
+        {"spec.stack": "llm-d", "spec.switch": {"disaggregation": "threshold", "target": EPP}},
     ],
 )
 def test_what_fits_is_not_remarked_on(changes: dict[str, Any]) -> None:

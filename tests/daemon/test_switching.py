@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from autoscaler.core.decision import SwitchStep
+from autoscaler.core.decision import SwitchDecision, SwitchStep
 from autoscaler.core.policy import Disaggregation, Mode, Role, SwitchPolicy
 from autoscaler.core.signals import Scope, Signal, measured
-from autoscaler.daemon.switching import StackSwitch
+from autoscaler.daemon.switching import StackSwitch, SwitchHand, setting_text
 from autoscaler.daemon.tick import Dependency, Tick
-from autoscaler.targets.base import Outcome, WriteResult
+from autoscaler.targets.base import Outcome, PoolReading, WriteResult
 from autoscaler.targets.switch import (
     ALWAYS_TOKENS,
     NEVER_TOKENS,
@@ -21,7 +21,7 @@ from autoscaler.targets.switch import (
     Setting,
     SwitchReading,
 )
-from tests.daemon.builders import Bench, ScriptedSource, policy, steady_signals
+from tests.daemon.builders import Bench, ScriptedSource, ScriptedTarget, policy, steady_signals
 
 OFF = SwitchPolicy(Disaggregation.OFF, confirm_s=60.0, lease_s=30.0)
 
@@ -35,11 +35,12 @@ class ScriptedSwitch:
     asked: list[tuple[Setting, bool]] = field(default_factory=list)
     broken: bool = False
     closed: bool = False
+    threshold_tokens: float | None = None
 
     def read(self) -> SwitchReading:
         if self.broken:
             raise RuntimeError("no such key")
-        return SwitchReading(self.position, None, f"the field is {self.position}")
+        return SwitchReading(self.position, self.threshold_tokens, f"the field is {self.position}")
 
     def set(self, setting: Setting, *, dry_run: bool) -> WriteResult:
         if self.broken:
@@ -238,6 +239,24 @@ def test_where_the_stack_shows_no_switch_the_traffic_tells_that_it_was_moved(
     assert done.decision is not None
     assert done.decision.switch is not None
     assert (done.decision.switch.step is SwitchStep.DRAINING_PREFILL) is confirmed
+
+
+def test_a_threshold_is_set_where_it_differs_from_the_one_shown() -> None:
+    switch = ScriptedSwitch()
+    hand = SwitchHand(lambda _target: switch, ScriptedTarget())
+    switch.threshold_tokens = 512.0
+    hand.read(PoolReading({}))
+
+    same = hand.move(SwitchDecision(None, SwitchStep.ON, "", threshold_tokens=512.0), Mode.ENFORCE)
+    other = hand.move(SwitchDecision(None, SwitchStep.OBSERVING, "", threshold_tokens=2048.0), Mode.ENFORCE)
+
+    assert same is None
+    assert other is not None
+    assert switch.asked == [(2048.0, False)]
+
+
+def test_what_is_wanted_of_the_switch_is_said_in_a_few_words() -> None:
+    assert [setting_text(one) for one in (None, Position.ON, 512.0)] == ["stays", "on", "512 tokens"]
 
 
 def test_the_switchs_connections_are_closed_with_the_runner() -> None:
