@@ -240,7 +240,7 @@ def _data_grounds(history: History, used: Used, made: Reconstruction) -> list[Gr
     lengths = sum(known is not None for known in (history.inputs, history.outputs))
     return [
         Ground(
-            "span", min(0.5 + days / 7.0 * 0.5, 1.0), f"{days:.2g} days were looked at; a week holds every day's shape"
+            "span", min(0.5 + days / 7.0 * 0.5, 1.0), f"{hours:.3g} h were looked at; a week holds every day's shape"
         ),
         Ground("load", made.coverage_ratio, f"the request rate is known for {made.coverage_ratio:.1%} of the time"),
         Ground("usage", used.coverage_ratio, f"replica counts are known for {used.coverage_ratio:.1%} of the time"),

@@ -33,8 +33,8 @@ def print_report(assessments: Iterable[Assessment], file: TextIO) -> None:
         for row in rows(one):
             table.add_row(*row)
         console.print(table)
-        for line in (*_facts(one), *one.remarks):
-            console.print(f"- {line}", markup=False)
+        for line in _listed(one):
+            console.print(line, markup=False)
         if one.recommended:
             console.print("\nrecommended policy:\n", markup=False)
             console.print(one.recommended, markup=False)
@@ -109,6 +109,12 @@ def _facts(one: Assessment) -> Iterator[str]:
         yield f"  {ground.what} {ground.ratio:.0%}: {ground.words}"
 
 
+def _listed(one: Assessment) -> Iterator[str]:
+    """Facts and remarks as a list of two levels."""
+    for line in (*_facts(one), *one.remarks):
+        yield f"  - {line.strip()}" if line.startswith("  ") else f"- {line}"
+
+
 def _markdown(one: Assessment) -> Iterator[str]:
     yield f"## {one.service}"
     yield ""
@@ -119,8 +125,7 @@ def _markdown(one: Assessment) -> Iterator[str]:
     for row in rows(one):
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
     yield ""
-    for line in (*_facts(one), *one.remarks):
-        yield f"  - {line.strip()}" if line.startswith("  ") else f"- {line}"
+    yield from _listed(one)
     yield ""
     if one.recommended:
         yield from ("```yaml", one.recommended.rstrip(), "```", "")
