@@ -153,10 +153,10 @@ def _replicas() -> list[Any]:
         ),
         lines(
             "How much headroom does the error budget ask for?",
-            "Multiplier on demand, steered by the budget: up fast after a burn, down slowly. 1 is none.",
+            "Multiplier on demand, steered by the budget: up fast after a burn, down slowly; below 1 while it lasts.",
             "short",
             *(Query(_now("headroom_ratio", role=role), role, color) for role, color in _ROLES),
-            least=1.0,
+            least=None,
         ),
     ]
 

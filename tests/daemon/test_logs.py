@@ -11,6 +11,9 @@ import structlog
 
 from autoscaler.daemon import logs
 from autoscaler.daemon.logs import LogFormat, LogLevel
+from autoscaler.daemon.service import ServiceRunner
+from autoscaler.report.record import record
+from tests.daemon.builders import Bench, policy, role_policy
 
 
 class Terminal(io.StringIO):
@@ -132,3 +135,17 @@ def test_the_lines_of_a_decision_carry_its_id_and_others_do_not() -> None:
     logs.get().info("stopped")
 
     assert [line.get("decision") for line in lines(stream)] == ["4f1c", None]
+
+
+def test_one_decision_can_be_followed_from_the_log_to_its_record() -> None:
+    stream = io.StringIO()
+    logs.configure(LogFormat.JSON, LogLevel.INFO, stream)
+    bench = Bench(policy(prefill=role_policy(3)))
+    runner = ServiceRunner(bench.policy, bench.source, bench.target, bench.store, logs.get(service="chat"))
+
+    tick = runner.tick(bench.now_s)
+
+    (line,) = lines(stream)
+    assert tick.decision is not None
+    assert line["event"] == "scale"
+    assert line["decision"] == record(tick.decision)["id"] == tick.decision_id

@@ -21,6 +21,7 @@ from autoscaler.daemon.state_store import MemoryStateStore
 from autoscaler.daemon.tick import Tick
 from autoscaler.simulation.pods import PodServer
 from autoscaler.simulation.service import Service
+from autoscaler.simulation.traces import Trace
 from autoscaler.simulation.traces.formats import bundled_trace
 from autoscaler.simulation.traces.reshape import between, times
 from autoscaler.sources.endpoints import Endpoint
@@ -79,7 +80,7 @@ class Recording:
         return "\n".join([*lines, "# EOF", ""])
 
 
-def record(minutes: float = 75.0, rate: float = 6.0) -> Recording:
+def record(minutes: float, rate: float = 6.0, seed: int = 0) -> Recording:
     """Play a real morning on the demo's policy and keep what is scraped each tick."""
     document = demo_policy()
     # The demo's stack has no switch; what both arrangements cost is compared all the same.
@@ -89,7 +90,7 @@ def record(minutes: float = 75.0, rate: float = 6.0) -> Recording:
     ledger = Ledger()
     ledger.open(core, EPOCH_S, namespace)
     served = registry(ledger)
-    for tick in _ticks(document, core, recording, minutes, rate):
+    for tick in _ticks(document, core, recording, trace_of(minutes, rate, seed)):
         recording.ticks.append(tick)
         ledger.book(tick, tick.at_s, tick.at_s + _TICK_S)
         recording.until_s = tick.at_s
@@ -116,10 +117,12 @@ def fleet(recording: Recording, services: int, every: int) -> Recording:
     return wide
 
 
-def _ticks(
-    document: ScalingPolicy, policy: ServicePolicy, recording: Recording, minutes: float, rate: float
-) -> Iterator[Tick]:
-    trace = times(between(bundled_trace("azure2024_morning"), 0.0, minutes * 60.0), rate, 0)
+def trace_of(minutes: float, rate: float, seed: int) -> Trace:
+    """The beginning of a real morning, laid over itself `rate` times."""
+    return times(between(bundled_trace("azure2024_morning"), 0.0, minutes * 60.0), rate, seed)
+
+
+def _ticks(document: ScalingPolicy, policy: ServicePolicy, recording: Recording, trace: Trace) -> Iterator[Tick]:
     service = Service(simulated_service(document, dict(_START)), trace, 0)
     labels, pod = page_labels(document), pod_label(document)
     pods = PodServer(model_name=recording.model, namespace=recording.namespace, epoch_unix_s=EPOCH_S)
@@ -127,7 +130,7 @@ def _ticks(
     source = ScrapeSource(service_queries(document), lambda: tuple(Endpoint(url, own) for url, own in pages.items()))
     runner = ServiceRunner(policy, source, SimulatedTarget(service), MemoryStateStore(), logs.get())
     try:
-        for step in range(1, int(minutes * 60.0 / STEP_S) + 1):
+        for step in range(1, int(trace.duration_s / STEP_S) + 1):
             at_s = EPOCH_S + step * STEP_S
             service.advance_to(step * STEP_S)
             pods.publish(service.pods())

@@ -1,0 +1,214 @@
+"""Draw the pictures of docs/dashboards.md: the queries of the committed dashboards on what the simulator exported.
+
+No Grafana is at hand here, so the panels are drawn by matplotlib: same queries, same data, same colours, same places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from tests.dashboards.panels import PanelQuery, load, queries
+from tests.dashboards.recording import EPOCH_S, Recording, record
+from tests.support.prometheus import Prometheus, running_prometheus
+
+PICTURES = Path(__file__).parents[1] / "docs" / "img"
+MINUTES = 120.0
+RATES = {"llama-70b": 6.0, "llama-70b-batch": 2.0, "llama-70b-eu": 4.0}
+STEP_S = 30.0
+# Grafana's grid: 24 columns, rows of about 38 pixels.
+COLUMNS, COLUMN_IN, ROW_IN = 24, 0.58, 0.36
+DASHES = {True: (4, 3), False: (None, None)}
+SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+SCALES = {"percentunit": (100.0, " %"), "s": (1.0, " s"), "short": (1.0, "")}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series of a panel over time."""
+
+    query: PanelQuery
+    name: str
+    minutes: list[float]
+    values: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Where a dashboard's numbers come from."""
+
+    server: Prometheus
+    until_s: float
+    chosen: Mapping[str, str]
+
+    def lines(self, query: PanelQuery) -> Iterator[Line]:
+        """All series of a query."""
+        span = {"start": str(EPOCH_S + 300.0), "end": str(self.until_s), "step": str(STEP_S)}
+        for series in self.server.api("query_range", query=query.filled(self.chosen), **span)["result"]:
+            name = query.legend
+            for label, value in series["metric"].items():
+                name = name.replace(f"{{{{{label}}}}}", value)
+            minutes = [(float(at_s) - EPOCH_S) / 60.0 for at_s, _ in series["values"]]
+            yield Line(query, name, minutes, [float(value) for _, value in series["values"]])
+
+    def now(self, query: PanelQuery) -> list[tuple[dict[str, str], float]]:
+        """The present values of a query."""
+        found = self.server.query(query.filled(self.chosen), self.until_s)
+        return found if isinstance(found, list) else []
+
+
+def main() -> None:
+    """Record, serve, draw."""
+    recordings = {name: record(MINUTES, rate, seed) for seed, (name, rate) in enumerate(RATES.items())}
+    together = merged(recordings)
+    PICTURES.mkdir(exist_ok=True)
+    mpl.rcParams.update({"font.size": 7.5, "axes.spines.top": False, "axes.spines.right": False})
+    with running_prometheus(openmetrics=together.openmetrics()) as server:
+        everything = {"namespace": ".*", "service": ".*"}
+        one = {"namespace": together.namespace, "service": next(iter(RATES))}
+        for file, chosen in (("fleet", everything), ("service", one), ("health", everything)):
+            draw(file, Data(server, together.until_s, chosen))
+
+
+def merged(recordings: Mapping[str, Recording]) -> Recording:
+    """What one Prometheus has scraped of all services."""
+    first = next(iter(recordings.values()))
+    both = replace(first, samples={})
+    for service, recording in recordings.items():
+        own = f'service="{recording.service}"'
+        for family, by_name in recording.samples.items():
+            if not family.startswith("pd_autoscaler_"):
+                continue
+            kept = both.samples.setdefault(family, {})
+            for name, samples in by_name.items():
+                renamed = [(at_s, text.replace(own, f'service="{service}"'), value) for at_s, text, value in samples]
+                kept.setdefault(name, []).extend(renamed)
+    both.samples["pd_autoscaler"] = first.samples["pd_autoscaler"]
+    both.types.update(first.types)
+    return both
+
+
+def draw(file: str, data: Data) -> None:
+    """One picture of one dashboard."""
+    dashboard = load(f"{file}.json")
+    rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
+    width, height = COLUMNS * COLUMN_IN, rows * ROW_IN
+    figure = plt.figure(figsize=(width, height))
+    by_panel: dict[str, list[PanelQuery]] = {}
+    for query in queries(dashboard):
+        by_panel.setdefault(query.panel, []).append(query)
+    for panel in dashboard["panels"]:
+        place = panel["gridPos"]
+        left, top = place["x"] / COLUMNS, 1.0 - place["y"] / rows
+        if panel["type"] == "row":
+            figure.text(0.005, top - 0.6 / rows, panel["title"], fontsize=10, fontweight="bold", va="center")
+            continue
+        margin_x, margin_top, margin_bottom = 0.9 / COLUMNS, 0.9 / rows, 1.5 / rows
+        axes = figure.add_axes(
+            (
+                left + margin_x,
+                top - place["h"] / rows + margin_bottom,
+                place["w"] / COLUMNS - 1.4 * margin_x,
+                place["h"] / rows - margin_top - margin_bottom,
+            )
+        )
+        axes.set_title(panel["title"], fontsize=8.5, loc="left", fontweight="bold")
+        PAINTERS[panel["type"]](axes, panel, by_panel[panel["title"]], data)
+    figure.savefig(PICTURES / f"dashboard-{file}.png", dpi=90, pil_kwargs={"optimize": True})
+    plt.close(figure)
+
+
+def paint_lines(axes: Axes, panel: Mapping[str, Any], asked: list[PanelQuery], data: Data) -> None:
+    """Lines, steps or stacks over time."""
+    factor, suffix = scale(asked[0].unit)
+    custom = panel["fieldConfig"]["defaults"]["custom"]
+    lines = [line for query in asked for line in data.lines(query)]
+    stacked = "stacking" in custom
+    below = [0.0] * max((len(line.values) for line in lines), default=0)
+    for place, line in enumerate(lines):
+        color = line.query.color or SERIES[place % len(SERIES)]
+        values = [value * factor for value in line.values]
+        if stacked and len(values) == len(below):
+            above = [value + base for value, base in zip(values, below, strict=True)]
+            axes.fill_between(line.minutes, below, above, color=color, alpha=0.6, label=line.name, linewidth=0)
+            below = above
+            continue
+        style = "steps-post" if custom.get("lineInterpolation") == "stepAfter" else "default"
+        axes.plot(
+            line.minutes,
+            values,
+            color=color,
+            drawstyle=style,
+            linewidth=1.3,
+            dashes=DASHES[line.query.dashed],
+            label=line.name,
+        )
+    if "axisSoftMin" in custom:
+        axes.set_ylim(bottom=min(custom["axisSoftMin"] * factor, axes.get_ylim()[0]))
+    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}{suffix}")
+    axes.grid(axis="y", linewidth=0.3)
+    legend(axes)
+
+
+def paint_states(axes: Axes, panel: Mapping[str, Any], asked: list[PanelQuery], data: Data) -> None:
+    """One bar per state, where it held."""
+    lines = sorted((line for query in asked for line in data.lines(query)), key=lambda line: line.name, reverse=True)
+    for place, line in enumerate(lines):
+        bars = [(minute, STEP_S / 60.0) for minute in line.minutes]
+        axes.broken_barh(bars, (place - 0.35, 0.7), color=panel["fieldConfig"]["defaults"]["color"]["fixedColor"])
+    axes.set_yticks(range(len(lines)), [line.name for line in lines], fontsize=6)
+    axes.tick_params(axis="y", direction="in", pad=-4)
+    for label in axes.get_yticklabels():
+        label.set_horizontalalignment("left")
+    axes.set_xlim(5.0 - MINUTES * 0.2, MINUTES)
+    axes.set_xticks(list(range(0, int(MINUTES) + 1, 30)))
+    axes.set_xlabel("minutes", fontsize=6)
+
+
+def paint_number(axes: Axes, _panel: Mapping[str, Any], asked: list[PanelQuery], data: Data) -> None:
+    """One large number."""
+    factor, suffix = scale(asked[0].unit)
+    value = data.now(asked[0])[0][1] * factor
+    axes.axis("off")
+    axes.text(0.0, 0.35, f"{value:.3g}{suffix}", fontsize=17, color=SERIES[0], va="center")
+
+
+def paint_rows(axes: Axes, panel: Mapping[str, Any], asked: list[PanelQuery], data: Data) -> None:
+    """A table, sorted as the panel says."""
+    names = panel["transformations"][1]["options"]["renameByName"]
+    columns = [names[f"Value #{target['refId']}"] for target in panel["targets"]]
+    cells: dict[tuple[str, ...], dict[str, float]] = {}
+    for column, query in zip(columns, asked, strict=True):
+        for labels, value in data.now(query):
+            cells.setdefault(tuple(labels.values()), {})[column] = value
+    by = panel["options"]["sortBy"][0]["displayName"]
+    ordered = sorted(cells.items(), key=lambda item: -item[1].get(by, 0.0))
+    text = [["/".join(key), *(f"{row.get(column, float('nan')):.3g}" for column in columns)] for key, row in ordered]
+    axes.axis("off")
+    table = axes.table(text, colLabels=["", *columns], loc="upper left", cellLoc="left", edges="horizontal")
+    table.auto_set_font_size(False)
+    table.set_fontsize(7)
+
+
+def scale(unit: str) -> tuple[float, str]:
+    """Factor and suffix of a unit of Grafana."""
+    return SCALES.get(unit, (1.0, f" {unit.removeprefix('suffix: ')}"))
+
+
+def legend(axes: Axes) -> None:
+    """Names below the panel."""
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.12), ncols=6, fontsize=6.5, frameon=False)
+    axes.set_xlim(0.0, MINUTES)
+
+
+PAINTERS = {"timeseries": paint_lines, "state-timeline": paint_states, "stat": paint_number, "table": paint_rows}
+
+if __name__ == "__main__":
+    main()
