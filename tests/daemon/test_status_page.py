@@ -12,6 +12,7 @@ from autoscaler.core.signals import Scope, absent
 from autoscaler.daemon.health import HealthServer
 from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.metrics.collector import registry
+from autoscaler.daemon.process import Settings
 from autoscaler.daemon.recent import Recent
 from autoscaler.daemon.status import status
 from autoscaler.daemon.status_page import status_page
@@ -181,3 +182,5 @@ def test_without_documents_there_is_no_page() -> None:
 )
 def test_beyond_loopback_is_beyond_loopback(host: str, alone: bool) -> None:
     assert is_loopback(host) is alone
+    assert Settings(host=host).shows_status is alone
+    assert Settings(host=host, status_page=True).shows_status

@@ -18,6 +18,7 @@ from autoscaler.report.words import quantity
 
 _MISSED, _KEPT, _UNKNOWN = "promise broken", "promise kept", "not known"
 _CEILING = 4.0
+_WHOLE = 100.0
 
 
 def report_page(assessments: Sequence[Assessment]) -> str:
@@ -53,12 +54,12 @@ _HEADS = ("GPU-hours", "Cost", "In time", "Hours at risk", "Worst 5 min", "Chang
 
 def _tiles(one: Assessment) -> Iterator[Tile]:
     used, saved = one.used.gpu_hours, one.saved_gpu_hours
-    yield Tile("Used", f"{used:,.0f} GPU-h" if used is not None else "unknown", money(one, one.price.of(used)))
+    yield Tile("Used", _gpu_hours(used) if used is not None else "unknown", money(one, one.price.of(used)))
     if saved is not None and used:
         cost = one.price.of(abs(saved))
         word = "Would be saved" if saved >= 0 else "Would cost more"
         note = f"{abs(saved) / used:.0%}" + (f"; {money(one, cost)}" if cost is not None else "")
-        yield Tile(word, f"{abs(saved):,.0f} GPU-h", note, "good" if saved > 0 else "bad")
+        yield Tile(word, _gpu_hours(abs(saved)), note, "good" if saved > 0 else "bad")
     if one.saved_per_month is not None:
         yield Tile("In thirty days", money(one, one.saved_per_month), "if they are like these")
     if one.played:
@@ -66,9 +67,13 @@ def _tiles(one: Assessment) -> Iterator[Tile]:
         kept = best.attainment_ratio >= one.objectives.attainment_ratio
         goal = f"goal {one.objectives.attainment_ratio:.1%}"
         yield Tile("In time, by replay", f"{best.attainment_ratio:.2%}", goal, "good" if kept else "bad")
-    known = f"of {one.risk.known_hours:.4g} h known"
+    known = f"of {one.risk.known_hours:.1f} h known"
     yield Tile("At risk, as measured", f"{one.risk.hours:.1f} h", known, "bad" if one.risk.hours > 0 else "good")
     yield Tile("Confidence", one.confidence, f"{one.confidence_ratio:.0%}: as sure as the weakest ground")
+
+
+def _gpu_hours(value: float) -> str:
+    return f"{value:,.{0 if value >= _WHOLE else 1}f} GPU-h"
 
 
 def _charts(one: Assessment) -> Iterator[Markup]:
