@@ -49,9 +49,9 @@ Import = Callable[..., Imported]
 @pytest.fixture
 def import_of(kube_api: Cluster, tmp_path: Path) -> Import:
     """Runs `import` against the test's cluster."""
-    kubeconfig = kube_api.kubeconfig(tmp_path / "kubeconfig")
 
-    def run(*arguments: str) -> Imported:
+    def run(*arguments: str, token: str = "") -> Imported:
+        kubeconfig = kube_api.kubeconfig(tmp_path / "kubeconfig", token=token)
         options = ("-n", kube_api.namespace, "--kubeconfig", str(kubeconfig))
         result = CliRunner().invoke(app, ["import", *arguments, *options])
         error = result.stderr + (str(result.exception) if result.exception is not None else "")

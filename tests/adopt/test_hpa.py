@@ -172,6 +172,16 @@ def test_an_hpa_that_is_not_there_asks_for_its_namespace(import_of: Import) -> N
     assert "is it in another namespace? Pass -n" in import_of("hpa", "decode").error
 
 
+def test_a_missing_right_is_named(kube_api: Cluster, import_of: Import) -> None:
+    kube_api.create("horizontalpodautoscalers", hpa("decode", "chat-decode"))
+    rules = [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]}]
+
+    refused = import_of("hpa", "decode", token=kube_api.service_account("narrow", rules))
+
+    assert refused.out == ""
+    assert "missing verb get on horizontalpodautoscalers" in refused.error
+
+
 def test_the_commands_for_handing_over_and_back_are_printed(kube_api: Cluster, import_of: Import) -> None:
     kube_api.create("deployments", engine("chat-decode"))
     kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode"))
