@@ -19,6 +19,7 @@ from autoscaler.cli.rbac import rbac
 
 ROOT = Path(__file__).parents[1]
 DEPLOY, DASHBOARDS = ROOT / "deploy", ROOT / "dashboards"
+EXAMPLE = DEPLOY / "examples" / "kind"
 HEAD = "# Generated: make manifests\n"
 NAME = "pd-autoscaler"
 LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/instance": NAME}
@@ -27,12 +28,13 @@ _RBAC_OPTIONS = ("--watch-policies", "--namespace", "--leader-elect", "--state",
 
 def outputs() -> Iterator[tuple[Path, str]]:
     """Every generated file and what is to be in it."""
-    for policy in sorted(DEPLOY.glob("overlays/*/policy.yaml")):
+    for policy in sorted([*DEPLOY.glob("overlays/*/policy.yaml"), EXAMPLE / "policy.yaml"]):
         roles = roles_of(policy, daemon_arguments(policy.parent))
         yield policy.with_name("roles.yaml"), _dump(roles)
         yield policy.with_name("role-bindings.yaml"), _dump([binding_of(role) for role in roles])
     yield DEPLOY / "components" / "monitoring" / "prometheus-rule.yaml", _dump([prometheus_rule()])
     yield DASHBOARDS / "kustomization.yaml", _dump([dashboards()])
+    yield EXAMPLE / "monitoring" / "rules.yaml", _dump([rules_for_a_plain_prometheus()])
 
 
 def daemon_arguments(overlay: Path) -> list[str]:
@@ -78,6 +80,12 @@ def prometheus_rule() -> dict[str, Any]:
     metadata = {"name": NAME, "namespace": NAME, "labels": LABELS}
     head = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": metadata}
     return {**head, "spec": {"groups": groups}}
+
+
+def rules_for_a_plain_prometheus() -> dict[str, Any]:
+    """All rule files as a ConfigMap for a Prometheus without the operator."""
+    data = {path.name: path.read_text() for path in sorted(DASHBOARDS.glob("rules/*.yaml"))}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "prometheus-rules"}, "data": data}
 
 
 def dashboards() -> dict[str, Any]:

@@ -48,8 +48,8 @@ class Installation:
         self.cluster = cluster
         self.documents = documents
         self.policies = [one for one in documents if one["kind"] == "ScalingPolicy"]
-        (daemon,) = [one for one in documents if one["kind"] == "Deployment"]
-        (container, *_) = daemon["spec"]["template"]["spec"]["containers"]
+        (deployed,) = [one for one in documents if one["kind"] == "Deployment" and one["metadata"]["name"] == NAME]
+        (container, *_) = deployed["spec"]["template"]["spec"]["containers"]
         self.arguments: list[str] = container["args"]
         for kind in ("ServiceMonitor", "PrometheusRule"):
             self._define(_open_definition("monitoring.coreos.com", kind, guess_plural(kind)))

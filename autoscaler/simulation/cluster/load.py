@@ -118,17 +118,22 @@ class Load:
         self.outcomes["served" if served else "failed"] += 1
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of the program."""
+    made = argparse.ArgumentParser(prog="python -m autoscaler.simulation.cluster.load", description=__doc__)
+    made.add_argument("--prefill", required=True, metavar="URL")
+    made.add_argument("--decode", required=True, metavar="URL")
+    made.add_argument("--low", type=float, default=4.0, help="requests per second at ebb")
+    made.add_argument("--high", type=float, default=20.0, help="requests per second at flood")
+    made.add_argument("--period", type=float, default=1200.0, metavar="SECONDS", help="from ebb to ebb")
+    made.add_argument("--prompt-tokens", type=float, default=3000.0, help="mean")
+    made.add_argument("--output-tokens", type=float, default=200.0, help="mean")
+    return made
+
+
 def main() -> None:
     """Send until told to end."""
-    parser = argparse.ArgumentParser(prog="python -m autoscaler.simulation.cluster.load", description=__doc__)
-    parser.add_argument("--prefill", required=True, metavar="URL")
-    parser.add_argument("--decode", required=True, metavar="URL")
-    parser.add_argument("--low", type=float, default=4.0, help="requests per second at ebb")
-    parser.add_argument("--high", type=float, default=20.0, help="requests per second at flood")
-    parser.add_argument("--period", type=float, default=1200.0, metavar="SECONDS", help="from ebb to ebb")
-    parser.add_argument("--prompt-tokens", type=float, default=3000.0, help="mean")
-    parser.add_argument("--output-tokens", type=float, default=200.0, help="mean")
-    given = parser.parse_args()
+    given = parser().parse_args()
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())

@@ -175,17 +175,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of the program."""
+    made = argparse.ArgumentParser(prog="python -m autoscaler.simulation.cluster.pod", description=__doc__)
+    made.add_argument("--role", required=True, choices=[Role.PREFILL.value, Role.DECODE.value])
+    made.add_argument("--model", default="llama-3.1-70b", help="one that the built-in table knows")
+    made.add_argument("--gpu", default="h100")
+    made.add_argument("--tensor-parallel", type=int, default=4)
+    made.add_argument("--startup", type=float, default=0.0, metavar="SECONDS", help="how long its model loads")
+    made.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 - pods are asked from outside
+    made.add_argument("--port", type=int, default=8000)
+    return made
+
+
 def main() -> None:
     """Serve until told to end."""
-    parser = argparse.ArgumentParser(prog="python -m autoscaler.simulation.cluster.pod", description=__doc__)
-    parser.add_argument("--role", required=True, choices=[Role.PREFILL.value, Role.DECODE.value])
-    parser.add_argument("--model", default="llama-3.1-70b", help="one that the built-in table knows")
-    parser.add_argument("--gpu", default="h100")
-    parser.add_argument("--tensor-parallel", type=int, default=4)
-    parser.add_argument("--startup", type=float, default=0.0, metavar="SECONDS", help="how long its model loads")
-    parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 - pods are asked from outside
-    parser.add_argument("--port", type=int, default=8000)
-    given = parser.parse_args()
+    given = parser().parse_args()
     _, engine = find_engine(given.model, given.gpu, given.tensor_parallel)
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
