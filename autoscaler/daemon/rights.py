@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Mode
-from autoscaler.daemon.places import target_aims, target_specs
+from autoscaler.daemon.places import place_of_switch, switch_spec, target_aims, target_specs
 from autoscaler.kube.crd import PLURAL, policy_ref
 from autoscaler.kube.lease import lease_ref
 from autoscaler.kube.names import object_name
+from autoscaler.stacks.load import load_stack
 from autoscaler.targets.kubernetes.aim import Aim
 from autoscaler.targets.kubernetes.competitors.kinds import known_kinds
 from autoscaler.targets.kubernetes.competitors.lists import AUTOSCALERS
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 from autoscaler.targets.kubernetes.specs.model import Shape
+from autoscaler.targets.kubernetes.switches.build import switch_objects
 
 _RBAC = "rbac.authorization.k8s.io/v1"
 _GROUP = policy_ref("").group
@@ -66,6 +68,7 @@ def target_rights(policy: ScalingPolicy) -> Iterator[Right]:
         if writes:  # and so looks for others who do
             kinds = [*(other.kind for other in AUTOSCALERS), *(known_kinds()[name] for name in specs[role].children)]
             yield from (Right(aimed.ref.namespace, kind.group, kind.plural, "", "list") for kind in kinds)
+    yield from _on_switch(policy, writes=writes)
 
 
 def telling_rights(policy: ScalingPolicy, *, is_object: bool) -> Iterator[Right]:
@@ -122,6 +125,17 @@ def _on_target(aimed: Aim, *, writes: bool) -> Iterator[Right]:
     for others in (aimed.status_refs, *(excluded.refs for excluded in aimed.excluded)):
         yield from (right(ref, "get") for ref in others)
     yield Right(aimed.ref.namespace, "", "pods", "", "list")
+
+
+def _on_switch(policy: ScalingPolicy, *, writes: bool) -> Iterator[Right]:
+    """What the stack's switch needs, where the policy uses it and it has objects of its own."""
+    switch = policy.spec.switch
+    if switch is None:
+        return
+    spec = switch_spec(policy, load_stack(policy.spec.stack))
+    for ref in switch_objects(spec, place_of_switch(policy, switch)):
+        verbs = ("get", "patch") if writes else ("get",)
+        yield from (Right(ref.namespace, ref.group, ref.plural, ref.name, verb) for verb in verbs)
 
 
 def _role(namespace: str, name: str, rights: set[Right]) -> JsonObject:

@@ -96,6 +96,16 @@ def check_place(spec: SwitchSpec, place: SwitchPlace) -> None:
         _file(spec, path, place)
 
 
+def switch_objects(spec: SwitchSpec, place: SwitchPlace) -> tuple[ObjectRef, ...]:
+    """The objects that a switch reads, and writes where it moves; none for one without an object of its own."""
+    if spec.path is None:
+        return ()
+    if spec.object is not None:
+        return _refs(spec.object, place)[:1]
+    file = _file(spec, _path(spec, spec.path, place), place)
+    return (file.config_map,) if file.router is None else (file.config_map, file.router)
+
+
 def _refs(model: ObjectModel, place: SwitchPlace) -> tuple[ObjectRef, ...]:
     name = model.name[Role.PREFILL].fill(place.values())
     versions = [f"{model.group}/{version}" for version in model.versions]
