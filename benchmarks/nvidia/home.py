@@ -55,7 +55,7 @@ def _planner(job: Job, trace: Trace, settings: contenders.Settings) -> Outcome:
     begun_s = time.perf_counter()
     service = Service(ours.service_config(job), trace)
     feed = Feed(service)
-    with _piped_planner(job, settings) as (first_tick_ms, ask):
+    with piped_planner(job, settings) as (first_tick_ms, ask):
         tick_ms = first_tick_ms
         while not service.settled and service.now_s < trace.duration_s + _TAIL_S:
             service.advance_to(tick_ms / 1e3)
@@ -68,7 +68,7 @@ def _planner(job: Job, trace: Trace, settings: contenders.Settings) -> Outcome:
 
 
 @contextmanager
-def _piped_planner(job: Job, settings: contenders.Settings) -> Iterator[tuple[float, Ask]]:
+def piped_planner(job: Job, settings: contenders.Settings) -> Iterator[tuple[float, Ask]]:
     """A planner in its own environment: the time of its first tick in ms, and how to ask it."""
     command = [str(theirs.PYTHON), "-m", "benchmarks.nvidia.peer.pipe"]
     log = scene.BENCH / "planner.log"

@@ -1,7 +1,7 @@
 """NVIDIA's planner on a pipe: JSON lines in, JSON lines out.
 
 The first line in holds the job and the planner's settings, its answer the time of the first tick; each further line in
-holds tick metrics, its answer the targets and the time of the next tick. Ends with its input.
+holds tick metrics, its answer the targets, the time of the next tick and the CPU time of this one. Ends with its input.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 
 from benchmarks.nvidia import scene
 from benchmarks.nvidia.peer.planner import planner
@@ -25,7 +26,10 @@ def main() -> None:
     with planner(request["config"], prefill, decode) as adapter:
         answers.write(json.dumps({"next_tick_ms": adapter.initial_tick_ms()}) + "\n")
         for line in sys.stdin:
-            answers.write(json.dumps(adapter.on_tick(json.loads(line))) + "\n")
+            metrics = json.loads(line)
+            begun_s = time.process_time()
+            answer = adapter.on_tick(metrics)
+            answers.write(json.dumps({**answer, "cpu_s": time.process_time() - begun_s}) + "\n")
 
 
 if __name__ == "__main__":
