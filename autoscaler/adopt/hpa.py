@@ -9,6 +9,8 @@ from autoscaler.adopt.behavior import carried_behavior
 from autoscaler.adopt.pool import Pool, Workload
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
+# For sed: an object with its old identity cannot be created again.
+WITHOUT_IDENTITY = r"/^ *\(uid\|resourceVersion\):/d"
 _WVA_ANNOTATIONS = ("llmd.ai/model-id", "llm-d.ai/managed")
 
 
@@ -41,7 +43,7 @@ def read_hpa(document: JsonObject) -> Pool:
         behavior=behavior,
         lost=(*_metrics(spec.get("metrics") or []), *_managed(metadata), *remarks),
         hand_over=(
-            f"kubectl -n {namespace} get hpa {name} -o yaml > {name}.yaml",
+            f"kubectl -n {namespace} get hpa {name} -o yaml | sed '{WITHOUT_IDENTITY}' > {name}.yaml",
             f"kubectl -n {namespace} delete hpa {name}",
         ),
         hand_back=(f"kubectl -n {namespace} apply -f {name}.yaml",),

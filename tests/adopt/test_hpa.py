@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-import pytest
+import subprocess
 
+import pytest
+import yaml
+
+from autoscaler.adopt.hpa import WITHOUT_IDENTITY
 from autoscaler.core.policy import Mode, Role
 from tests.adopt.conftest import Import, engine, hpa
 from tests.support.crds import definition_of, manifest, plural_of
@@ -190,6 +194,20 @@ def test_the_commands_for_handing_over_and_back_are_printed(kube_api: Cluster, i
 
     assert f"#   kubectl -n {kube_api.namespace} delete hpa theirs\n" in out
     assert f"#   kubectl -n {kube_api.namespace} apply -f theirs.yaml\n" in out
+
+
+def test_the_copy_that_is_kept_can_be_created_again(kube_api: Cluster) -> None:
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode"))
+    shown = kube_api.get("autoscaling/v2", "horizontalpodautoscalers", "theirs")
+    kube_api.delete("autoscaling/v2", "horizontalpodautoscalers", "theirs")
+
+    done = subprocess.run(
+        ["sed", WITHOUT_IDENTITY], input=yaml.safe_dump(shown), capture_output=True, text=True, check=True
+    )
+
+    again = kube_api.create("horizontalpodautoscalers", yaml.safe_load(done.stdout))
+    assert again["spec"] == shown["spec"]
+    assert again["metadata"]["uid"] != shown["metadata"]["uid"]
 
 
 def test_import_writes_nothing(kube_api: Cluster, import_of: Import) -> None:

@@ -50,6 +50,7 @@ OTHERS = {
     "cd": "moves",
     "export": "sets a variable of the reader's shell",
     "cat": "shows a file",
+    "sed": "edits what kubectl printed; tests/adopt runs it",
     "cp": "copies a file",
 }
 # Of our own, what does not end by itself or needs minutes; the rest is run.
