@@ -113,7 +113,8 @@ class SharedBudget:
             member = self._meet(policy, policy.service)
             member.held_gpus |= _held(policy, snapshot)
             member.wanted_gpus = _wanted(policy, snapshot, alone, member.held_gpus)
-            member.reserved_gpus = 0.0
+            if snapshot.pools.keys() >= policy.roles.keys():
+                member.reserved_gpus = 0.0  # what it holds has been seen
             held_gpus = member.holds_gpus
             shares = share([one.claim(self._priority(one.policy)) for one in self._members.values()], self.gpus)
             others_gpus = sum(one.holds_gpus for one in self._members.values() if one is not member)

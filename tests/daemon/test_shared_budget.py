@@ -200,6 +200,19 @@ def test_a_pool_that_cannot_be_read_holds_what_it_held() -> None:
     assert services.decode("chat") == 12 - held - 2
 
 
+def test_what_was_granted_counts_until_it_can_be_seen() -> None:
+    services = Services(12.0, {}, chat=pool(), code=pool())
+    services.tick()
+    services.want(code=10)
+    services.tick("code")
+    services.benches["code"].target.errors[Role.DECODE] = "the API server does not answer"
+    services.want(chat=10)
+
+    services.tick("code", "chat")
+
+    assert services.decode("chat") + services.decode("code") == 10
+
+
 def test_a_service_that_is_gone_holds_nothing() -> None:
     services = Services(12.0, {}, chat=pool(), code=pool())
     services.want(chat=10)
