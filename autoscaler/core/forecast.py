@@ -23,8 +23,6 @@ _LOW, _STEP, _BINS = -1.2, 0.05, 60
 _PRIOR_SD, _PRIOR_WEIGHT = 0.25, 200.0
 _HALF_LIFE_S = 6 * 3600.0
 _COST_S = 3600.0
-# One sample counts by the load it stands for, up to this: a step that nobody could foresee is one event, not a habit.
-_MOST_WEIGHT = 2.0
 # Predictions kept until their time comes.
 _MOST_PENDING = 32
 _DAY_S, _WEEK_S = 86_400.0, 604_800.0
@@ -207,7 +205,7 @@ def _score(memory: Forecast, demand: float, now: float) -> Forecast:
     if not due:
         return memory
     values = due[-1]
-    weight = min((demand + _FLOOR) / (memory.slow + _FLOOR), _MOST_WEIGHT)
+    weight = (demand + _FLOOR) / (memory.slow + _FLOOR)
     tracks = tuple(
         _learn_error(track, value, demand, weight) if value >= 0 else track
         for track, value in zip(memory.tracks, values, strict=True)

@@ -31,6 +31,7 @@ SIGNAL_WINDOW_S = 120.0
 # Samples in which a replica takes its first requests say nothing about the engine's steady state.
 _WARM_UP_S = SIGNAL_WINDOW_S
 _STARTUPS_KEPT = 8
+_SHARED_PASS = 0.4
 # Share of the load that may exceed the forecast's upper bound before the error budget has its say.
 EXCESS_RATIO = 0.05
 # Below this load per replica, a pool is idle and its averages are noise.
@@ -149,7 +150,8 @@ def _calibrate(
 ) -> RoleState:
     if pool.ready == 0:
         return memory
-    warming = memory.grown_at_s is not None and now - memory.grown_at_s < _WARM_UP_S
+    known_s = now - (memory.since_s if memory.since_s is not None else now)
+    warming = known_s < _WARM_UP_S or (memory.grown_at_s is not None and now - memory.grown_at_s < _WARM_UP_S)
     if role is Role.PREFILL:
         held_up = attribution.bottleneck in (Bottleneck.DECODE, Bottleneck.TRANSFER)
         sample = None if warming or held_up else _prefill_sample(base, snapshot, prompts, pool)
@@ -165,7 +167,11 @@ Sample = tuple[tuple[float, float, float], float]
 
 
 def _prefill_sample(base: EngineModel, snapshot: Snapshot, prompts: Prompts | None, pool: PoolState) -> Sample | None:
-    """Mean prefill time against the prompts that share a pass: one at least, more where several are in flight."""
+    """Mean prefill time against the prompts that share a pass.
+
+    Who comes during a pass shares the next one: with `n` requests in flight per replica on average, a request sees a
+    pass of `1 + 0.4 n` prompts while the pool has idle time (Poisson arrivals), and of `n` once it has none.
+    """
     prompt = prompts.mean_tokens if prompts is not None else None
     time_s = snapshot.usable(Scope.PREFILL, "prefill_time_s")
     in_flight = snapshot.usable(Scope.PREFILL, "in_flight")
@@ -174,7 +180,8 @@ def _prefill_sample(base: EngineModel, snapshot: Snapshot, prompts: Prompts | No
     uncached = snapshot.usable(Scope.PREFILL, "uncached_ratio")
     cached = prompt * (1.0 - uncached) if uncached is not None else 0.0
     fixed, linear, quadratic = base.prefill.terms_ms(prompt, cached)
-    together = max(in_flight / pool.ready, 1.0)
+    crowd = in_flight / pool.ready
+    together = max(1.0 + _SHARED_PASS * crowd, crowd)
     return (fixed, linear * together, quadratic * together), time_s * 1e3
 
 
