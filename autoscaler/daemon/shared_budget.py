@@ -123,7 +123,10 @@ class SharedBudget:
                 granted = max(held_gpus, min(granted, self.gpus - others_gpus))
             if policy.mode is Mode.ENFORCE:
                 member.reserved_gpus = max(held_gpus, min(granted, member.wanted_gpus))
-        return granted if policy.budget_gpus is None else min(granted, policy.budget_gpus)
+        # A pool that cannot be read is not decided on, and what it may hold is not there for the others.
+        unseen_gpus = held_gpus - sum(member.held_gpus[role] for role in policy.roles if role in snapshot.pools)
+        own_gpus = granted if policy.budget_gpus is None else policy.budget_gpus
+        return max(min(granted, own_gpus) - unseen_gpus, 0.0)
 
     def _meet(self, policy: ServicePolicy, service: str) -> _Member:
         known = self._members.get(service)
