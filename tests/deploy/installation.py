@@ -137,6 +137,7 @@ def policies_of(documents: list[JsonObject]) -> list[JsonObject]:
 
 def _eager(policy: JsonObject) -> None:
     policy["spec"].pop("prometheus", None)
+    policy["spec"]["interval"] = "1s"
     for role in policy["spec"]["roles"].values():
         role["min"] = min(role["max"], 3)  # what it has to be scaled to without any signal
 
