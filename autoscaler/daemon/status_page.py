@@ -27,6 +27,7 @@ from autoscaler.report.words import quantity, signal_text, story_text
 
 _MOST_IN_FULL = 4
 _LEAST_TO_DRAW = 2
+_ALWAYS_TOLD = ("Effective", "Active")  # of the others only what is wrong
 
 Accounts = Mapping[str, Account]
 RecentOf = Callable[[str], Sequence[Instant]]
@@ -118,6 +119,8 @@ def _chips(tick: Tick, account: Account) -> Markup:
     ]
     wrong = set(concerns(account))
     for condition in conditions_of(tick):
+        if condition.type not in _ALWAYS_TOLD and condition.reason not in wrong:
+            continue
         verdict = "bad" if condition.reason in wrong else "good" if condition.type == "Effective" else None
         chips.append(element("li", _words(condition.reason), class_=verdict, title=blanked(condition.message)))
     return element("ul", *chips, class_="chips")

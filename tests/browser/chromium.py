@@ -93,12 +93,13 @@ def chromium(profile: Path) -> Iterator[Chrome]:
 
 
 def look(driver: Chrome, url: str, width: int, scheme: str, media: str = "screen") -> Look:
-    """Open a page in a window of a width, in light or dark."""
+    """Open a page in a window of a width, in light or dark, and everything in it that can be opened."""
     _window(driver, width, 900)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
     _console(driver)
     driver.get(url)
+    driver.execute_script("for (const found of document.querySelectorAll('details')) found.open = true")
     _window(driver, width, int(driver.execute_script("return document.documentElement.scrollHeight")))
     picture = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"]
     return Look(

@@ -64,6 +64,7 @@ def test_on_paper_it_is_black_on_white_even_for_who_reads_in_the_dark(
     seen = look(driver, urls[page], 720, "dark", media="print")  # A4 less its margins
 
     assert seen.background == "rgb(255, 255, 255)"
+    assert seen.scroll_width <= 720
     assert [text for text in seen.texts if text["contrast"] < 4.5] == []
     assert printed(driver, urls[page]).startswith(b"%PDF-")
 

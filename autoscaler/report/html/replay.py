@@ -243,8 +243,9 @@ def _cheapest_other(ours: Record, others: Sequence[Record], goal: float) -> str:
         return " None of the others keeps the goal." if others else ""
     best = min(keeping, key=lambda row: float(row["gpu_hours"]))
     saved = 1.0 - ours["gpu_hours"] / best["gpu_hours"]
-    compared = f"{saved:.0%} fewer" if saved >= 0 else f"{-saved:.0%} more"
-    return f" That is {compared} GPU-hours than {best['policy']}, the cheapest of the others that keeps it."
+    share = f"{abs(saved):.0%}"
+    compared = f"{share} {'fewer' if saved > 0 else 'more'} GPU-hours than" if share != "0%" else "as much as"
+    return f" That is {compared} {best['policy']}, the cheapest of the others that keeps it."
 
 
 def _time(value_s: float) -> str:
