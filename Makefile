@@ -37,6 +37,10 @@ format: $(VENV)/.dev ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: golden
+golden: $(VENV)/.dev ## Write the golden decisions again; review the diff
+	$(BIN)/python -m tests.golden.golden
+
 lock: ## Renew the hashed requirement files
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 	  pyproject.toml -o requirements/run.txt
