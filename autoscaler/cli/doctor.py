@@ -25,6 +25,8 @@ from autoscaler.config import PolicyError, load_paths
 from autoscaler.daemon import logs
 from autoscaler.daemon.assembly import AssemblyError, Surroundings
 from autoscaler.daemon.clock import SteadyClock
+from autoscaler.daemon.process import StateKind
+from autoscaler.daemon.rights import OwnObjects, own_rights
 
 
 class Output(StrEnum):
@@ -40,21 +42,35 @@ def doctor(
     prometheus: PrometheusUrl = None,
     kubeconfig: Kubeconfig = None,
     context: KubeContext = None,
+    leader_elect: Annotated[
+        bool, typer.Option("--leader-elect", help="As of run: look for the rights that Leases need.")
+    ] = False,
+    state: Annotated[
+        StateKind, typer.Option(help="As of run: look for the rights that its memory needs.")
+    ] = StateKind.MEMORY,
+    lease_namespace: Annotated[
+        str | None, typer.Option(metavar="NS", help="Namespace of Leases and of ConfigMaps with state.")
+    ] = None,
+    lease_name: Annotated[str, typer.Option(metavar="NAME", help="What their names begin with.")] = "pd-autoscaler",
     output: Annotated[Output, typer.Option("--output", "-o", help="text, or json with everything.")] = Output.TEXT,
 ) -> None:
     """Say of each signal, target and right of a policy whether it is there, and what to do where it is not.
 
-    Asks every query and reads every target; writes nothing. Of a query that matches nothing it tells which names,
-    labels and values do exist.
+    Asks every query, reads every target and the switch, and holds grace periods against the length of streams; writes
+    nothing. Of a query that matches nothing it tells which names, labels and values do exist.
 
     Exit codes: 3 when a policy would be inert, because a pool cannot be decided on; 2 for a bad policy or bad usage;
     else 0, whatever else there is to improve.
     """
     logs.configure(logs.LogFormat.AUTO, logs.LogLevel.ERROR, sys.stderr)
     around, clock = Surroundings(prometheus, kubeconfig, context), SteadyClock()
+    keeps_states = state is StateKind.CONFIGMAP
+    if lease_namespace is None and (leader_elect or keeps_states):
+        raise CliError("where do Leases and state go? pass --lease-namespace, the namespace that the daemon runs in")
+    own = OwnObjects(lease_namespace or "", lease_name, leases=leader_elect, states=keeps_states)
     try:
-        loaded = load_paths(policy_paths(policies, policy))
-        found = [examine_policy(one.policy, around, clock) for one in loaded]
+        loaded = [one.policy for one in load_paths(policy_paths(policies, policy))]
+        found = [examine_policy(one, around, clock, own_rights([one.service], [one.service], own)) for one in loaded]
     except (PolicyError, AssemblyError) as error:
         raise CliError(str(error)) from error
     if output is Output.JSON:

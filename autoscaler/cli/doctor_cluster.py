@@ -1,44 +1,48 @@
-"""What `doctor` asks of the cluster: the targets, who else sets their counts, and what our account may do."""
+"""What `doctor` asks of the cluster: who else sets the counts, what our account may do, how long pods have to end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from autoscaler.config import ScalingPolicy
-from autoscaler.core.policy import Role
-from autoscaler.daemon.assembly import Surroundings
-from autoscaler.daemon.places import target_aims, target_specs
+from autoscaler.core.policy import Mode, Role
+from autoscaler.daemon.assembly import Surroundings, competitors
+from autoscaler.daemon.places import target_aims
+from autoscaler.daemon.pod_marks import MarksError, PodMarks
+from autoscaler.daemon.rights import Right, target_rights, telling_rights
 from autoscaler.kube.api import KubeApi, configure
-from autoscaler.targets.kubernetes.aim import Aim, Service
 from autoscaler.targets.kubernetes.client import KubeClient
-from autoscaler.targets.kubernetes.competitors import Competition, find_competitors
+from autoscaler.targets.kubernetes.competitors import Competition
 from autoscaler.targets.kubernetes.connection import connect
 from autoscaler.targets.kubernetes.errors import KubeError
 from autoscaler.targets.kubernetes.refs import ObjectRef
-from autoscaler.targets.kubernetes.specs.model import Shape
 
 _REVIEWS = ObjectRef("authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
+class ReviewedRight:
     """One verb on one resource.
 
     Attributes:
         group: API group; empty for the core group.
         resource: Plural, with a subresource after a slash.
+        name: Of the only object that is meant; empty for all of them.
         granted: None where the server does not say.
         trouble: Why it does not.
+        later: Whether it is only needed once the policy's mode is enforce.
     """
 
     verb: str
     group: str
     resource: str
     namespace: str
+    name: str
     granted: bool | None
     trouble: str = ""
+    later: bool = False
 
     @property
     def remedy(self) -> str:
@@ -54,67 +58,73 @@ class ClusterFindings:
     """What the cluster told.
 
     Attributes:
-        rights: Those that reading and scaling need.
+        rights: Those that reading, scaling and telling need.
         competition: Per role who else sets its count.
+        grace_s: Per role the shortest grace period of its pods; a role without pods that can be listed is left out.
     """
 
-    rights: tuple[Right, ...]
+    rights: tuple[ReviewedRight, ...]
     competition: dict[Role, Competition]
+    grace_s: dict[Role, float] = field(default_factory=dict)
 
 
-def look_at_cluster(policy: ScalingPolicy, around: Surroundings) -> ClusterFindings:
+def look_at_cluster(policy: ScalingPolicy, around: Surroundings, own: Iterable[Right] = ()) -> ClusterFindings:
     """Ask who else scales the targets, and whether we may. Never raises for a sick API server.
+
+    Args:
+        policy: The policy.
+        around: What the command line says.
+        own: Rights on what the daemon keeps for itself.
 
     Raises:
         KubeConfigError: No cluster is configured.
     """
-    aims = target_aims(policy)
+    now = {*_needed(policy), *own}
+    spec = policy.spec.model_copy(update={"mode": Mode.ENFORCE})
+    ever = {*now, *_needed(policy.model_copy(update={"spec": spec}))}
     configuration = configure(kubeconfig=around.kubeconfig, context=around.context)
     with closing(KubeApi(configuration)) as api:
-        wanted = dict.fromkeys(right for aim in aims.values() for right in _wanted(aim))
-        rights = tuple(_review(api, *right) for right in wanted)
+        rights = tuple(_review(api, right, later=right not in now) for right in sorted(ever))
     with closing(connect(kubeconfig=around.kubeconfig, context=around.context)) as client:
-        return ClusterFindings(rights, _competition(policy, client))
+        return ClusterFindings(rights, competitors(policy, client), _grace_s(policy, client))
 
 
-def _competition(policy: ScalingPolicy, client: KubeClient) -> dict[Role, Competition]:
-    specs = target_specs(policy)
-    return {
-        role: find_competitors(client, specs[role], Service(ref.namespace or "", ref.name), role)
-        for role, ref in policy.targets().items()
-    }
+def _needed(policy: ScalingPolicy) -> set[Right]:
+    return {*target_rights(policy), *telling_rights(policy, is_object=False)}
 
 
-def _wanted(aim: Aim) -> Iterator[tuple[str, ObjectRef, str]]:
-    """Verb, object and subresource of all that reading and scaling a role does."""
-    yield "get", aim.ref, ""
-    if aim.shape is Shape.SCALE:
-        yield "get", aim.ref, "scale"
-        yield "patch", aim.ref, "scale"
-    else:
-        yield "patch", aim.ref, ""
-    if aim.status_refs:
-        yield "get", aim.status_refs[0], ""
-    yield "list", ObjectRef.pods(aim.ref.namespace), ""
+def _grace_s(policy: ScalingPolicy, client: KubeClient) -> dict[Role, float]:
+    aims = target_aims(policy)
+    pods = PodMarks(client, aims)
+    found: dict[Role, float] = {}
+    for role in aims:
+        try:
+            grace_s = [pod.grace_s for pod in pods.pods(role)]
+        except MarksError:
+            continue  # the right that is missing is told where rights are
+        if grace_s:
+            found[role] = min(grace_s)
+    return found
 
 
-def _review(api: KubeApi, verb: str, ref: ObjectRef, subresource: str) -> Right:
+def _review(api: KubeApi, right: Right, *, later: bool) -> ReviewedRight:
+    resource, _, subresource = right.resource.partition("/")
     attributes = {
-        "namespace": ref.namespace,
-        "verb": verb,
-        "group": ref.group,
-        "resource": ref.plural,
+        "namespace": right.namespace,
+        "verb": right.verb,
+        "group": right.group,
+        "resource": resource,
         "subresource": subresource,
-        "name": ref.name,
+        "name": right.name,
     }
     body = {
         "apiVersion": _REVIEWS.api_version,
         "kind": _REVIEWS.kind,
         "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
     }
-    resource = f"{ref.plural}/{subresource}" if subresource else ref.plural
+    what = (right.verb, right.group, right.resource, right.namespace, right.name)
     try:
         status = api.create(_REVIEWS, body).get("status", {})
     except KubeError as error:
-        return Right(verb, ref.group, resource, ref.namespace, None, str(error))
-    return Right(verb, ref.group, resource, ref.namespace, bool(status.get("allowed")))
+        return ReviewedRight(*what, None, str(error), later)
+    return ReviewedRight(*what, bool(status.get("allowed")), later=later)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from autoscaler.cli.examination import Examination
+from autoscaler.config.problems import Severity
 from autoscaler.core.policy import Role
 from autoscaler.report.words import quantity
 from autoscaler.sources.findings import SignalFinding, Verdict
@@ -29,9 +32,14 @@ def lines(found: Examination) -> Iterator[str]:
     if any(signal.verdict is Verdict.MISSING for signal in found.signals.signals):
         yield from _labels(found)
     yield from _targets(found)
+    if found.switch:
+        yield "switch"
+        yield from _row("ok" if found.switch_known else "unknown", found.switch)
+    yield from _draining(found)
     yield from _rights(found)
-    for broken in found.broken_limits:
-        yield from _row("limit", broken)
+    for problem in found.problems:
+        mark = "limit" if problem.severity is Severity.ERROR else "note"
+        yield from _row(mark, str(replace(problem, severity=Severity.ERROR)))
     yield "decision"
     for role in dict.fromkeys((*found.would, *found.inert)):
         reason = found.inert.get(role)
@@ -107,12 +115,26 @@ def _competition(role: Role, mark: str, texts: Iterable[str]) -> Iterator[str]:
         yield from _row(mark, f"{role}: {text}")
 
 
+def _draining(found: Examination) -> Iterator[str]:
+    if found.draining:
+        yield "draining"
+    for pool in found.draining:
+        given = f"{pool.role}: pods have {pool.grace_s:.0f} s to end"
+        if pool.needed_s is None:
+            yield from _row("unknown", f"{given}; nothing tells how long requests take")
+            continue
+        yield from _row("short" if pool.is_short else "ok", f"{given}, {pool.needed_s:.0f} s are needed: {pool.why}")
+        if pool.is_short:
+            remedy = f"set terminationGracePeriodSeconds of the pods to {math.ceil(pool.needed_s)} or more"
+            yield from _row("", f"-> {remedy}. {pool.explanation}")
+
+
 def _rights(found: Examination) -> Iterator[str]:
     if found.cluster is None:
         return
     yield "rights"
     for right in found.cluster.rights:
-        what = f"{right.verb} {right.resource} in {right.namespace}"
+        what = f"{right.verb} {right.resource} in {right.namespace}{', to enforce' if right.later else ''}"
         if right.granted:
             yield from _row("ok", what)
         elif right.granted is None:

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 
 from autoscaler.cli.doctor_cluster import ClusterFindings, look_at_cluster
-from autoscaler.config import ScalingPolicy
+from autoscaler.cli.draining import Draining, draining
+from autoscaler.config import Problem, ScalingPolicy
 from autoscaler.core.decide import decide
 from autoscaler.core.decision import Reason
 from autoscaler.core.signals import Scope, Signal
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import State
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import Surroundings, connections
+from autoscaler.daemon.assembly import Surroundings, connections, require_fit, stack_switch
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.queries import service_queries
+from autoscaler.daemon.rights import Right
 from autoscaler.daemon.scraper import Scraper
+from autoscaler.daemon.stack_check import stack_problems
+from autoscaler.daemon.switching import SwitchHand, with_position
 from autoscaler.report.words import story_text
-from autoscaler.sources.findings import Findings, SignalFinding, Verdict, examine
+from autoscaler.sources.answers import Answer, Ask
+from autoscaler.sources.findings import Findings, examine
 from autoscaler.sources.prometheus import PrometheusSource
-from autoscaler.stacks.limits import broken_limits
 from autoscaler.stacks.load import load_stack
-from autoscaler.targets.base import PoolReading
+from autoscaler.stacks.queries import ServiceQueries
+from autoscaler.targets.base import PoolReading, Target
 from autoscaler.targets.kubernetes.connection import KubeConfigError
+from autoscaler.targets.kubernetes.specs.problems import SpecError
+from autoscaler.targets.switch import Position, SwitchReading
 
 _SCRAPES = 3  # a rate needs two samples, a trend three
 _SLOW_PAGES_S = 20.0
+_ANY_OF = "topk(1, "
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,10 @@ class Examination:
         pools: Replica counts, and why there are none.
         cluster: None where no cluster is configured.
         no_cluster: Why not.
-        broken_limits: Bounds that the stack does not bear.
+        problems: What the stack does not bear, and what of the policy is doubtful on it.
+        switch: Where the disaggregation switch stands, in words; empty where the policy leaves it alone.
+        switch_known: Whether that could be told.
+        draining: Per role whether its pods have the time to end that they need.
         would: Per role what a decision would come to now.
         inert: Per role why no decision could be made.
     """
@@ -51,35 +64,43 @@ class Examination:
     pools: PoolReading
     cluster: ClusterFindings | None
     no_cluster: str
-    broken_limits: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    switch: str = ""
+    switch_known: bool = True
+    draining: tuple[Draining, ...] = ()
     would: dict[str, str] = field(default_factory=dict)
     inert: dict[str, str] = field(default_factory=dict)
 
 
-def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock) -> Examination:
+def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, own: Iterable[Right] = ()) -> Examination:
     """Examine one policy.
 
     Args:
         policy: The policy.
         around: What the command line says.
         clock: Where the time comes from.
+        own: Rights on what the daemon keeps for itself.
 
     Raises:
         AssemblyError: Something that the policy needs is not given.
     """
+    problems = tuple(stack_problems(policy))
+    if any(problem.path == "spec.stack" or problem.path.endswith(".target.spec") for problem in problems):
+        require_fit(policy)  # nobody knows what to look at
     log = logs.get(service=policy.service)
     source, target = connections(policy, around, clock, log, writes=False)
     with closing(source), closing(target):
-        now_s = clock.now_s()
-        findings = _scraped(policy, source, clock) if isinstance(source, Scraper) else _asked(policy, source, now_s)
+        ask = _asked(policy, source)
+        findings = examine(service_queries(policy), ask, now_s := clock.now_s())
+        stream_s = _stream_s(service_queries(policy), findings.dialect, ask, now_s)
         pools = target.read()
+        switch = _switch(policy, around, target, pools)
     cluster, no_cluster = None, ""
     try:
-        cluster = look_at_cluster(policy, around)
+        cluster = look_at_cluster(policy, around, own)
     except KubeConfigError as error:
         no_cluster = str(error)
-    would, inert = _decided(policy, findings, pools, now_s)
-    limits = load_stack(policy.spec.stack).facts.limits
+    would, inert = _decided(policy, findings, pools, switch, now_s)
     return Examination(
         service=policy.service,
         stack=policy.spec.stack,
@@ -87,45 +108,69 @@ def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock) ->
         pools=pools,
         cluster=cluster,
         no_cluster=no_cluster,
-        broken_limits=tuple(broken_limits(limits, policy.core().roles)),
+        problems=problems,
+        switch=switch.detail if switch is not None else "",
+        switch_known=switch is None or switch.position is not Position.UNKNOWN,
+        draining=draining(load_stack(policy.spec.stack).facts.drain, cluster.grace_s if cluster else {}, stream_s),
         would=would,
         inert=inert,
     )
 
 
-def _asked(policy: ScalingPolicy, source: PrometheusSource, now_s: float) -> Findings:
-    return examine(service_queries(policy), source.ask, now_s)
-
-
-def _scraped(policy: ScalingPolicy, source: Scraper, clock: Clock) -> Findings:
-    """What pods export whose labels are ours, so that there is nothing to compare them with."""
+def _asked(policy: ScalingPolicy, source: PrometheusSource | Scraper) -> Ask:
+    """Whom to ask; pages that are scraped here are waited for first."""
+    if not isinstance(source, Scraper):
+        return source.ask
     scrape = policy.spec.scrape
     interval_s = scrape.interval_s if scrape is not None else 0.0
     source.wait_for(_SCRAPES, timeout_s=_SCRAPES * interval_s + _SLOW_PAGES_S)
-    signals = source.read(clock.now_s())
-    found = tuple(
-        SignalFinding(scope, name, _verdict(signal), signal)
-        for scope, by_name in signals.items()
-        for name, signal in by_name.items()
-    )
-    heard = any(one.verdict is Verdict.OK for one in found)
-    return Findings(dialect="the pods' own pages", heard=heard, versions="", signals=found)
+    return _few_series(source.ask)
 
 
-def _verdict(signal: Signal) -> Verdict:
-    if signal.usable is not None:
-        return Verdict.OK
-    return Verdict.STALE if signal.value is not None else Verdict.MISSING
+def _few_series(ask: Ask) -> Ask:
+    """For an evaluator that has no topk: of the few series that are scraped here all may be shown."""
+
+    def answer(expressions: Iterable[str], now_s: float, /) -> Mapping[str, Answer]:
+        asked = list(expressions)
+        own = {text: text.removeprefix(_ANY_OF).removesuffix(")") for text in asked if text.startswith(_ANY_OF)}
+        own = {text: own.get(text, text) for text in asked}
+        answers = ask(own.values(), now_s)
+        return {text: answers[meant] for text, meant in own.items()}
+
+    return answer
+
+
+def _stream_s(queries: ServiceQueries, dialect: str, ask: Ask, now_s: float) -> float | None:
+    """How long the slowest request of a hundred stays on decode."""
+    spoken = next((one for one in (queries, *queries.alternatives) if one.dialect == dialect), queries)
+    texts = [candidate.expressions[0].text for candidate in spoken.stream]
+    answers = ask(texts, now_s)
+    found = (answers[text].elements[0].value for text in texts if answers[text].elements)
+    return next((value for value in found if math.isfinite(value)), None)
+
+
+def _switch(policy: ScalingPolicy, around: Surroundings, target: Target, counts: PoolReading) -> SwitchReading | None:
+    made = stack_switch(policy, around)
+    if made is None:
+        return None
+    try:
+        return SwitchHand(made.make, target).read(counts)
+    except SpecError as error:  # what its place lacks is among the problems too
+        return SwitchReading(Position.UNKNOWN, None, str(error))
+    finally:
+        made.close()
 
 
 def _decided(
-    policy: ScalingPolicy, findings: Findings, pools: PoolReading, now_s: float
+    policy: ScalingPolicy, findings: Findings, pools: PoolReading, switch: SwitchReading | None, now_s: float
 ) -> tuple[dict[str, str], dict[str, str]]:
     """What would be decided now per role, and why nothing could be."""
     signals: dict[Scope, dict[str, Signal]] = {}
     for found in findings.signals:
         signals.setdefault(found.scope, {})[found.name] = found.signal
     snapshot = Snapshot(policy.service, now_s, pools.pools, signals, pools.errors)
+    if switch is not None:
+        snapshot = with_position(snapshot, switch)
     decision, _ = decide(policy.at(policy.core(), now_s), snapshot, State(started_at_s=0.0), now_s)
     would = {
         role.value: f"{decided.current} to {decided.desired}: {story_text(decided)}"

@@ -52,6 +52,7 @@ class Dialect:
     replicas: ReplicasModel
     generations: tuple[GenerationModel, ...]
     buckets: str
+    stream: tuple[CandidateModel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ def _dialects(file: StackModel, base: StackModel, spellings: tuple[str, ...]) ->
                     for generation in (*file.generations, *(base.generations if base is not file else ()))
                 ),
                 buckets=file.buckets or base.buckets,
+                stream=spell.candidates(file.stream or base.stream or ()),
             )
         )
     return found

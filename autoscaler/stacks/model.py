@@ -142,6 +142,7 @@ class StackModel(Strict):
         workloads: Name of each role's Deployment or StatefulSet, where it is not the target's own.
         generations: Version families, newest first.
         buckets: How to change the bounds of the latency histograms.
+        stream: How long the slowest request of a hundred stays on decode, in seconds.
         facts: What is scaled and how.
     """
 
@@ -162,6 +163,7 @@ class StackModel(Strict):
     workloads: Mapping[Role, WorkloadName] = {}
     generations: tuple[GenerationModel, ...] = ()
     buckets: str = ""
+    stream: Candidates | None = None
     facts: FactsModel
 
     @model_validator(mode="after")

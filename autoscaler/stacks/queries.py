@@ -101,6 +101,7 @@ class ServiceQueries:
         probe: A selector of series that the service has if it speaks this dialect.
         generations: Version families of the engine, newest first.
         buckets: How to change the bounds of the latency histograms; empty where that is not known.
+        stream: How long the slowest request of a hundred stays on decode, in seconds; the ways to tell, best first.
         alternatives: The same questions in the stack's other dialects.
     """
 
@@ -113,4 +114,5 @@ class ServiceQueries:
     probe: str = ""
     generations: tuple[Generation, ...] = ()
     buckets: str = ""
+    stream: tuple[Candidate, ...] = ()
     alternatives: tuple[ServiceQueries, ...] = ()

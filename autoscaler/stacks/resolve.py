@@ -133,6 +133,7 @@ def _in_dialect(
         dialect=dialect.name,
         probe=f"{dialect.probe}{{{values['service']}}}",
         buckets=dialect.buckets,
+        stream=chosen.candidates(dialect.stream, values, "stream"),
         generations=tuple(
             Generation(generation.versions, probe)
             for generation in dialect.generations

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +15,19 @@ from autoscaler.cli.examination import Examination, examine_policy
 from autoscaler.cli.exits import CliError, ExitCode
 from autoscaler.cli.main import app
 from autoscaler.config import load_paths
+from autoscaler.core.policy import Role
 from autoscaler.daemon.assembly import Surroundings
 from autoscaler.sources.findings import Verdict
 from tests.daemon.builders import HandClock
 from tests.e2e.stage import policy_document
 from tests.sources.chat import DECODE, ENGINES, NOW_S, PREFILL, fill
+from tests.support.distributions import quantile
 from tests.support.kube import Cluster, FakeCluster, fake_kube_api, kube_api, real_kube_api
+from tests.support.kube_api import DeploymentController
 from tests.support.kube_api.manifests import deployment
 from tests.support.loopback import Reply, Request, running_loopback
 from tests.support.prometheus import Prometheus, running_prometheus
-from tests.support.vllm_series import Fleet
+from tests.support.vllm_series import REQUEST_BOUNDS_S, Fleet
 
 __all__ = ["fake_kube_api", "kube_api", "real_kube_api"]
 
@@ -198,10 +202,18 @@ def test_bounds_that_the_stack_does_not_bear_are_named(server: Prometheus, tmp_p
 
     shown = text(examine(server, tmp_path, "limit", stack="production-stack", roles=roles))
 
-    assert "limit    min of prefill is 0, at least 1 is needed. The router sends every prompt to prefill" in shown
+    said = "limit    spec.roles.prefill.min: stack production-stack: min of prefill is 0, at least 1 is needed."
+    assert f"{said} The router sends every prompt to prefill" in " ".join(shown.split()).replace("limit ", "limit    ")
 
 
 def test_pods_that_are_scraped_directly_are_examined_too(server: Prometheus, tmp_path: Path) -> None:
+    found = scraped(tmp_path, server)
+
+    assert found.signals.heard
+    assert "ok       decode.running: 50 requests" in text(found)
+
+
+def scraped(folder: Path, server: Prometheus, **spec: object) -> Examination:
     fleet = Fleet((PREFILL, DECODE), "llama", {"namespace": "pages"})
 
     def answer(request: Request) -> Reply:
@@ -209,10 +221,65 @@ def test_pods_that_are_scraped_directly_are_examined_too(server: Prometheus, tmp
 
     with running_loopback(answer) as pods:
         endpoints = {engine.role: [f"{pods.url}/{engine.pod}/metrics"] for engine in fleet.engines}
-        found = examine(server, tmp_path, "pages", scrape={"interval": "1s", "endpoints": endpoints}, prometheus=None)
+        scrape = {"interval": "1s", "endpoints": endpoints}
+        return examine(server, folder, "pages", scrape=scrape, prometheus=None, **spec)
 
-    assert found.signals.heard
-    assert "ok       decode.running: 50 requests" in text(found)
+
+def test_labels_that_do_not_fit_are_diagnosed_on_pages_scraped_directly_too(server: Prometheus, tmp_path: Path) -> None:
+    shown = " ".join(text(scraped(tmp_path, server, model="lama")).split())
+
+    assert 'no series has model_name="lama"; model_name is llama' in shown
+    assert "inert prefill: " in shown
+
+
+def test_streams_that_last_longer_than_pods_have_to_end_are_named(
+    server: Prometheus, tmp_path: Path, fake_kube_api: FakeCluster
+) -> None:
+    long = replace(DECODE, latencies_s={**DECODE.latencies_s, "vllm:e2e_request_latency_seconds": (8.0, 9.0, 45.0)})
+    fill(server, "streams", PREFILL, long)
+    DeploymentController(fake_kube_api.api, time.time)
+    for role in ("prefill", "decode"):
+        fake_kube_api.create("deployments", deployment(f"chat-{role}", replicas=2))
+
+    found = examine(server, tmp_path, "streams", cluster=fake_kube_api)
+
+    short, fine = (next(one for one in found.draining if one.role is role) for role in (Role.DECODE, Role.PREFILL))
+    assert (short.is_short, short.grace_s) == (True, 30.0)
+    assert short.needed_s == pytest.approx(quantile(0.99, (8.0, 9.0, 45.0), REQUEST_BOUNDS_S))
+    assert (fine.is_short, fine.needed_s) == (False, 30.0)
+    shown = " ".join(text(found).split())
+    assert "short decode: pods have 30 s to end" in shown
+    assert "-> set terminationGracePeriodSeconds of the pods to " in shown
+    assert "vLLM aborts what runs" in shown
+
+
+def test_where_the_switch_stands_is_told(server: Prometheus, tmp_path: Path) -> None:
+    fill(server, "switch", *ENGINES)
+    selectors = {
+        role: {"selector": {"role": role}, "target": {"name": role}, "max": 4} for role in ("prefill", "decode")
+    }
+
+    found = examine(server, tmp_path, "switch", stack="llm-d", roles=selectors, switch={})
+
+    assert found.switch_known
+    assert "switch ok 2 prefill replicas asked for, 2 ready" in " ".join(text(found).split())
+
+
+def test_rights_on_the_daemons_own_objects_and_those_that_enforcing_takes_are_looked_at(
+    server: Prometheus, tmp_path: Path, kube_api: Cluster
+) -> None:
+    fill(server, "own", *ENGINES)
+    token = kube_api.service_account("reader", READ)
+    path, config = tmp_path / "policy.yaml", kube_api.kubeconfig(tmp_path / "kubeconfig", token=token)
+    path.write_text(yaml.safe_dump(policy_document("chat", kube_api.namespace, server.url, mode="recommend")))
+    own = ("--leader-elect", "--state", "configmap", "--lease-namespace", kube_api.namespace)
+
+    _, out = run_doctor("--policy", path, "--kubeconfig", config, *own)
+
+    for right in ("update leases", "create configmaps", "patch deployments/scale", "create events"):
+        assert f"missing  {right} in {kube_api.namespace}" in out
+    assert f"create events in {kube_api.namespace}, to enforce" in out
+    assert run_doctor("--policy", path, "--leader-elect")[1].endswith("the namespace that the daemon runs in")
 
 
 def test_a_prometheus_that_is_down_ends_with_3_and_says_so(tmp_path: Path) -> None:
