@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -213,7 +214,7 @@ def test_pods_that_are_scraped_directly_are_examined_too(server: Prometheus, tmp
     assert "ok       decode.running: 50 requests" in text(found)
 
 
-def scraped(folder: Path, server: Prometheus, **spec: object) -> Examination:
+def scraped(folder: Path, server: Prometheus, **spec: Any) -> Examination:
     fleet = Fleet((PREFILL, DECODE), "llama", {"namespace": "pages"})
 
     def answer(request: Request) -> Reply:
