@@ -90,7 +90,7 @@ VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' autoscaler/__init__.p
 COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null || echo unknown)
 BUILD_ARGS = --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT)
 
-.PHONY: image image-all image-test manifests sbom
+.PHONY: image image-all image-test kind kind-down manifests sbom
 image: ## Build the container image for this machine
 	docker build $(BUILD_ARGS) --tag $(IMAGE):$(VERSION) .
 
@@ -99,6 +99,12 @@ image-all: ## Build it for all platforms and push it, with its SBOM and provenan
 
 manifests: $(VENV)/.dev ## Write what in deploy/ follows from policies, rules and dashboards
 	PYTHONPATH=. $(BIN)/python scripts/manifests.py
+
+kind: ## A cluster on this machine with simulated vLLM pods under load, and the autoscaler; needs docker, kind, kubectl
+	@deploy/examples/kind/run.sh up
+
+kind-down: ## Take it away
+	@deploy/examples/kind/run.sh down
 
 sbom: $(VENV)/.dev ## Software bill of materials of the packages in the image: dist/sbom.cdx.json
 	@mkdir -p dist
