@@ -5,6 +5,7 @@ No Grafana is at hand here, so the panels are drawn by matplotlib: same queries,
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.dashboards.recording import EPOCH_S, Recording, record
 from tests.support.prometheus import Prometheus, running_prometheus
 
 PICTURES = Path(__file__).parents[1] / "docs" / "img"
-MINUTES = 120.0
+MINUTES = 60.0
 RATES = {"llama-70b": 6.0, "llama-70b-batch": 2.0, "llama-70b-eu": 4.0}
 STEP_S = 30.0
 # Grafana's grid: 24 columns, rows of about 38 pixels.
@@ -118,7 +119,8 @@ def draw(file: str, data: Data) -> None:
                 place["h"] / rows - margin_top - margin_bottom,
             )
         )
-        axes.set_title(panel["title"], fontsize=8.5, loc="left", fontweight="bold")
+        size = 7.0 if panel["type"] == "stat" else 8.5
+        axes.set_title(textwrap.fill(panel["title"], 6 * place["w"]), fontsize=size, loc="left", fontweight="bold")
         PAINTERS[panel["type"]](axes, panel, by_panel[panel["title"]], data)
     figure.savefig(PICTURES / f"dashboard-{file}.png", dpi=90, pil_kwargs={"optimize": True})
     plt.close(figure)
@@ -129,14 +131,15 @@ def paint_lines(axes: Axes, panel: Mapping[str, Any], asked: list[PanelQuery], d
     factor, suffix = scale(asked[0].unit)
     custom = panel["fieldConfig"]["defaults"]["custom"]
     lines = [line for query in asked for line in data.lines(query)]
-    stacked = "stacking" in custom
-    below = [0.0] * max((len(line.values) for line in lines), default=0)
+    minutes = sorted({minute for line in lines for minute in line.minutes})
+    below = [0.0] * len(minutes)
     for place, line in enumerate(lines):
         color = line.query.color or SERIES[place % len(SERIES)]
         values = [value * factor for value in line.values]
-        if stacked and len(values) == len(below):
-            above = [value + base for value, base in zip(values, below, strict=True)]
-            axes.fill_between(line.minutes, below, above, color=color, alpha=0.6, label=line.name, linewidth=0)
+        if "stacking" in custom:
+            known = dict(zip(line.minutes, values, strict=True))
+            above = [known.get(minute, 0.0) + base for minute, base in zip(minutes, below, strict=True)]
+            axes.fill_between(minutes, below, above, color=color, alpha=0.6, label=line.name, linewidth=0)
             below = above
             continue
         style = "steps-post" if custom.get("lineInterpolation") == "stepAfter" else "default"
@@ -151,7 +154,8 @@ def paint_lines(axes: Axes, panel: Mapping[str, Any], asked: list[PanelQuery], d
         )
     if "axisSoftMin" in custom:
         axes.set_ylim(bottom=min(custom["axisSoftMin"] * factor, axes.get_ylim()[0]))
-    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}{suffix}")
+    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
+    axes.set_title(suffix.strip(), fontsize=7, loc="right")
     axes.grid(axis="y", linewidth=0.3)
     legend(axes)
 

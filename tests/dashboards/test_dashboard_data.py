@@ -37,7 +37,7 @@ ON_MANY = [(file, query) for file in ("fleet.json", "health.json", "service.json
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    return record(minutes=25.0)
+    return record(minutes=20.0)
 
 
 @pytest.fixture(scope="module")
