@@ -169,7 +169,7 @@ def test_without_leave_to_restart_nothing_is_sent(fake_kube_api: FakeCluster, cl
     result = switch.set(Position.OFF, dry_run=False)
 
     assert (result.outcome, fake_kube_api.api.log.writes()) == (Outcome.REFUSED, [])
-    assert "set allow_router_restart if that is acceptable" in result.message
+    assert "set spec.switch.target.allowRouterRestart if that is acceptable" in result.message
 
 
 def test_a_dry_run_asks_for_both_and_changes_neither(fake_kube_api: FakeCluster, client_on: ClientOn) -> None:
