@@ -157,7 +157,7 @@ class _Inner:
         self.outer.reached(share)
 
 
-def _used(history: History, gpus: dict[Role, float]) -> Used:
+def _used(history: History, gpus: Mapping[Role, float]) -> Used:
     held = gpus_used(history, gpus)
     known = np.isfinite(held)
     if not known.any():
@@ -267,12 +267,8 @@ def _remarks(fit: Fit, policy: ServicePolicy) -> list[str]:
     return remarks
 
 
-def _curves(
-    history: History,
-    gpus: Mapping[Role, float],
-    missed: Mapping[str, Floats],
-    trace: Trace,
-) -> Curves:
+def _curves(history: History, gpus: Mapping[Role, float], missed: Mapping[str, Floats], trace: Trace) -> Curves:
+    """The history in bins as long as those of a replay."""
     bin_s = bin_length_s(trace.duration_s)
     bins = max(math.ceil(trace.duration_s / bin_s), 1)
     start_s = float(history.at_s[0]) - history.step_s
@@ -290,7 +286,7 @@ def _curves(
     return Curves(
         at_s=start_s + bin_s * np.arange(bins, dtype=np.float64),
         bin_s=bin_s,
-        used_gpus=binned(gpus_used(history, dict(gpus))),
+        used_gpus=binned(gpus_used(history, gpus)),
         needed_gpus=np.zeros(0),
         policy_gpus=np.zeros(0),
         requests_per_s=binned(history.signal(Scope.SERVICE, "request_rate")),

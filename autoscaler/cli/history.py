@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -77,17 +77,11 @@ def load_of(history: History, seed: int, name: str) -> Reconstruction:
         raise CliError(f"{error}; {why}" if why else str(error)) from error
 
 
-def gpus_used(history: History, gpus_per_replica: dict[Role, float]) -> Floats:
-    """GPUs asked for at each step; NaN where no role's count is known."""
-    counts = [history.asked_for[role] * gpus_per_replica[role] for role in history.asked_for]
-    unknown = (
-        np.all([np.isnan(count) for count in counts], axis=0) if counts else np.ones(history.at_s.size, dtype=bool)
-    )
-    used: Floats = (
-        np.where(unknown, np.nan, np.nansum(np.vstack(counts), axis=0))
-        if counts
-        else np.full(history.at_s.size, np.nan)
-    )
+def gpus_used(history: History, gpus_per_replica: Mapping[Role, float]) -> Floats:
+    """GPUs asked for at each step; NaN where the count of any role is unknown."""
+    unknown = np.full(history.at_s.size, np.nan)
+    counts = [gpus * history.asked_for.get(role, unknown) for role, gpus in gpus_per_replica.items()]
+    used: Floats = np.sum(counts, axis=0)
     return used
 
 

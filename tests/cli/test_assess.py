@@ -8,6 +8,7 @@ import pytest
 from autoscaler.cli.assess import assess, checked_price, risk_of
 from autoscaler.cli.engine_fit import Fit, corrected, fit_of
 from autoscaler.cli.exits import CliError
+from autoscaler.cli.history import gpus_used
 from autoscaler.cli.spans import parse_since_s
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.core.signals import Scope
@@ -89,6 +90,19 @@ def test_timing_of_another_engine_is_distrusted_and_left_alone() -> None:
 
 def test_without_any_measured_time_trust_is_low() -> None:
     assert Fit(None, None).trust_ratio < 0.5 < Fit(1.0, None).trust_ratio
+
+
+def test_gpus_are_unknown_while_the_count_of_any_role_is() -> None:
+    known = history()
+    gap = known.asked_for[Role.PREFILL].copy()
+    gap[3] = np.nan
+    patchy = replace(known, asked_for={**known.asked_for, Role.PREFILL: gap})
+
+    used = gpus_used(patchy, {Role.PREFILL: 4.0, Role.DECODE: 8.0})
+
+    assert used[2] == 2 * 4 + 2 * 8
+    assert np.isnan(used[3])
+    assert np.isnan(gpus_used(known, {Role.AGGREGATED: 1.0})).all()
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("36h", 129_600), ("7d", 604_800), ("90m", 5400)])
