@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from autoscaler.config.base import Strict
 from autoscaler.config.behavior import Behavior
-from autoscaler.config.plugins import BUILT_IN, PluginError, find_plugin
+from autoscaler.config.plugins import BUILT_IN, Plugin, PluginError, find_plugin
 from autoscaler.config.refusal import Conflicts
 from autoscaler.config.target import TargetRef
 from autoscaler.config.values import Duration, LabelName, Matching
@@ -29,6 +29,7 @@ class RolePolicyChoice(Strict):
     settings: dict[str, Any] = Field(
         default={}, description="Settings that it declares, checked by its own model. Default: its defaults."
     )
+    _plugin: Plugin | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _is_installed(self) -> Self:
@@ -38,7 +39,8 @@ class RolePolicyChoice(Strict):
                 conflicts.add("settings", key, message="is no setting of role policy auto", allowed="none")
         else:
             try:
-                find_plugin(self.name).bind(self.settings)
+                self._plugin = find_plugin(self.name)
+                self._plugin.bind(self.settings)
             except PluginError as error:
                 conflicts.found += error.conflicts
         conflicts.close()
@@ -46,9 +48,9 @@ class RolePolicyChoice(Strict):
 
     def put_into(self, pool: plain.RolePolicy) -> plain.RolePolicy:
         """The pool with this role policy proposing for it."""
-        if self.name == BUILT_IN:
+        if self._plugin is None:
             return pool
-        settings, propose = find_plugin(self.name).bind(self.settings)
+        settings, propose = self._plugin.bind(self.settings)
         return replace(pool, proposal=self.name, settings=settings, propose=propose)
 
 
