@@ -91,9 +91,6 @@ def test_one_load_only_cannot_tear_the_terms_apart() -> None:
     assert worst_error(fit, decode_loads(200), truth) < 0.3
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a load is taken as exact: its noise turns the cost of a token into a fixed cost"
-)
 def test_noise_in_the_load_does_not_turn_the_cost_of_a_token_into_a_fixed_cost() -> None:
     """Half a day of prompts that move between 1,400 and 2,600 tokens; the mean is known to 5 %."""
     random = np.random.default_rng(5)
