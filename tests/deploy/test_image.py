@@ -29,13 +29,16 @@ pytestmark = pytest.mark.skipif(not FOLDER, reason="there is no image to look in
 MIB = 2**20
 Run = Callable[..., Container]
 
-# Imports every module of the package, then tells what of the client's generated half that took.
+# Imports every module of the package; what belongs to an extra may be missing.
 IMPORT_ALL = """
-import importlib, pkgutil, sys, autoscaler
+import importlib, pkgutil, autoscaler
 for module in pkgutil.walk_packages(autoscaler.__path__, "autoscaler."):
     if not module.name.endswith("__main__"):
-        importlib.import_module(module.name)
-print("imported", sum(name.startswith("autoscaler.") for name in sys.modules))
+        try:
+            importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            if error.name.partition(".")[0] not in {"numba", "opentelemetry"}:
+                raise
 """
 
 
