@@ -206,7 +206,7 @@ def _latency(title: str, values: Floats, target_s: float, scale: float, unit: st
 def _replicas(role: Role, ready: Floats, need: Floats | None, frame: Mapping[str, Any]) -> Chart:
     series = [Series("Replicas that served", ready, Mark.STEPS, 1)]
     if need is not None:
-        series.insert(0, Series("Needed, with perfect foresight", need, Mark.STEPS, 2, dashed=True))
+        series.append(Series("Needed, with perfect foresight", need, Mark.STEPS, 2, dashed=True))
     title = f"Did {role.value} have the replicas that it needed?"
     return Chart(title, series=tuple(series), unit="replicas", whole=True, **frame)
 
