@@ -100,9 +100,9 @@ def _constant(seed: int) -> Trace:
 def _mixed_day(seed: int) -> Trace:
     """Chat by night, documents by day: the first is cheaper served together, the second apart."""
     chat, documents = _request(300, 200), _request(4000, 100)
-    night = poisson(10.0, 8 * _HOUR_S, chat, seed)
+    night = poisson(4.0, 8 * _HOUR_S, chat, seed)
     day = poisson(20.0, 10 * _HOUR_S, documents, seed + 1)
-    evening = poisson(10.0, 6 * _HOUR_S, chat, seed + 2)
+    evening = poisson(4.0, 6 * _HOUR_S, chat, seed + 2)
     return followed_by(followed_by(night, day), evening)
 
 
@@ -123,7 +123,7 @@ LOADS: Mapping[str, Load] = {
     ),
     "constant": Load(_constant, "Poisson, 30 requests/s for 6 h, lengths of Azure 2023 conversation"),
     "mixed-day": Load(
-        _mixed_day, "Poisson: chat (300 in, 200 out) at 10/s, from 8 to 18 h documents (4000 in, 100 out) at 20/s"
+        _mixed_day, "Poisson: chat (300 in, 200 out) at 4/s, from 8 to 18 h documents (4000 in, 100 out) at 20/s"
     ),
     "documents-day": Load(_documents_day, "sine over 24 h, 20 +- 10 documents/s (4000 in, 100 out)"),
     "smoke-azure": Load(

@@ -64,8 +64,14 @@ def _attainment(days: Sequence[CaseTable]) -> Verdict:
     return Verdict(
         "Attainment at least 99 % on every day-long trace at normal objectives and 240 s",
         _all(shares, lambda share: share >= OBJECTIVES["normal"].attainment_ratio, len(DAY_LOADS)),
-        _each(days, lambda line: f"{line.row['attainment']:.2%}"),
+        "; ".join(f"{table.case.load} {_attained(table)}" for table in days),
     )
+
+
+def _attained(table: CaseTable) -> str:
+    ours, ample = table.ours, table.line(jobs.AMPLE)
+    share = f"{ours.row['attainment']:.2%}" if ours is not None else "not played"
+    return f"{share} of {ample.row['attainment']:.2%} that any fleet attains" if ample is not None else share
 
 
 def beaters(table: CaseTable) -> list[Line]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -166,13 +165,17 @@ def _summary(found: Sequence[CaseTable]) -> str:
             continue
         able = [line for line in each.tries if line.row["attainment"] >= min(0.99, ours.row["attainment"])]
         best = min(able, key=lambda line: line.row["gpu_hours"], default=None)
-        ample = each.line(jobs.AMPLE)
         lines.append(
             f"| {_short(each.case)} | {ours.row['attainment']:.2%} | {ours.row['gpu_hours']:.0f} | "
             f"{ours.times_bound:.2f} | {ours.row['reversals_per_hour']:.2f} | "
-            f"{_rival(best, len(each.tries))} | {ample.row['attainment'] if ample else math.nan:.2%} |"
+            f"{_rival(best, len(each.tries))} | {_ceiling(each)} |"
         )
     return "\n".join((f"| {' | '.join(head)} |", "| --- " * len(head) + "|", *lines))
+
+
+def _ceiling(each: CaseTable) -> str:
+    ample = each.line(jobs.AMPLE)
+    return f"{ample.row['attainment']:.2%}" if ample is not None else ""
 
 
 def _rival(best: Line | None, tries: int) -> str:
