@@ -55,6 +55,13 @@ def test_a_prefill_replica_serves_as_many_requests_as_fit_into_a_second() -> Non
     assert requests_per_s(site(uncached_ratio=0.5))[PREFILL] > 1.5 / prompt_s
 
 
+def test_a_decode_replica_serves_no_more_requests_than_its_link_carries() -> None:
+    slow = requests_per_s(site(link_bytes_per_s=1e9))
+
+    assert slow[DECODE] == pytest.approx(1e9 / (2000.0 * ENGINE.kv_bytes_per_token))
+    assert slow[PREFILL] == requests_per_s(site())[PREFILL]
+
+
 def test_keda_divides_pool_sums_by_its_thresholds() -> None:
     control = keda(site(), KedaSettings(queue_threshold=1.0, running_threshold=16.0))
 

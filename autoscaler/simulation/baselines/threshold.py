@@ -74,12 +74,16 @@ def hpa_rps(site: Site, settings: HpaRpsSettings) -> Controller:
 
 
 def requests_per_s(site: Site) -> Mapping[Role, float]:
-    """Mean requests per second that one replica of a role can serve inside the objectives."""
+    """Mean requests per second that one replica of a role can serve inside the objectives.
+
+    A decode replica takes no more than its link carries: whoever profiles it finds that out.
+    """
     prompt, output = site.input_tokens, site.output_tokens
     prefill = site.engines[Role.PREFILL].prefill
     prefill_s = prefill.request_ms(prompt, prompt * (1 - site.uncached_ratio)) / 1e3
     point = decode_point(site.engines[Role.DECODE], site.objectives.tpot.target_s, prompt + output / 2)
-    return {Role.PREFILL: 1 / prefill_s, Role.DECODE: point.tokens_per_s / output}
+    carried = site.link_bytes_per_s / (prompt * site.engines[Role.DECODE].kv_bytes_per_token)
+    return {Role.PREFILL: 1 / prefill_s, Role.DECODE: min(point.tokens_per_s / output, carried)}
 
 
 @dataclass(frozen=True, slots=True)
