@@ -17,6 +17,7 @@ from autoscaler.config.problems import Problem, nearest
 from autoscaler.config.refusal import CONFLICTS, REFUSED, Conflict
 
 _LONGEST_VALUE = 60
+_LONGEST_MEANT = 200
 _BAD_KEY = "[key]"  # pydantic's mark of a mapping's key that is wrong itself
 _CREDENTIALS = re.compile(r".*@")  # user and password of an address, whatever they hold
 _WANTED = {
@@ -121,7 +122,8 @@ def _problem(
     near: str | None = None,
 ) -> Problem:
     line = document.line_of(loc)
-    return Problem(path_of(loc), message, value, allowed, near, document.file, line)
+    meant = near if near is not None and len(near) <= _LONGEST_MEANT else None
+    return Problem(path_of(loc), message, value, allowed, meant, document.file, line)
 
 
 def shorten(text: str) -> str:

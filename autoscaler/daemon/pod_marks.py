@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from autoscaler.core.policy import Role
 from autoscaler.targets.kubernetes.aim import Aim
 from autoscaler.targets.kubernetes.client import KubeClient
-from autoscaler.targets.kubernetes.errors import KubeError
+from autoscaler.targets.kubernetes.errors import SHAPE_ERRORS, KubeError
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 from autoscaler.targets.kubernetes.specs.model import Shape
 
@@ -86,9 +86,11 @@ class PodMarks:
             if aimed is None or not selector:
                 return []
             found = self._client.list_items(ObjectRef.pods(aimed.ref.namespace), label_selector=selector)
+            return [Pod.of(document) for document in found]
         except KubeError as error:
             raise MarksError(str(error)) from error
-        return [Pod.of(document) for document in found]
+        except SHAPE_ERRORS as error:
+            raise MarksError(f"a pod of {role} has an unknown form: {error!r}") from error
 
     def set(self, pods: Sequence[Pod], cost: str | None) -> None:
         """Give pods a mark, or none.

@@ -145,7 +145,7 @@ class ConfigMapStateStore:
     def _set_aside(self, ref: ObjectRef, kept: _Kept) -> str:
         """Move what cannot be used to another key; says where it is now."""
         document = kept.document or {}
-        data, packed = document.get("data") or {}, document.get("binaryData") or {}
+        data, packed = _part(document, "data"), _part(document, "binaryData")
         moved = {
             "data": {ASIDE_PLAIN: data[PLAIN]} if PLAIN in data else {},
             "binaryData": {ASIDE_PACKED: packed[PACKED]} if PACKED in packed else {},
@@ -182,14 +182,19 @@ def _data(ref: ObjectRef, text: str) -> JsonObject:
 
 def _beside(document: JsonObject, data: JsonObject) -> JsonObject:
     """New data beside what was kept aside."""
-    aside_plain = {key: value for key, value in (document.get("data") or {}).items() if key == ASIDE_PLAIN}
-    aside_packed = {key: value for key, value in (document.get("binaryData") or {}).items() if key == ASIDE_PACKED}
+    aside_plain = {key: value for key, value in _part(document, "data").items() if key == ASIDE_PLAIN}
+    aside_packed = {key: value for key, value in _part(document, "binaryData").items() if key == ASIDE_PACKED}
     return {"data": {**aside_plain, **data["data"]}, "binaryData": {**aside_packed, **data["binaryData"]}}
+
+
+def _part(document: JsonObject, name: str) -> JsonObject:
+    part = document.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _state_in(document: JsonObject) -> tuple[str | None, str | None]:
     """The state as it is written, plain or packed."""
-    return (document.get("data") or {}).get(PLAIN), (document.get("binaryData") or {}).get(PACKED)
+    return _part(document, "data").get(PLAIN), _part(document, "binaryData").get(PACKED)
 
 
 def _text(document: JsonObject | None) -> str | None:

@@ -93,7 +93,7 @@ class QueryClient:
         params = {"time": f"{now_s:.3f}", "timeout": f"{max(timeout_s, 0.001):.3f}"}
         try:
             result = self._client.custom_query(expression, params=params, timeout=timeout_s)
-            elements = tuple(Element(item["metric"], float(item["value"][1])) for item in result)
+            elements = tuple(map(_element, result))
         except PrometheusApiClientException:
             return self._refused()
         except requests.JSONDecodeError:
@@ -174,6 +174,13 @@ class QueryClient:
         given: list[Any] = response.json().get("warnings") or []
         text = "; ".join(str(warning) for warning in given if not str(warning).startswith(_REMARK))
         return without_credentials(text, response)[:_LONGEST_QUOTE]
+
+
+def _element(item: Any) -> Element:
+    labels = item["metric"]
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        raise TypeError("labels that are none")
+    return Element(labels, float(item["value"][1]))
 
 
 def concerns_expression(warning: str) -> bool:

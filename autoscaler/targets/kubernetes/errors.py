@@ -26,6 +26,8 @@ _MISSING_VERB = re.compile(r" cannot \w+ resource ")
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 _LONGEST_MESSAGE = 500
+SHAPE_ERRORS = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What taking apart an object raises that is not of the form of its kind, as of kinds without a schema."""
 
 
 @dataclass(frozen=True, slots=True)

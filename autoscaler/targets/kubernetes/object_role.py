@@ -13,6 +13,7 @@ from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.kubernetes.aim import Aim
 from autoscaler.targets.kubernetes.counts import Count, Version, count_holder
 from autoscaler.targets.kubernetes.errors import (
+    SHAPE_ERRORS,
     ConflictError,
     ForbiddenError,
     KubeError,
@@ -70,6 +71,16 @@ class ObjectRole:
 
     def read(self) -> RoleReading:
         """Read the role; see `RoleTarget.read`."""
+        try:
+            reading = self._read()
+        except SHAPE_ERRORS as error:
+            raise UnreadableError(f"{self._object.ref} or its pods have an unknown form: {error!r}") from error
+        for count in (reading.state.current, reading.state.ready):
+            if type(count) is not int or count < 0:
+                raise UnreadableError(f"{self._object.ref} counts {count!r} replicas, which is no count")
+        return reading
+
+    def _read(self) -> RoleReading:
         try:
             document = self._object.get()
             count = self._count.read(self._object.ref, document)

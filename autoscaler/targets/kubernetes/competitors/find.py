@@ -12,7 +12,7 @@ from autoscaler.targets.kubernetes.competitors.gitops import find_gitops
 from autoscaler.targets.kubernetes.competitors.lists import find_autoscalers
 from autoscaler.targets.kubernetes.competitors.owners import owner_conflicts
 from autoscaler.targets.kubernetes.competitors.report import Competition
-from autoscaler.targets.kubernetes.errors import KubeError
+from autoscaler.targets.kubernetes.errors import SHAPE_ERRORS, KubeError
 from autoscaler.targets.kubernetes.specs.model import TargetSpec
 from autoscaler.targets.role import UnreadableError
 
@@ -31,11 +31,17 @@ def find_competitors(client: KubeClient, spec: TargetSpec, service: Service, rol
     """
     if spec.object is None:
         return Competition(unchecked=(f"target {spec.name} is changed by a person: ask who else does",))
-    target = aim(spec, service, role)
     try:
-        chain = walk(client, target, spec.children)
+        return _search(client, spec, service, role)
     except (KubeError, UnreadableError) as error:
         return Competition(unchecked=(f"cannot look at the target: {error}",))
+    except SHAPE_ERRORS as error:
+        return Competition(unchecked=(f"an object has an unknown form: {error!r}",))
+
+
+def _search(client: KubeClient, spec: TargetSpec, service: Service, role: Role) -> Competition:
+    target = aim(spec, service, role)
+    chain = walk(client, target, spec.children)
     autoscalers, paused = find_autoscalers(client, chain, service.values(role)["entry"])
     tools, managed = find_gitops(chain, target.count)
     conflicts = [*owner_conflicts(chain, role), *find_built_in(chain, role), *autoscalers, *tools]
