@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # Standard deviations of the prior factors: common to all three terms, and of each term on its own.
-_COMMON_SD, _OWN_SD = 0.7, 0.1
+_COMMON_SD, _OWN_SD = 0.7, 0.05
 _UNKNOWN_COMMON_SD, _UNKNOWN_OWN_SD = 3.0, 1.0
 # Relative noise of one sample: windowed means against momentary gauges.
 _NOISE_SD = 0.1

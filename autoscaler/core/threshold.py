@@ -1,0 +1,180 @@
+"""The prompt-length threshold: prompts at least that long are prefilled apart, shorter ones where they are decoded.
+
+Every candidate is sized as the two arrangements are: prefill for the long prompts, decode for all outputs with the
+short prompts mixed into its steps. The cheapest that meets the objectives is chosen. Before the threshold moves, both
+pools hold what either side of the move needs, and until it has been watched none shrinks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from autoscaler.core.arrangement import Load, mixed_point, staffed
+from autoscaler.core.capacity import EngineModel
+from autoscaler.core.decision import Reason, Stage, StageName, SwitchDecision, SwitchStep
+from autoscaler.core.lengths import PromptLengths
+from autoscaler.core.policy import Objectives, Role, RolePolicy, SwitchPolicy
+from autoscaler.core.proposal import whole
+from autoscaler.core.snapshot import PoolState, Snapshot
+from autoscaler.core.state import ThresholdState
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """What one threshold costs.
+
+    Attributes:
+        tokens: The threshold.
+        gpus: GPUs of both pools; infinite where the objectives cannot be met.
+        prefill_replicas: Fractional; 0 where no prompt is that long.
+        decode_replicas: Fractional.
+    """
+
+    tokens: float
+    gpus: float
+    prefill_replicas: float
+    decode_replicas: float
+
+
+def local_load(load: Load, lengths: PromptLengths, tokens: float) -> Load:
+    """The traffic as decode sees it under a threshold: all outputs, and of the prompts the short ones."""
+    share = 1.0 - lengths.tokens_above(tokens) / max(lengths.tokens_above(0.0), 1e-9)
+    return replace(load, uncached_tokens=load.uncached_tokens * min(max(share, 0.0), 1.0))
+
+
+def size(
+    prefill: EngineModel,
+    decode: EngineModel,
+    gpus: tuple[float, float],
+    load: Load,
+    lengths: PromptLengths,
+    objectives: Objectives,
+    tokens: float,
+) -> Sized:
+    """Replicas and GPUs under one threshold."""
+    uncached_ratio = load.uncached_tokens / load.prompt_tokens if load.prompt_tokens > 0 else 1.0
+    # The lognormal gives the shape; the measured mean gives the scale.
+    scale = load.prompt_tokens / max(lengths.tokens_above(0.0), 1e-9)
+    time = prefill.prefill
+    work_ms = (
+        time.a_ms * lengths.share_above(tokens)
+        + time.b_ms_per_token * lengths.tokens_above(tokens) * scale * uncached_ratio
+        + time.c_ms_per_token2 * lengths.squares_above(tokens) * scale**2 * (1 - (1 - uncached_ratio) ** 2)
+    )
+    work = load.request_rate * work_ms / 1e3
+    point = mixed_point(replace(decode, prefill=time), local_load(load, lengths, tokens), objectives)
+    longest = Load(load.request_rate, min(tokens, 1e9), min(tokens, 1e9) * uncached_ratio, load.output_tokens)
+    # The longest prompt that decode may get has to meet the TTFT objective in the chunks that its steps leave.
+    late = tokens > 0 and not mixed_point(replace(decode, prefill=time), longest, objectives).feasible
+    served = load.request_rate / point.requests_per_s if point.requests_per_s > 0 else math.inf
+    replicas = (staffed(work) if lengths.share_above(tokens) > _NOBODY else 0.0, staffed(served))
+    cost = math.inf if late or math.isinf(served) else gpus[0] * replicas[0] + gpus[1] * replicas[1]
+    return Sized(tokens, cost, *replicas)
+
+
+_NOBODY = 1e-4
+
+
+def fits(sized: Sized, policies: tuple[RolePolicy, RolePolicy]) -> bool:
+    """Whether the pools may become as large as this threshold needs them."""
+    prefill, decode = policies
+    return whole(sized.prefill_replicas) <= prefill.max_replicas and whole(sized.decode_replicas) <= decode.max_replicas
+
+
+def step_of(policy: SwitchPolicy, memory: ThresholdState, now: float) -> SwitchStep:
+    """Where a move stands."""
+    if memory.moving_to is not None:
+        return SwitchStep.MOVING_THRESHOLD
+    watched = memory.changed_at_s is not None and now - memory.changed_at_s < policy.observe_s
+    return SwitchStep.OBSERVING if watched else SwitchStep.ON
+
+
+def advance(
+    policy: SwitchPolicy,
+    snapshot: Snapshot,
+    candidates: Sequence[Sized],
+    memory: ThresholdState,
+    now: float,
+    *,
+    blocked: str = "",
+) -> tuple[SwitchDecision, ThresholdState]:
+    """Take one step towards the cheapest threshold.
+
+    Args:
+        policy: How patient to be; its dead zone, sustain, dwell, grow and observe times hold here too.
+        snapshot: Pools as they are.
+        candidates: Every threshold that may be chosen with its cost; empty while that cannot be told.
+        memory: Where the threshold stood.
+        now: Unix time.
+        blocked: Why no move may begin now.
+    """
+    if memory.moving_to is not None:
+        return _moving(policy, snapshot, memory, now)
+    shown = snapshot.threshold_tokens
+    confirmed = memory.changed_at_s is None or now - memory.changed_at_s >= policy.confirm_s
+    if shown is not None and math.isfinite(shown) and shown != memory.tokens and confirmed:
+        # Someone else has moved it, or it did not take: what the stack shows is the truth to start from.
+        memory = ThresholdState(shown, None, now, None, now)
+    if memory.changed_at_s is not None and now - memory.changed_at_s < policy.observe_s:
+        detail = f"prompts from {memory.tokens:.0f} tokens go apart; watched before any pool shrinks"
+        return SwitchDecision(None, SwitchStep.OBSERVING, detail, threshold_tokens=memory.tokens), memory
+    here = next((item for item in candidates if item.tokens == memory.tokens), None)
+    best = min(candidates, key=lambda item: (item.gpus, item.tokens), default=None)
+    if best is None or math.isinf(best.gpus):
+        detail = f"prompts from {memory.tokens:.0f} tokens go apart; what other thresholds cost cannot be told"
+        memory = replace(memory, better_since_s=None)
+        return SwitchDecision(None, SwitchStep.ON, detail, threshold_tokens=memory.tokens), memory
+    cost = here.gpus if here is not None else math.inf
+    detail = (
+        f"prompts from {memory.tokens:.0f} tokens go apart, {cost:.3g} GPUs; from {best.tokens:.0f}, {best.gpus:.3g}"
+    )
+    gpus = (cost if math.isfinite(cost) else None, best.gpus)
+    if best.gpus * (1.0 + policy.dead_zone_ratio) >= cost:
+        memory, why = replace(memory, better_since_s=None), f"within {policy.dead_zone_ratio:.0%}, not worth a move"
+    else:
+        since_s = memory.better_since_s if memory.better_since_s is not None else now
+        memory = replace(memory, better_since_s=since_s)
+        recent = memory.changed_at_s is not None and now - memory.changed_at_s < policy.dwell_s
+        if now - since_s < policy.sustain_s:
+            why = f"for {now - since_s:.0f} s, moves after {policy.sustain_s:.0f} s"
+        elif recent:
+            why = f"moved less than {policy.dwell_s:.0f} s ago"
+        elif blocked or any(pool.starting or pool.updating for pool in snapshot.pools.values()):
+            why = blocked or "waits for a scaling under way"
+        else:
+            floors = (max(whole(best.prefill_replicas), 1), max(whole(best.decode_replicas), 1))
+            memory = ThresholdState(memory.tokens, best.tokens, now, None, memory.changed_at_s, *floors)
+            why = "moves once both pools can serve it"
+    decided = SwitchDecision(None, SwitchStep.ON, f"{detail}: {why}", *gpus, threshold_tokens=memory.tokens)
+    return decided, memory
+
+
+def _moving(
+    policy: SwitchPolicy, snapshot: Snapshot, memory: ThresholdState, now: float
+) -> tuple[SwitchDecision, ThresholdState]:
+    wanted = memory.moving_to if memory.moving_to is not None else memory.tokens
+    ready = {role: pool.ready for role, pool in snapshot.pools.items()}
+    floors = {Role.PREFILL: memory.prefill_floor, Role.DECODE: memory.decode_floor}
+    short = [role.value for role, floor in floors.items() if ready.get(role, 0) < floor]
+    if not short:
+        memory = ThresholdState(wanted, None, now, None, now)
+        detail = f"both pools can serve it: prompts from {wanted:.0f} tokens go apart"
+        return SwitchDecision(None, SwitchStep.OBSERVING, detail, threshold_tokens=wanted), memory
+    if now - memory.since_s > policy.grow_s:
+        detail = f"given up: {' and '.join(short)} did not get the replicas for a threshold of {wanted:.0f} tokens"
+        memory = ThresholdState(memory.tokens, None, now, None, now)
+        return SwitchDecision(None, SwitchStep.ON, detail, threshold_tokens=memory.tokens), memory
+    detail = f"waits for {' and '.join(short)} before the threshold moves to {wanted:.0f} tokens"
+    return SwitchDecision(None, SwitchStep.MOVING_THRESHOLD, detail, threshold_tokens=memory.tokens), memory
+
+
+def stage(role: Role, pool: PoolState, step: SwitchStep, memory: ThresholdState, before: int) -> Stage:
+    """What a move of the threshold does to a pool's number."""
+    if step is SwitchStep.ON:
+        return Stage(StageName.SWITCH, before, before, Reason.NOT_SWITCHING)
+    floor = memory.prefill_floor if role is Role.PREFILL else memory.decode_floor
+    after = max(before, pool.current, floor)
+    why = f"{step.value.replace('_', ' ')}: neither pool shrinks, and {role} holds at least {floor}"
+    return Stage(StageName.SWITCH, before, after, Reason.SWITCHING, why, {"floor": float(floor)})
