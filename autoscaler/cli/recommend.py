@@ -33,6 +33,7 @@ from autoscaler.daemon.state_store import MemoryStateStore
 from autoscaler.daemon.tick import Tick
 from autoscaler.report.record import to_json, to_yaml
 from autoscaler.report.table import print_table
+from autoscaler.targets.base import Outcome
 
 _SCRAPES = 3  # a rate needs two samples, a trend three
 _SLOW_PAGES_S = 20.0
@@ -95,7 +96,19 @@ def recommend(
         sys.stdout.write(to_yaml(decisions))
     else:
         print_table(decisions, objectives, sys.stdout)
+        for words in instructions(ticks):
+            typer.echo(words)
     raise typer.Exit(exit_code(ticks))
+
+
+def instructions(ticks: Iterable[Tick]) -> list[str]:
+    """What no API changes, in words for a person: the exact change, per service and pool or switch."""
+    return [
+        f"{tick.service}: {result.message}"
+        for tick in ticks
+        for result in (*tick.writes.values(), tick.switched)
+        if result is not None and result.outcome is Outcome.INSTRUCTED
+    ]
 
 
 def look_once(document: ScalingPolicy, around: Surroundings, clock: Clock) -> Tick:

@@ -75,7 +75,8 @@ def connections(
     Raises:
         AssemblyError: Something that the policy needs is not given.
     """
-    client = _cluster(policy, around, log, required=writes)
+    by_hand = all(spec.object is None for spec in target_specs(policy).values())
+    client = _cluster(policy, around, log, required=writes) if not by_hand else None
     try:
         source = _source(policy, around, clock)
     except (StackError, KubeConfigError, AssemblyError) as error:
@@ -84,7 +85,7 @@ def connections(
         raise AssemblyError(f"{policy.service}: {error}") from error
     counted = MetricsTarget(source, clock)
     if client is None:
-        return source, counted
+        return source, _target(policy, None, counted) if by_hand else counted
     target = _target(policy, client, counted)
     if not writes:
         return source, target
@@ -93,13 +94,13 @@ def connections(
     return source, DrainingTarget(uncontested, marks, loads, kv_lease_s=kv_lease_s(policy), clock=clock, log=log)
 
 
-def _target(policy: ScalingPolicy, client: KubeClient, counted: Target | None = None) -> Target:
+def _target(policy: ScalingPolicy, client: KubeClient | None, counted: Target | None = None) -> Target:
     where, specs = places(policy), target_specs(policy)
     readers = {role: RoleOf(counted, role) for role in specs} if counted is not None else {}
     roles = {
         role: role_target(client, spec, where[role], role, reader=readers.get(role)) for role, spec in specs.items()
     }
-    return RoleTargets(roles, client.close)
+    return RoleTargets(roles, client.close if client is not None else lambda: None)
 
 
 def stack_switch(policy: ScalingPolicy, around: Surroundings) -> StackSwitch | None:

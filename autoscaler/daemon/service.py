@@ -172,11 +172,13 @@ class ServiceRunner:
         return decide(replace(policy, budget_gpus=granted_gpus), snapshot, memory, snapshot.at_s)
 
     def _act(self, decision: Decision, reading: PoolReading) -> dict[Role, WriteResult]:
-        """Write the numbers that changed, growth first; one role's failure does not stop the other."""
-        if decision.mode is Mode.RECOMMEND:
-            return {}
-        dry_run = decision.mode is Mode.SERVER_DRY_RUN
-        changed = [(role, decided) for role, decided in decision.roles.items() if decided.changed]
+        """Write the numbers that changed, growth first; one role's failure does not stop the other.
+
+        Recommending writes nothing; what only a person can change is said then too.
+        """
+        dry_run = decision.mode is not Mode.ENFORCE
+        meant = reading.by_hand if decision.mode is Mode.RECOMMEND else decision.roles
+        changed = [(role, decided) for role, decided in decision.roles.items() if decided.changed and role in meant]
         changed.sort(key=lambda item: item[1].desired < item[1].current)
         writes = {}
         for role, decided in changed:

@@ -22,6 +22,7 @@ class PoolReading:
         writers: Per role who set the count last, where the server records it.
         blockers: Per role why a write would be refused now.
         gpus_per_replica: Per role the accelerators that one replica asks for, where its pods show it.
+        by_hand: Roles whose writes send nothing and only say what a person has to change.
     """
 
     pools: Mapping[Role, PoolState]
@@ -30,6 +31,7 @@ class PoolReading:
     writers: Mapping[Role, str] = field(default_factory=dict)
     blockers: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     gpus_per_replica: Mapping[Role, float] = field(default_factory=dict)
+    by_hand: frozenset[Role] = frozenset()
 
 
 class Outcome(StrEnum):

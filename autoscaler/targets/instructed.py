@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.role import RoleReading, RoleTarget
@@ -30,7 +31,7 @@ class InstructedRole:
         """Read the role; see `RoleTarget.read`."""
         reading = self._reader.read()
         self._current = reading.state.current
-        return reading
+        return replace(reading, by_hand=True)
 
     def write(self, replicas: int, *, basis: str, dry_run: bool) -> WriteResult:  # noqa: ARG002  # nothing is sent
         """Say what a person has to change; see `RoleTarget.write`."""

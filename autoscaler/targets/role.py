@@ -25,6 +25,7 @@ class RoleReading:
         writer: Who set the count last, as the API server records it; empty where that is not recorded.
         blockers: Why a write would be refused now; nothing means that it would not.
         gpus_per_replica: Accelerators that one replica asks for; None where its pods do not show it.
+        by_hand: Whether a write sends nothing and only says what a person has to change.
     """
 
     state: PoolState
@@ -32,6 +33,7 @@ class RoleReading:
     writer: str = ""
     blockers: tuple[str, ...] = ()
     gpus_per_replica: float | None = None
+    by_hand: bool = False
 
 
 class RoleTarget(Protocol):
@@ -82,6 +84,7 @@ class RoleTargets:
                 for role, reading in readings.items()
                 if reading.gpus_per_replica is not None
             },
+            by_hand=frozenset(role for role, reading in readings.items() if reading.by_hand),
         )
 
     def write(self, role: Role, replicas: int, *, basis: str, dry_run: bool) -> WriteResult:

@@ -11,11 +11,16 @@ from typer.testing import CliRunner
 
 from autoscaler.cli.exits import CliError, ExitCode
 from autoscaler.cli.main import app
-from autoscaler.cli.recommend import exit_code
+from autoscaler.cli.recommend import exit_code, instructions, look_once
+from autoscaler.config import load_paths
 from autoscaler.core.policy import Mode
+from autoscaler.daemon.assembly import Surroundings
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
-from tests.daemon.builders import Bench, policy, role_policy
+from tests.daemon.builders import Bench, HandClock, policy, role_policy
 from tests.e2e.stage import policy_document
+from tests.stacks.fixtures import FIXTURES, ROLES
+from tests.stacks.services import NOW_S
+from tests.support.prometheus import running_prometheus
 
 STEADY = Bench(policy(Mode.RECOMMEND, prefill=role_policy(2), decode=role_policy(2))).tick()
 CHANGE = Bench(policy(Mode.RECOMMEND, prefill=role_policy(3))).tick()
@@ -47,6 +52,24 @@ def error_of(*arguments: str) -> str:
 )
 def test_the_exit_code_tells_what_to_do(ticks: list[Tick], code: ExitCode) -> None:
     assert exit_code(ticks) is code
+
+
+def test_what_no_api_changes_is_recommended_as_the_exact_change(tmp_path: Path) -> None:
+    path = tmp_path / "mindie.yaml"
+    pools = {role: {"target": {"spec": "mindie-classic", "name": "mindie"}, "min": 3, "max": 8} for role in ROLES}
+    with running_prometheus() as server:
+        FIXTURES["mindie"](server, {"namespace": "mindie"}, "llama")
+        document = policy_document("chat", "mindie", server.url, mode="recommend", stack="mindie", roles=pools)
+        document["spec"] |= {"model": "llama", "selector": {"namespace": "mindie"}, "staleAfter": "1h"}
+        path.write_text(yaml.safe_dump(document))
+        (loaded,) = load_paths([path])
+        clock = HandClock()
+        clock.at_s = NOW_S
+        tick = look_once(loaded.policy, Surroundings(), clock)
+
+    words = instructions([tick])
+    assert any("mindie: prefill " in line and "set key default_p_rate to " in line for line in words)
+    assert all(line.startswith("chat: ") for line in words)
 
 
 def test_a_policy_must_be_named() -> None:

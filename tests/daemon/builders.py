@@ -112,13 +112,15 @@ class ScriptedTarget:
     errors: dict[Role, str] = field(default_factory=dict)
     answers: dict[Role, Outcome] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
+    by_hand: frozenset[Role] = frozenset()
     closed: bool = False
     on_write: Callable[[], None] = lambda: None
 
     def read(self) -> PoolReading:
         readable = {role: count for role, count in self.counts.items() if role not in self.errors}
         pools = {role: PoolState(count, count) for role, count in readable.items()}
-        return PoolReading(pools, dict(self.errors), {role: f"v{count}" for role, count in readable.items()})
+        basis = {role: f"v{count}" for role, count in readable.items()}
+        return PoolReading(pools, dict(self.errors), basis, by_hand=self.by_hand)
 
     def write(self, role: Role, replicas: int, *, basis: str, dry_run: bool) -> WriteResult:
         self.on_write()

@@ -275,3 +275,14 @@ def test_closing_lets_go_of_source_and_target() -> None:
 
     assert bench.source.closed
     assert bench.target.closed
+
+
+def test_what_only_a_person_can_change_is_said_when_recommending_too_and_nothing_else_is() -> None:
+    bench = Bench(policy=policy(Mode.RECOMMEND, prefill=role_policy(low=3), decode=role_policy(low=3)))
+    bench.target.by_hand = frozenset({Role.PREFILL})
+    bench.target.answers = {Role.PREFILL: Outcome.INSTRUCTED}
+
+    done = bench.tick()
+
+    assert {role: written.outcome for role, written in done.writes.items()} == {Role.PREFILL: Outcome.INSTRUCTED}
+    assert done.troubles == ()

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def role_target(
-    client: KubeClient, spec: TargetSpec, service: Service, role: Role, *, reader: RoleTarget | None = None
+    client: KubeClient | None, spec: TargetSpec, service: Service, role: Role, *, reader: RoleTarget | None = None
 ) -> RoleTarget:
     """Make the target of one role.
 
     Args:
-        client: Connection to the cluster.
+        client: Connection to the cluster; None does where the spec only gives instructions.
         spec: What holds the count.
         service: Where the service is.
         role: The role.
@@ -32,6 +32,8 @@ def role_target(
         SpecError: The spec has nothing for this role, or is an instruction and there is no reader.
     """
     if spec.instructions is None:
+        if client is None:
+            raise SpecError(f"target {spec.name} is in the cluster, and none is configured")
         return ObjectRole(client, aim(spec, service, role))
     if role not in spec.instructions:
         raise SpecError(f"target {spec.name} has no {role} role; it has {', '.join(spec.instructions)}")

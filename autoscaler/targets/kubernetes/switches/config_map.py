@@ -183,7 +183,8 @@ class ConfigMapSwitch:
         if file.router is not None and not file.allow_router_restart:
             return (
                 f"{file.router} reads {file.config_map} only at its start, so this needs a restart, with a gap in "
-                "routing unless it has several replicas: set spec.switch.target.allowRouterRestart if that is acceptable"
+                "routing unless it has several replicas: set spec.switch.target.allowRouterRestart if that is "
+                "acceptable"
             )
         if len(found.text.encode()) > _LONGEST_TEXT:
             return (
