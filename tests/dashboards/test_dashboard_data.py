@@ -93,7 +93,11 @@ def test_a_panel_is_quick_with_200_services(many: tuple[Prometheus, Recording], 
     server, wide = many
     expr = filled(file, query, wide)
 
-    seconds, series = min(_asked(server, expr, wide.until_s, instant=query.instant) for _ in range(3))
+    # The machine may be busy with something else: the best of three, asked for again only where that matters.
+    seconds, series = _asked(server, expr, wide.until_s, instant=query.instant)
+    for _ in range(2):
+        if seconds >= SLOWEST_S:
+            seconds, series = min((seconds, series), _asked(server, expr, wide.until_s, instant=query.instant))
 
     assert series > 0
     assert seconds < SLOWEST_S
