@@ -109,9 +109,12 @@ class Installation:
 
 
 @contextmanager
-def installed(tool: str, overlay: str) -> Iterator[Installation]:
-    """An overlay in a cluster of its own, whose policies want another count than there is and know of no Prometheus."""
-    documents = copy.deepcopy(rendered(tool, overlay))
+def installed(overlay: str) -> Iterator[Installation]:
+    """An overlay in a cluster of its own, whose policies want another count than there is and know of no Prometheus.
+
+    The objects are the chart's; those of kustomize are the same, as another test holds.
+    """
+    documents = copy.deepcopy(rendered("helm", overlay))
     for document in documents:
         if document["kind"] == "ScalingPolicy":
             _eager(document)

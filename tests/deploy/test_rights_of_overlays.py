@@ -18,7 +18,6 @@ from tests.support.kube_api.faults import Request
 from tests.support.kube_api.rbac import Attributes, User, allowed
 from tests.support.prometheus import wait_until
 
-TOOLS_AND_OVERLAYS = [("helm", overlay) for overlay in OVERLAYS]
 READS = {"get", "list", "watch"}
 ACCOUNT = User.service_account(NAME, NAME)
 
@@ -50,11 +49,9 @@ def ours(made: Installation) -> list[Request]:
     return [request for request in made.cluster.api.log.all() if request.user == ACCOUNT.name]
 
 
-@pytest.mark.parametrize(("tool", "overlay"), TOOLS_AND_OVERLAYS)
-def test_the_rights_suffice_and_with_one_fewer_the_server_refuses_something(
-    tool: str, overlay: str, tmp_path: Path
-) -> None:
-    with installed(tool, overlay) as made:
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_rights_suffice_and_with_one_fewer_the_server_refuses_something(overlay: str, tmp_path: Path) -> None:
+    with installed(overlay) as made:
         live(made, tmp_path)
 
         requests, store = ours(made), made.cluster.api.store
@@ -76,7 +73,7 @@ def replace(made: Installation, role: JsonObject) -> None:
 
 
 def test_an_actor_scales_what_its_policy_names(tmp_path: Path) -> None:
-    with installed("helm", "enforce") as made:
+    with installed("enforce") as made:
         live(made, tmp_path)
 
         scaled = [one.name for one in ours(made) if one.verb == "patch" and one.resource == "deployments/scale"]
@@ -84,7 +81,7 @@ def test_an_actor_scales_what_its_policy_names(tmp_path: Path) -> None:
 
 
 def test_an_adviser_sends_no_write_request_and_has_no_right_to(tmp_path: Path) -> None:
-    with installed("helm", "recommend") as made:
+    with installed("recommend") as made:
         live(made, tmp_path)
 
         verbs = {one.verb for one in ours(made)}
@@ -150,7 +147,7 @@ class Program:
 def test_the_program_runs_with_the_overlays_arguments_and_rights(
     overlay: str, last: tuple[str, str], tmp_path: Path
 ) -> None:
-    with installed("helm", overlay) as made, Program(made, tmp_path) as program:
+    with installed(overlay) as made, Program(made, tmp_path) as program:
         wait_until(
             lambda: last in {(one.verb, one.resource) for one in ours(made)} and program.lines("service added") != [],
             f"not at work: {(tmp_path / 'log')}",
