@@ -32,7 +32,9 @@ LABEL org.opencontainers.image.title="pd-autoscaler" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${COMMIT}"
 COPY --from=build /opt/pd-autoscaler /opt/pd-autoscaler
+# One thread for linear algebra: on a node with a hundred cores as many would start, for matrices of a few numbers.
 ENV PATH=/opt/pd-autoscaler/bin:$PATH \
+    OPENBLAS_NUM_THREADS=1 \
     PD_AUTOSCALER_COMMIT=${COMMIT} \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
