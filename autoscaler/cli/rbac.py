@@ -12,7 +12,15 @@ from autoscaler.cli.options import PolicyArguments, PolicyOptions, policy_paths
 from autoscaler.cli.settings import SettingsFile, file_settings
 from autoscaler.config import PolicyError, load_paths
 from autoscaler.daemon.process import StateKind, shared_budgets
-from autoscaler.daemon.rights import OwnObjects, own_rights, roles_of, target_rights, telling_rights, watch_rights
+from autoscaler.daemon.rights import (
+    OwnObjects,
+    marking_rights,
+    own_rights,
+    roles_of,
+    target_rights,
+    telling_rights,
+    watch_rights,
+)
 
 
 def rbac(
@@ -30,6 +38,9 @@ def rbac(
     lease_namespace: Annotated[
         str | None, typer.Option(metavar="NS", help="Namespace of Leases and of ConfigMaps with state.")
     ] = None,
+    mark_pods: Annotated[
+        bool, typer.Option("--mark-pods", help="With the right to mark, before a shrink, which pods should leave.")
+    ] = False,
     lease_name: Annotated[
         str, typer.Option(metavar="NAME", help="What their names begin with, and the name of the Roles.")
     ] = "pd-autoscaler",
@@ -51,6 +62,7 @@ def rbac(
     rights = {
         *(right for document in documents for right in target_rights(document)),
         *(right for document in documents for right in telling_rights(document, is_object=watch_policies)),
+        *(right for document in documents if mark_pods for right in marking_rights(document)),
         *own_rights(services, budgets.leases(services), own),
         *(watch_rights(namespace or "") if watch_policies else ()),
     }

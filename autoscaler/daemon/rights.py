@@ -71,6 +71,13 @@ def target_rights(policy: ScalingPolicy) -> Iterator[Right]:
     yield from _on_switch(policy, writes=writes)
 
 
+def marking_rights(policy: ScalingPolicy) -> Iterator[Right]:
+    """What marking the pods needs that should leave first; pods come and go, so no name limits it."""
+    if policy.spec.mode is not Mode.RECOMMEND:
+        for aimed in target_aims(policy).values():
+            yield Right(aimed.ref.namespace, "", "pods", "", "patch")
+
+
 def telling_rights(policy: ScalingPolicy, *, is_object: bool) -> Iterator[Right]:
     """What telling people needs: Events, and the status where the policy is an object."""
     namespace = policy.metadata.namespace

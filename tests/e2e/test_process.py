@@ -49,9 +49,8 @@ class Program:
     def get(self, path: str, *, token: str = "") -> str:
         """What its own endpoint answers."""
         address = self.wait_for("started")["address"]
-        request = urllib.request.Request(
-            f"http://{address}{path}", headers={"Authorization": f"Bearer {token}"} if token else {}
-        )
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"http://{address}{path}", headers=headers)
         with urllib.request.urlopen(request, timeout=5.0) as response:
             return str(response.read().decode())
 

@@ -163,6 +163,14 @@ def test_an_adviser_gets_no_right_to_write(tmp_path: Path) -> None:
     assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list"}
 
 
+def test_who_wants_the_least_loaded_pods_to_leave_first_asks_for_that_right(tmp_path: Path) -> None:
+    plain, marking = (printed(str(write_policy(tmp_path)), *more)[0]["rules"] for more in ((), ("--mark-pods",)))
+
+    rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "patch"]}
+    assert rule in marking
+    assert rule not in plain
+
+
 def test_policies_in_all_namespaces_are_watched_through_a_cluster_role(tmp_path: Path) -> None:
     whole, own = printed(str(write_policy(tmp_path, mode="recommend")), "--watch-policies")
 
