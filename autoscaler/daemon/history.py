@@ -27,9 +27,10 @@ _DAY_S = 86_400.0
 _WEEK_S = 7 * _DAY_S
 # Three samples in each quarter of an hour that a season remembers.
 _STEP_S = 300.0
-# A server that keeps less ends the reading, and one that fails as often in a row.
+# A server that keeps less ends the reading.
 _MOST_EMPTY_DAYS = 2
-_MOST_FAILURES = 5
+# One that fails is left alone for 1, 3, 7 … calls; at a tick each 15 s the last attempt comes after four hours.
+_MOST_FAILURES = 10
 
 # (Unix time, value) pairs.
 _Series = tuple[tuple[float, float], ...]
@@ -100,7 +101,7 @@ class HistoryReader:
         self._patience_s = patience_s
         self._clock = clock
         self._end_s: float | None = None
-        self._days = self._empty = self._failures = 0
+        self._days = self._empty = self._failures = self._pause = 0
 
     @property
     def done(self) -> bool:
@@ -108,13 +109,17 @@ class HistoryReader:
         return self._days >= _DAYS or self._empty >= _MOST_EMPTY_DAYS or self._failures >= _MOST_FAILURES
 
     def read_day(self, now_s: float) -> None:
-        """Read the next day back; what fails is tried again at the next call."""
+        """Read the next day back; what fails is tried again at a later call."""
+        if self._pause > 0:
+            self._pause -= 1
+            return
         if self._end_s is None:
             self._end_s = math.floor(now_s / _STEP_S) * _STEP_S
         end_s = self._end_s - self._days * _DAY_S
         found = self._day(end_s - _DAY_S + _STEP_S, end_s)
         if isinstance(found, Failure):
             self._failures += 1
+            self._pause = 2**self._failures - 1
             if self.done:
                 self._say(f"the season is learned anew where it is unknown: {found.message}")
             return
@@ -163,7 +168,9 @@ class HistoryReader:
                     continue
                 return found
             if len(found) == 1:  # several series are none, as in a live reading
-                return tuple((float(at_s), float(value) * candidate.factor) for at_s, value in found[0]["values"])
+                return tuple(
+                    (float(at_s), float(value) * candidate.factor) for at_s, value in found[0].get("values", ())
+                )
         return ()
 
 

@@ -121,12 +121,26 @@ def test_a_server_without_any_history_ends_the_reading(server: Prometheus) -> No
     assert lines[-1]["message"] == "Prometheus has none"
 
 
-def test_a_server_that_is_down_costs_no_decision_and_is_given_up() -> None:
+def test_a_server_that_is_down_costs_no_decision() -> None:
     state, said = run("http://127.0.0.1:9", ticks=8)
 
     assert all(sum(value >= 0 for value in memory.forecast.season) <= 1 for memory in state.roles.values())
-    assert len(said) == 1
-    assert "learned anew where it is unknown" in said[0]
+    assert said == []
+
+
+def test_a_server_that_stays_down_is_asked_less_and_less_and_then_given_up() -> None:
+    log, lines = capturing()
+    address = "http://127.0.0.1:9"
+    reader = HistoryReader(service_queries(document(address)), Connection(address), log, patience_s=1.0)
+
+    calls = 0
+    while not reader.done:
+        reader.read_day(NOW_S)
+        calls += 1
+    reader.close()
+
+    assert calls == sum(2**failures for failures in range(10))
+    assert "learned anew where it is unknown" in str(lines[-1]["message"])
 
 
 def test_a_memory_of_a_week_needs_no_history(server: Prometheus) -> None:
