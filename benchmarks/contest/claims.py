@@ -168,10 +168,10 @@ def _crossing(by_case: Mapping[Case, CaseTable]) -> Verdict:
     lines = _switched(by_case, "mixed-day")
     if lines is None:
         return Verdict(claim, None, "not played")
-    auto, on, off = lines
-    goal = OBJECTIVES["tight"].attainment_ratio
-    able = [line for line in (on, off) if line.row["attainment"] >= min(goal, auto.row["attainment"])]
-    held = all(auto.row["gpu_hours"] < line.row["gpu_hours"] for line in able)
+    auto, *fixed = (line.row for line in lines)
+    goal = min(OBJECTIVES["tight"].attainment_ratio, max(row["attainment"] for row in fixed))
+    cheaper = all(auto["gpu_hours"] < row["gpu_hours"] for row in fixed)
+    held = cheaper and auto["attainment"] >= goal
     return Verdict(claim, held, _switch_text(lines))
 
 

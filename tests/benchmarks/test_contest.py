@@ -109,6 +109,21 @@ def test_an_action_after_settling_breaks_the_claim_of_calm() -> None:
     assert verdict(rows, "Constant load").held is False
 
 
+def test_a_switch_that_costs_more_than_leaving_it_alone_breaks_the_claim_even_if_it_attains_more() -> None:
+    day = Case("mixed-day", objectives="tight")
+    rows = {
+        Job(day, jobs.BOUND): bound(100.0),
+        Job(day, "switch-auto"): row(0.994, 300.0, switched=2),
+        Job(day, "switch-on"): row(0.98, 200.0, switched=0),
+        Job(day, "switch-off"): row(0.994, 400.0, switched=0),
+    }
+
+    assert verdict(rows, "crosses the break-even").held is False
+
+    rows[Job(day, "switch-auto")] = row(0.994, 199.0, switched=2)
+    assert verdict(rows, "crosses the break-even").held is True
+
+
 def test_an_away_match_is_won_by_more_attainment_for_no_more_gpu_hours_or_the_same_for_less(
     tmp_path: Path,
 ) -> None:
