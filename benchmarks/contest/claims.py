@@ -95,7 +95,8 @@ def _beaten(claim: str, tables: Sequence[CaseTable]) -> Verdict:
         f"{line.row['gpu_hours']:.0f} GPU-hours, ours {_cost(table)}"
         for table, line in worst.items()
     )
-    return Verdict(claim, _all([not lines for lines in found.values()], bool), shown or f"none in {len(tables)} cases")
+    none = f"none of {sum(len(table.tries) for table in tables)} runs in {len(tables)} cases"
+    return Verdict(claim, _all([not lines for lines in found.values()], bool), shown or none)
 
 
 def _saving(claim: str, days: Sequence[CaseTable], names: Sequence[str]) -> Verdict:
