@@ -20,8 +20,8 @@ _SELECT = (
 )
 _TOLERANCE = "Relative change of the need that is not worth an action, a share such as 10% or 0.1. "
 _TOLERANCE_UP = (
-    f"{_TOLERANCE}Default 0, unlike an HPA's 10%: the need is in whole replicas already, and one that is missed "
-    "costs a whole startup."
+    f"{_TOLERANCE}Default 5%, half of an HPA's: steady traffic wobbles less, and a need that is missed by more costs "
+    "a whole startup."
 )
 _TOLERANCE_DOWN = f"{_TOLERANCE}Default 10%, as an HPA: measured load wobbles by that much between two ticks."
 
@@ -69,7 +69,7 @@ class ScaleUp(Strict):
     select: Annotated[plain.SelectPolicy, Field(strict=False)] = Field(
         default=plain.SelectPolicy.MAX, alias="selectPolicy", description=_SELECT
     )
-    tolerance: _Tolerance = Field(default=0.0, description=_TOLERANCE_UP)
+    tolerance: _Tolerance = Field(default=0.05, description=_TOLERANCE_UP)
 
     def core(self) -> plain.DirectionBehavior:
         """The same as plain data."""

@@ -26,6 +26,10 @@ class Demand(Protocol):
     def supply_tokens_per_s(self) -> float:
         """Tokens per second of one busy replica inside the objectives."""
 
+    @property
+    def lasting(self) -> float:
+        """The work without queues, which pass: what forecasts learn from."""
+
 
 @dataclass(frozen=True, slots=True)
 class PrefillDemand:
@@ -50,6 +54,11 @@ class PrefillDemand:
         """Uncached prompt tokens per second that one busy replica computes."""
         return self.uncached_tokens_per_s / self.work if self.work > 0 else 0.0
 
+    @property
+    def lasting(self) -> float:
+        """The work; what waits is counted on its own."""
+        return self.work
+
 
 @dataclass(frozen=True, slots=True)
 class DecodeDemand:
@@ -61,6 +70,7 @@ class DecodeDemand:
         by_residency: From the sequences that run, wait, or are about to be handed over.
         by_transfer: From the KV that arrives over each replica's link.
         sequences: Those sequences.
+        waiting: Those of them that wait.
         offered_tokens_per_s: Output tokens asked for per second.
         point: Set-point of one replica.
         resident_tokens: Mean tokens that a sequence holds.
@@ -71,6 +81,7 @@ class DecodeDemand:
     by_residency: float
     by_transfer: float
     sequences: float
+    waiting: float
     offered_tokens_per_s: float
     point: DecodePoint
     resident_tokens: float
@@ -79,6 +90,11 @@ class DecodeDemand:
     def supply_tokens_per_s(self) -> float:
         """Output tokens per second of one replica at its set-point."""
         return self.point.tokens_per_s
+
+    @property
+    def lasting(self) -> float:
+        """The work without those who wait."""
+        return max(self.by_rate, self.by_residency - self.waiting / self.point.sequences, self.by_transfer)
 
 
 def prefill_demand(snapshot: Snapshot, model: EngineModel, prompts: Prompts | None) -> PrefillDemand | None:
@@ -132,7 +148,9 @@ def decode_demand(
     by_residency = sequences / point.sequences
     by_transfer = _transfer_work(snapshot, ready, alone_s_per_token)
     work = max(by_rate, by_residency, by_transfer)
-    return DecodeDemand(work, by_rate, by_residency, by_transfer, sequences, max(handed_over, served), point, resident)
+    return DecodeDemand(
+        work, by_rate, by_residency, by_transfer, sequences, waiting, max(handed_over, served), point, resident
+    )
 
 
 def _hand_over_rate(snapshot: Snapshot) -> float:

@@ -23,6 +23,8 @@ _LOW, _STEP, _BINS = -1.2, 0.05, 60
 _PRIOR_SD, _PRIOR_WEIGHT = 0.25, 200.0
 _HALF_LIFE_S = 6 * 3600.0
 _COST_S = 3600.0
+# Log of the most that past errors may add: one step of load is no reason to stand ready for its square.
+_MOST_MARGIN = 0.9
 # Predictions kept until their time comes.
 _MOST_PENDING = 32
 _DAY_S, _WEEK_S = 86_400.0, 604_800.0
@@ -107,7 +109,9 @@ def observe(
         memory = _score(_smooth(memory, demand, now), demand, now)
     predictions = _predict(memory, now, horizon_s)
     uppers = [
-        (value + _FLOOR) * math.exp(_quantile(track.errors, 1.0 - excess_ratio)) - _FLOOR if value >= 0 else _SILENT
+        (value + _FLOOR) * math.exp(min(_quantile(track.errors, 1.0 - excess_ratio), _MOST_MARGIN)) - _FLOOR
+        if value >= 0
+        else _SILENT
         for value, track in zip(predictions, memory.tracks, strict=True)
     ]
     tracks = memory.tracks if again else tuple(map(_charge, memory.tracks, uppers))

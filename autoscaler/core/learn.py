@@ -108,7 +108,7 @@ def learn(
     outlook = None
     if demand is not None:
         horizon_s = lead_s + policy.interval_s + SIGNAL_WINDOW_S / 2
-        memory_forecast, outlook = forecast.observe(memory.forecast, demand.work, now, horizon_s, EXCESS_RATIO)
+        memory_forecast, outlook = forecast.observe(memory.forecast, demand.lasting, now, horizon_s, EXCESS_RATIO)
         memory = replace(memory, forecast=memory_forecast)
     if not mixed:
         memory = replace(memory, headroom=_steer(policy, role, snapshot, attribution, state, memory, pool, now))

@@ -138,12 +138,11 @@ def _blocked(contexts: Mapping[Role, RoleContext], comparison: Comparison | None
             return f"{role} is held by the operator"
     if comparison is None:
         return ""
-    needs = {Role.PREFILL: whole(comparison.prefill_replicas), Role.DECODE: whole(comparison.together_replicas)}
-    for role, need in needs.items():
-        most = contexts[role].policy.max_replicas
-        if need > most:
-            return f"it would take {need} {role} replicas, and the policy allows {most}"
-    return ""
+    opens = comparison.apart_gpus < comparison.together_gpus
+    role = Role.PREFILL if opens else Role.DECODE
+    need = whole(comparison.prefill_replicas if opens else comparison.together_replicas)
+    most = contexts[role].policy.max_replicas
+    return f"it would take {need} {role} replicas, and the policy allows {most}" if need > most else ""
 
 
 def _payback_s(policy: SwitchPolicy, contexts: Mapping[Role, RoleContext], comparison: Comparison | None) -> float:

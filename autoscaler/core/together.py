@@ -19,15 +19,19 @@ from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import RoleState
 
+# A queue must be worked off within this time.
+_DRAIN_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class TogetherDemand:
     """Work for a pool that does both phases.
 
     Attributes:
-        work: Replicas needed at the set-point; the larger of the two below.
+        work: Replicas needed at the set-point; the larger of the next two, and what drains the queue.
         by_rate: From the requests that arrive.
-        by_residency: From the sequences that run, wait or are in prefill.
+        by_residency: From the sequences that run or are in prefill.
+        backlog: Replicas that work the queue off within a minute.
         point: Set-point of one replica.
         output_tokens: Mean output of a request.
     """
@@ -35,6 +39,7 @@ class TogetherDemand:
     work: float
     by_rate: float
     by_residency: float
+    backlog: float
     point: MixedPoint
     output_tokens: float
 
@@ -42,6 +47,11 @@ class TogetherDemand:
     def supply_tokens_per_s(self) -> float:
         """Output tokens per second of one replica at its set-point."""
         return self.point.requests_per_s * self.output_tokens
+
+    @property
+    def lasting(self) -> float:
+        """The work without the queue, which passes."""
+        return max(self.by_rate, self.by_residency)
 
 
 def load_now(snapshot: Snapshot, prompts: Prompts | None) -> Load | None:
@@ -69,7 +79,7 @@ def learn_together(
     outlook = None
     if demand is not None and math.isfinite(demand.work):
         horizon_s = decode.startup_time_s + policy.interval_s + SIGNAL_WINDOW_S / 2
-        kept, outlook = forecast.observe(memory.forecast, demand.work, now, horizon_s, EXCESS_RATIO)
+        kept, outlook = forecast.observe(memory.forecast, demand.lasting, now, horizon_s, EXCESS_RATIO)
         memory = replace(memory, forecast=kept)
     if step.decode_does_prefill:
         memory = replace(memory, headroom=_steer(policy, snapshot, memory.headroom, now))
@@ -116,7 +126,10 @@ def _demand(policy: ServicePolicy, snapshot: Snapshot, load: Load, model: Engine
     point = mixed_point(model, load, policy.objectives)
     if point.requests_per_s <= 0:
         return None
-    coming = (snapshot.usable(Scope.PREFILL, name) or 0.0 for name in ("queue_depth", "in_flight"))
+    queued = waiting + (snapshot.usable(Scope.PREFILL, "queue_depth") or 0.0)
+    coming = snapshot.usable(Scope.PREFILL, "in_flight") or 0.0
     by_rate = load.request_rate / point.requests_per_s
-    by_residency = (running + waiting + sum(coming)) / point.sequences
-    return TogetherDemand(max(by_rate, by_residency), by_rate, by_residency, point, load.output_tokens)
+    by_residency = (running + coming) / point.sequences
+    backlog = queued / point.requests_per_s / _DRAIN_S
+    work = max(by_rate, by_residency) + backlog
+    return TogetherDemand(work, by_rate, by_residency, backlog, point, load.output_tokens)

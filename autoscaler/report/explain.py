@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from autoscaler.core.decision import Decision, Evidence, Reason, RoleDecision, Stage, StageName
+from autoscaler.core.decision import (
+    Decision,
+    Evidence,
+    Reason,
+    RoleDecision,
+    Stage,
+    StageName,
+    SwitchDecision,
+    SwitchStep,
+)
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope, Signal
 from autoscaler.report.words import binding_stage, quantity, signal_text
@@ -28,6 +37,9 @@ _OTHERWISE: dict[Reason, str] = {
     Reason.PAUSED: "taking the pause back",
     Reason.GROW_ONLY: "taking grow-only back",
     Reason.PINNED: "taking the pin back",
+    Reason.TRAFFIC_COLLAPSED: "the traffic coming back, or a quarter of an hour without it",
+    Reason.SWITCHING: "the change of the switch being over",
+    Reason.DISAGGREGATION_OFF: "disaggregation being worth its GPUs, or the policy saying on",
 }
 
 
@@ -40,6 +52,8 @@ def _lines(decision: Decision) -> Iterator[str]:
     yield f"{decision.service}, mode {decision.mode.value}"
     if decision.attribution is not None:
         yield from _attribution(decision)
+    if decision.switch is not None:
+        yield from _switch(decision.switch)
     yield ""
     yield "service"
     yield from _signals(decision, Scope.SERVICE)
@@ -64,6 +78,14 @@ def _attribution(decision: Decision) -> Iterator[str]:
     told = ", ".join(f"{name} {quantity(value, 's') if value is not None else 'unknown'}" for name, value in parts)
     yield f"TTFT by part: {told}"
     yield f"bottleneck: {found.bottleneck.value}, {found.detail}"
+
+
+def _switch(switch: SwitchDecision) -> Iterator[str]:
+    yield f"disaggregation: {_words(switch.step)}, {switch.detail}"
+    if switch.threshold_tokens is not None:
+        yield f"  prompts of {switch.threshold_tokens:.0f} tokens and more are to be prefilled apart"
+    elif switch.disaggregate is not None:
+        yield f"  the stack's switch is to be {'opened' if switch.disaggregate else 'closed'} now"
 
 
 def _role(decision: Decision, role: Role, decided: RoleDecision) -> Iterator[str]:
@@ -117,5 +139,5 @@ def _otherwise(stage: Stage) -> str:
     return _OTHERWISE.get(stage.reason, "another proposal")
 
 
-def _words(reason: Reason) -> str:
+def _words(reason: Reason | SwitchStep) -> str:
     return reason.value.replace("_", " ")

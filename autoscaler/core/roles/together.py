@@ -45,5 +45,6 @@ def _staff(demand: TogetherDemand, work: float, margin: float, reason: Reason, w
             "step_s": point.step_s,
             "by_rate": demand.by_rate,
             "by_residency": demand.by_residency,
+            "backlog": demand.backlog,
         },
     )
