@@ -171,7 +171,8 @@ def servers_for(
             break
         servers += 1
     # Pools beyond the large one may be busier still; its utilisation is on the safe side for them.
-    utilization = highest_utilization(servers, service_s, budget_s, quantile_ratio, variability, service_scv)
+    sized = min(servers, _LARGE_POOL)
+    utilization = highest_utilization(sized, service_s, budget_s, quantile_ratio, variability, service_scv)
     if servers < _LARGE_POOL:
         need = work / utilization if utilization > 0 else servers
         return min(max(need, servers - 1 + 1e-3), servers), utilization
