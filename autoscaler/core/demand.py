@@ -132,7 +132,7 @@ def decode_demand(
     prompt = snapshot.usable(Scope.SERVICE, "input_tokens_mean") or 0.0
     output = snapshot.usable(Scope.SERVICE, "output_tokens_mean") or 0.0
     utilization = snapshot.usable(Scope.DECODE, "kv_utilization_mean")
-    if utilization is not None and running >= 1 and ready > 0:
+    if utilization and running >= 1 and ready > 0:
         resident = utilization * model.kv_capacity_tokens * ready / running
     else:
         resident = prompt + output / 2

@@ -84,6 +84,10 @@ class Outlook:
     forecaster: str
     horizon_s: float
 
+    def at_least(self, margin: float) -> float:
+        """The upper bound, raised where a margin below 1 would cut into what is expected rather than what is feared."""
+        return max(self.upper, self.demand / margin) if margin < 1.0 else self.upper
+
 
 _SILENT = -1.0
 _TRENDS = (FORECASTERS.index("trend"), FORECASTERS.index("steep_trend"))

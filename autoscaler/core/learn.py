@@ -181,7 +181,8 @@ def _prefill_sample(base: EngineModel, snapshot: Snapshot, prompts: Prompts | No
     cached = prompt * (1.0 - uncached) if uncached is not None else 0.0
     fixed, linear, quadratic = base.prefill.terms_ms(prompt, cached)
     crowd = in_flight / pool.ready
-    together = max(1.0 + _SHARED_PASS * crowd, crowd)
+    idles = (snapshot.usable(Scope.PREFILL, "queue_depth") or 0.0) < pool.ready
+    together = max(1.0 + _SHARED_PASS * crowd if idles else 1.0, crowd)
     return (fixed, linear * together, quadratic * together), time_s * 1e3
 
 

@@ -68,7 +68,7 @@ def _share_that_waits(servers: int, utilization: float, arrival_scv: float, serv
     """Whitt's P(W > 0) for arrivals no smoother than Poisson."""
     erlang = probability_of_waiting(servers, utilization)
     slack = (1.0 - utilization) * math.sqrt(servers)
-    if arrival_scv == 1.0 or (poisson := _normal_tail(slack)) == 0.0:
+    if arrival_scv == 1.0 or erlang == 0.0 or (poisson := _normal_tail(slack)) == 0.0:
         return erlang
     heavy = _normal_tail((1.0 + service_scv) * slack / (arrival_scv + service_scv)) / poisson
     light = _normal_tail(2.0 * slack / (1.0 + arrival_scv)) / poisson

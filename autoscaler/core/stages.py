@@ -14,8 +14,6 @@ from autoscaler.core.proposal import whole
 from autoscaler.core.state import RoleState, Timed
 
 _LEAST_WINDOW_S = 600.0
-# What a shrink must leave free of the smaller pool.
-SHRINK_RESERVE = 0.05
 _NOISE = 1e-9
 
 
@@ -25,14 +23,6 @@ def tolerance(policy: RolePolicy, current: int, need: float, before: int, *, fir
     band = policy.behavior.up.tolerance_ratio if grows else policy.behavior.down.tolerance_ratio
     band = 0.0 if firm else band
     numbers = {"need": need, "current": float(current), "tolerance_ratio": band}
-    edge = whole(need * (1.0 + SHRINK_RESERVE))
-    if before < current and before < edge == whole(need) + 1:
-        # A pool that is full the moment it has shrunk would grow back with the next breath of the traffic.
-        after = min(edge, current)
-        detail = f"a need of {need:.2f} leaves less than {SHRINK_RESERVE:.0%} free in {before}"
-        if after == current:
-            return Stage(StageName.TOLERANCE, before, after, Reason.WITHIN_TOLERANCE, detail, numbers)
-        return Stage(StageName.TOLERANCE, before, after, Reason.OUTSIDE_TOLERANCE, detail, numbers)
     if current in (before, 0) or whole(need) != before or abs(need / current - 1.0) > band + _NOISE:
         return Stage(StageName.TOLERANCE, before, before, Reason.OUTSIDE_TOLERANCE, "", numbers)
     detail = f"a need of {need:.2f} is within {band:.0%} of {current}"

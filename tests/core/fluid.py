@@ -131,13 +131,15 @@ class Fluid:
         ttft_s = wait_s + mean.service_s + self.transfer_s + decode_wait_s + mean.step_s
         resident = self._running * (mean.prompt_tokens + mean.output_tokens / 2)
         utilization = min(resident / (self.engine.kv_capacity_tokens * max(decode_ready, 1)), 1.0)
+        busy = min(mean.prefilled * mean.service_s / max(ready, 1), 1.0)
+        shared = 1.0 / (1.0 - 0.4 * busy)  # prompts that come during a pass share the next one
         readings = {
             "prefill.queue_depth": self._queue,
-            "prefill.in_flight": min(mean.prefilled * mean.service_s, ready),
+            "prefill.in_flight": busy * shared * ready,
             "prefill.offered_tokens_per_s": mean.arrived * mean.prompt_tokens,
             "prefill.request_rate": mean.arrived,
             "prefill.queue_time_s": wait_s,
-            "prefill.prefill_time_s": mean.service_s,
+            "prefill.prefill_time_s": mean.service_s * shared,
             "decode.kv_utilization_mean": utilization,
             "decode.kv_utilization_max": min(1.1 * utilization, 1.0),
             "decode.running": self._running,

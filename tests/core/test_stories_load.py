@@ -161,10 +161,7 @@ def test_a_queue_before_prefill_is_not_yet_decodes_to_serve() -> None:
     assert tale.desired(Role.DECODE) <= 4, tale.explain()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the errors of one step widen the bound of the lagging forecaster that speaks: 8, 10, 12 replicas",
-)
+@pytest.mark.xfail(strict=True, reason="the errors of one step widen the bound: 12 replicas where 11.4 are allowed")
 def test_a_step_of_load_does_not_overshoot() -> None:
     fluid = Fluid(Load(12.0))
     role = replace(ROLE_POLICY, startup_time_s=240.0)
@@ -227,7 +224,7 @@ def test_replicas_on_their_way_are_not_ordered_twice(policy: ServicePolicy) -> N
 @either_way
 def test_growth_goes_on_while_earlier_replicas_start(policy: ServicePolicy) -> None:
     """Dynamo #8583: waiting for full readiness is a deadlock."""
-    fluid = Fluid(Load(20.0))
+    fluid = Fluid(Load(10.0))
     tale = story(2, 2, policy=policy, service=fluid, startup_s=600.0).at(120)
     starting = tale.current(Role.PREFILL)
 

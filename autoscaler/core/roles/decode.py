@@ -24,7 +24,9 @@ def propose(ctx: RoleContext) -> Proposal:
     if ctx.insight.outlook is not None:
         outlook = ctx.insight.outlook
         when = f"may be asked for in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
-        terms.append(_staff(demand, outlook.upper, ctx.insight.margin, Reason.DECODE_FORECAST, when))
+        terms.append(
+            _staff(demand, outlook.at_least(ctx.insight.margin), ctx.insight.margin, Reason.DECODE_FORECAST, when)
+        )
     out_of_blocks = full(ctx)
     if out_of_blocks is not None:
         terms.append(out_of_blocks)

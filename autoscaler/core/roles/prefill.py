@@ -31,7 +31,9 @@ def propose(ctx: RoleContext) -> Proposal:
     if ctx.insight.outlook is not None:
         outlook = ctx.insight.outlook
         when = f"may arrive in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
-        terms.append(_staff(ctx, demand, outlook.upper, ctx.insight.margin, Reason.PREFILL_FORECAST, when))
+        terms.append(
+            _staff(ctx, demand, outlook.at_least(ctx.insight.margin), ctx.insight.margin, Reason.PREFILL_FORECAST, when)
+        )
     backlog = _backlog(ctx, demand)
     if backlog is not None:
         terms.append(backlog)
