@@ -74,7 +74,8 @@ def doctor(
     except (PolicyError, AssemblyError) as error:
         raise CliError(str(error)) from error
     if output is Output.JSON:
-        typer.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
+        plain = [asdict(one) for one in found]
+        typer.echo(json.dumps(plain, indent=2, ensure_ascii=False, default=sorted))
     else:
         typer.echo("\n".join(line for one in found for line in lines(one)))
     raise typer.Exit(ExitCode.UNHEALTHY if any(one.inert for one in found) else ExitCode.OK)
