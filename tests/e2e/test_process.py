@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,6 +54,14 @@ class Program:
         request = urllib.request.Request(f"http://{address}{path}", headers=headers)
         with urllib.request.urlopen(request, timeout=5.0) as response:  # noqa: S310 - the scheme stands here
             return str(response.read().decode())
+
+    def is_ready(self) -> bool:
+        """Whether it says so; until then it answers 503."""
+        try:
+            return self.get("/readyz") == "ok\n"
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
 
     def metric(self, name: str, **labels: str) -> float:
         """The one sample of that name with these labels among its own."""
@@ -202,7 +211,7 @@ def test_policies_in_the_cluster_are_followed_and_told_what_becomes_of_them(
         *["--watch-policies", "--namespace", "serving", "--allow-cross-namespace"],
         *["--kubeconfig", str(cluster.kubeconfig(tmp_path / "kubeconfig"))],
     )
-    wait_until(lambda: program.get("/readyz") == "ok\n", "ready without any policy")
+    wait_until(program.is_ready, "ready without any policy")
 
     document = policy_document(live.name, "serving", gate.url, interval="1s")
     document["spec"]["roles"]["prefill"] |= TWO_PODS_IN_TEN_MINUTES
