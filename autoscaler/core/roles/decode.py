@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from autoscaler.core.decision import Reason
 from autoscaler.core.demand import DecodeDemand
 from autoscaler.core.proposal import Proposal, RoleContext, Term
 from autoscaler.core.roles import decode_rules
-from autoscaler.core.roles.common import idle
-from autoscaler.core.roles.decode_rules import full
+from autoscaler.core.roles.staffing import decoding
 
 _NEEDED_TO_SHRINK = ("kv_utilization_mean", "running", "waiting")
 
@@ -17,20 +18,8 @@ def propose(ctx: RoleContext) -> Proposal:
     demand = ctx.insight.demand
     if not isinstance(demand, DecodeDemand):
         return decode_rules.propose(ctx)
-    calm = idle(ctx, "running", "waiting")
-    if calm is not None:
-        return Proposal((calm,))
-    terms = [_staff(demand, demand.work, max(ctx.insight.margin, 1.0), Reason.DECODE_DEMAND, "is asked for now")]
-    if ctx.insight.outlook is not None:
-        outlook = ctx.insight.outlook
-        when = f"may be asked for in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
-        terms.append(
-            _staff(demand, outlook.at_least(ctx.insight.margin), ctx.insight.margin, Reason.DECODE_FORECAST, when)
-        )
-    out_of_blocks = full(ctx)
-    if out_of_blocks is not None:
-        terms.append(out_of_blocks)
-    return Proposal(tuple(terms), ctx.missing(*_NEEDED_TO_SHRINK))
+    staff = partial(_staff, demand)
+    return decoding(ctx, demand.work, staff, Reason.DECODE_DEMAND, Reason.DECODE_FORECAST, _NEEDED_TO_SHRINK)
 
 
 def _staff(demand: DecodeDemand, work: float, margin: float, reason: Reason, when: str) -> Term:

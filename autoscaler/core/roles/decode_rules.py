@@ -53,15 +53,16 @@ def _kv(ctx: RoleContext) -> Term | None:
 
 
 def _waiting(ctx: RoleContext) -> Term | None:
-    """Room for requests that wait for decode, at the batch that replicas carry now."""
-    waiting, running, ready = ctx.usable("waiting"), ctx.usable("running"), ctx.pool.ready
+    """Room for requests that wait for decode, at the batch that a replica whose KV is full would carry."""
+    waiting, ready = ctx.usable("waiting"), ctx.pool.ready
     if waiting is None or ready == 0 or waiting <= ready:
         return None
-    batch = max((running or 0.0) / ready, 1.0) if running else _UNKNOWN_BATCH
+    running, mean = ctx.usable("running"), ctx.usable("kv_utilization_mean")
+    batch = max(running / ready / mean, 1.0) if running and mean else _UNKNOWN_BATCH
     return Term(
         ready + waiting / batch,
         Reason.DECODE_WAITING,
-        f"{waiting:.0f} wait beside {ready} replicas that carry {batch:.3g} each",
+        f"{waiting:.0f} wait beside {ready} replicas that can carry {batch:.3g} each",
         {"waiting": waiting, "batch": batch, "ready": float(ready)},
     )
 

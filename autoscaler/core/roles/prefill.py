@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from autoscaler.core.attribution import Bottleneck
 from autoscaler.core.decision import Reason
 from autoscaler.core.demand import PrefillDemand
 from autoscaler.core.proposal import Proposal, RoleContext, Term
 from autoscaler.core.queueing import servers_for
-from autoscaler.core.roles import prefill_rules
+from autoscaler.core.roles import prefill_rules, staffing
 from autoscaler.core.roles.common import idle
 from autoscaler.core.roles.prefill_rules import wait_budget_s
 
@@ -27,13 +29,8 @@ def propose(ctx: RoleContext) -> Proposal:
     calm = idle(ctx, "queue_depth", "in_flight")
     if calm is not None:
         return Proposal((calm,))
-    terms = [_staff(ctx, demand, demand.work, max(ctx.insight.margin, 1.0), Reason.PREFILL_DEMAND, "arrives now")]
-    if ctx.insight.outlook is not None:
-        outlook = ctx.insight.outlook
-        when = f"may arrive in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
-        terms.append(
-            _staff(ctx, demand, outlook.at_least(ctx.insight.margin), ctx.insight.margin, Reason.PREFILL_FORECAST, when)
-        )
+    staff = partial(_staff, ctx, demand)
+    terms = staffing.terms(ctx, demand.work, staff, Reason.PREFILL_DEMAND, Reason.PREFILL_FORECAST)
     backlog = _backlog(ctx, demand)
     if backlog is not None:
         terms.append(backlog)
