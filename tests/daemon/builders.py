@@ -10,14 +10,12 @@ from structlog.testing import LogCapture
 
 from autoscaler.core.policy import (
     Behavior,
-    DirectionBehavior,
     LatencyObjective,
     Mode,
     Objectives,
     RateRule,
     Role,
     RolePolicy,
-    RuleKind,
     ServicePolicy,
 )
 from autoscaler.core.signals import Scope, Signal, Signals, absent, measured
@@ -28,15 +26,15 @@ from autoscaler.daemon.state_store import MemoryStateStore, StateStore
 from autoscaler.daemon.switching import StackSwitch
 from autoscaler.daemon.tick import Tick
 from autoscaler.targets.base import Outcome, PoolReading, WriteResult
+from tests.support.core import START_S, direction, pods
 
-START_S = 1_700_000_000.0
+__all__ = ["START_S"]
 
 
 def role_policy(low: int = 1, high: int = 10, *rules: RateRule, window_s: float = 60.0) -> RolePolicy:
     """Bounds make the decision: a pool outside of them moves into them whatever its signals say."""
-    up = DirectionBehavior(0.0, rules or (RateRule(RuleKind.PODS, 4, 60.0),))
-    down = DirectionBehavior(window_s, ())
-    return RolePolicy(low, high, gpus_per_replica=1.0, startup_time_s=60.0, behavior=Behavior(up, down))
+    behavior = Behavior(direction(0.0, *(rules or (pods(4, 60.0),))), direction(window_s))
+    return RolePolicy(low, high, gpus_per_replica=1.0, startup_time_s=60.0, behavior=behavior)
 
 
 def policy(

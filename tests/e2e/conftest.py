@@ -12,6 +12,7 @@ import pytest
 from tests.daemon.builders import HandClock
 from tests.e2e.gate import Gate
 from tests.e2e.live import LiveService
+from tests.e2e.program import Program, Start
 from tests.e2e.stage import Stage
 from tests.support.kube import Cluster, FakeCluster, fake_kube_api, kube_api, real_kube_api
 from tests.support.prometheus import Prometheus, running_prometheus
@@ -77,3 +78,18 @@ def make_live(fake_kube_api: FakeCluster, prometheus: Prometheus) -> MakeLive:
         return LiveService(f"live-{next(_numbers)}", fake_kube_api, prometheus, arrivals_per_s=arrivals_per_s)
 
     return make
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts the program; what still runs at the end is killed."""
+    started: list[Program] = []
+
+    def begin(*arguments: str) -> Program:
+        started.append(Program(tmp_path, *arguments))
+        return started[-1]
+
+    yield begin
+    for program in started:
+        program.process.kill()
+        program.process.wait()

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from autoscaler.cli.main import app
 from tests.e2e.conftest import MakeLive
-from tests.e2e.test_process import Program
+from tests.e2e.program import Program
 from tests.support.loopback import Reply, Request, running_loopback
 from tests.support.prometheus import wait_until
 

@@ -12,7 +12,7 @@ import yaml
 from autoscaler.core.policy import Role
 from tests.e2e.conftest import MakeLive
 from tests.e2e.gate import Gate
-from tests.e2e.test_process import Program, arguments_for
+from tests.e2e.program import Program, arguments_for
 from tests.support.loopback import Reply, running_loopback
 from tests.support.prometheus import wait_until
 

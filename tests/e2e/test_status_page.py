@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import json
 import urllib.error
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import MakeLive
 from tests.e2e.gate import Gate
-from tests.e2e.test_process import Program, Start, arguments_for
+from tests.e2e.program import Start, arguments_for
 from tests.support.prometheus import wait_until
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    started: list[Program] = []
-
-    def begin(*arguments: str) -> Program:
-        started.append(Program(tmp_path, *arguments))
-        return started[-1]
-
-    yield begin
-    for program in started:
-        program.process.kill()
-        program.process.wait()
 
 
 def test_on_loopback_it_says_what_was_decided_and_why(
