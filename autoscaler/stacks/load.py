@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from autoscaler.stacks.dialects import Stack, assemble
 from autoscaler.stacks.errors import StackError, did_you_mean
 from autoscaler.stacks.model import StackModel
+from autoscaler.stacks.problems import problem_lines
 
 _SUFFIX = ".yaml"
 
@@ -79,41 +77,4 @@ def parse_stack(text: str, origin: str) -> StackModel:
     try:
         return StackModel.model_validate(document)
     except ValidationError as error:
-        raise StackError("\n".join(f"{origin}: {_words(detail)}" for detail in error.errors())) from None
-
-
-def _words(detail: ErrorDetails) -> str:
-    place = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        return f"{place} is unknown; {did_you_mean(str(detail['loc'][-1]), _allowed_keys(detail['loc']))}"
-    message = detail["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(detail["input"], dict) else f" (got {detail['input']!r})"
-    return f"{place}: {message}{value}" if place else f"{message}{value}"
-
-
-def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
-    """Keys that may stand where an unknown one was found."""
-    place: Any = StackModel
-    for part in location[:-1]:
-        place = _inside(place, part)
-    model = _bare(place)
-    return list(model.model_fields) if _is_model(model) else []
-
-
-def _inside(place: Any, part: int | str) -> Any:
-    """The type behind a key of a mapping or a model, or behind an item of a list."""
-    bare = _bare(place)
-    if _is_model(bare):
-        return bare.model_fields[str(part)].annotation
-    return next((arm for arm in reversed(get_args(bare)) if arm is not Ellipsis), None)
-
-
-def _bare(place: Any) -> Any:
-    """The type without its annotations, and without None beside it."""
-    while get_origin(place) in (Annotated, Union, UnionType):
-        place = next(arm for arm in get_args(place) if arm is not NoneType)
-    return place
-
-
-def _is_model(place: Any) -> bool:
-    return isinstance(place, type) and issubclass(place, BaseModel)
+        raise StackError(problem_lines(StackModel, error, origin)) from None

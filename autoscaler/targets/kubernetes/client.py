@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import urllib3.exceptions
@@ -114,7 +115,7 @@ class KubeClient:
             reason = " ".join(str(error.reason).split())
             raise UnavailableError(operation, None, f"no TLS, check address and CA file: {reason}") from error
         text = payload.decode(errors="replace")
-        if not 200 <= response.status < 300:  # noqa: PLR2004  # HTTP's own classes
+        if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
             refused = error_of(operation, response.status, text, response.headers.get("Retry-After"))
             self._resume_s = self._clock() + min(refused.retry_after_s or 0.0, _LONGEST_REST_S)
             raise refused

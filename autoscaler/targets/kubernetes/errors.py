@@ -17,14 +17,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import ClassVar
 
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
 # The API server words every refusal of its authorizers so; a 403 without it comes from admission or quota.
 _MISSING_VERB = re.compile(r" cannot \w+ resource ")
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERROR = 500
 _LONGEST_MESSAGE = 500
 SHAPE_ERRORS = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 """What taking apart an object raises that is not of the form of its kind, as of kinds without a schema."""
@@ -136,7 +135,11 @@ class UnavailableError(KubeError):
         return "check that the API server is up and can be reached from here"
 
 
-_BY_CODE: Mapping[int, type[KubeError]] = {401: UnauthorizedError, 404: NotFoundError, 409: ConflictError}
+_BY_CODE: Mapping[int, type[KubeError]] = {
+    HTTPStatus.UNAUTHORIZED: UnauthorizedError,
+    HTTPStatus.NOT_FOUND: NotFoundError,
+    HTTPStatus.CONFLICT: ConflictError,
+}
 
 
 def error_of(operation: Operation, code: int, body: str, retry_after: str | None) -> KubeError:
@@ -153,9 +156,9 @@ def error_of(operation: Operation, code: int, body: str, retry_after: str | None
 
 
 def _type_of(code: int, said: str) -> type[KubeError]:
-    if code == _TOO_MANY_REQUESTS or code >= _SERVER_ERROR:
+    if code == HTTPStatus.TOO_MANY_REQUESTS or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return UnavailableError
-    if code == 403:  # noqa: PLR2004  # the one code with two meanings
+    if code == HTTPStatus.FORBIDDEN:
         return ForbiddenError if _MISSING_VERB.search(said) else RejectedError
     return _BY_CODE.get(code, RejectedError)
 

@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from autoscaler.stacks.errors import did_you_mean
-from autoscaler.targets.kubernetes.specs.problems import SpecError, spec_error
+from autoscaler.stacks.problems import problem_lines
+from autoscaler.targets.kubernetes.specs.problems import SpecError
 
 _SUFFIX = ".yaml"
 _Spec = TypeVar("_Spec", bound=BaseModel)
@@ -64,4 +65,4 @@ class SpecFiles(Generic[_Spec]):
         try:
             return self.model.model_validate(document)
         except ValidationError as error:
-            raise spec_error(self.model, error, origin) from None
+            raise SpecError(problem_lines(self.model, error, origin)) from None

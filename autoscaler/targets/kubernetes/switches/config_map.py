@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from autoscaler.targets.kubernetes.client import KubeClient  # importing it costs half a second
 
 PREVIOUS = "pd-autoscaler.io/previous-text"
-"""Annotation of the ConfigMap: the text before the last change, to go back to."""
+"""Annotation of the ConfigMap: the text before the last change, for a person to go back to."""
 HASH = "pd-autoscaler.io/config-hash"
 """Annotation of the ConfigMap and of the router's pods: the text that was written, and the one they started with."""
 _LONGEST_TEXT = 200_000  # annotations of an object may hold 256 KiB together
@@ -116,19 +116,6 @@ class ConfigMapSwitch:
         except (_UnusableError, EditError) as error:
             return WriteResult(Outcome.REFUSED, str(error))
         return self._write(found, text, f"{self._file.path} from {before} to {wanted}", dry_run=dry_run)
-
-    def roll_back(self, *, dry_run: bool) -> WriteResult:
-        """Bring back the text before the last change."""
-        try:
-            found = self._find()
-        except KubeError as error:
-            return WriteResult(OUTCOMES[type(error)], str(error))
-        except _UnusableError as error:
-            return WriteResult(Outcome.REFUSED, str(error))
-        text = found.config_map["metadata"].get("annotations", {}).get(PREVIOUS)
-        if text is None:
-            return WriteResult(Outcome.REFUSED, f"{self._file.config_map} has no annotation {PREVIOUS} to go back to")
-        return self._write(found, text, "back to the text before the last change", dry_run=dry_run)
 
     def _find(self) -> _Found:
         file = self._file

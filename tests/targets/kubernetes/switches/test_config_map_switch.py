@@ -202,23 +202,6 @@ def test_a_gap_in_routing_is_announced(
     assert ("with a gap in routing" in result.message) is gap
 
 
-def test_the_text_before_the_last_change_comes_back(kube_api: Cluster, epp: ConfigMapSwitch) -> None:
-    epp.set(Position.OFF, dry_run=False)
-
-    result = epp.roll_back(dry_run=False)
-
-    settle(kube_api)
-    assert (result.outcome, text_of(kube_api)) == (Outcome.APPLIED, EPP)
-    assert epp.read().threshold_tokens == 16.0
-
-
-def test_there_is_nothing_to_go_back_to_before_a_change(epp: ConfigMapSwitch) -> None:
-    result = epp.roll_back(dry_run=False)
-
-    assert result.outcome is Outcome.REFUSED
-    assert "to go back to" in result.message
-
-
 def test_an_immutable_config_map_is_refused(kube_api: Cluster, client_on: ClientOn) -> None:
     kube_api.create("configmaps", config_map(EPP, immutable=True))
     add_router(kube_api)
@@ -284,7 +267,6 @@ def test_a_missing_key_names_those_that_are_there(kube_api: Cluster, client_on: 
 
     assert "has no key config.yaml: there are other.yaml" in switch.read().detail
     assert switch.set(Position.OFF, dry_run=False).outcome is Outcome.REFUSED
-    assert switch.roll_back(dry_run=False).outcome is Outcome.REFUSED
 
 
 def test_a_missing_config_map_is_unknown(kube_api: Cluster, client_on: ClientOn) -> None:
@@ -292,7 +274,6 @@ def test_a_missing_config_map_is_unknown(kube_api: Cluster, client_on: ClientOn)
 
     assert switch.read().position is Position.UNKNOWN
     assert switch.set(Position.OFF, dry_run=False).outcome is Outcome.MISSING
-    assert switch.roll_back(dry_run=False).outcome is Outcome.MISSING
 
 
 def test_a_config_map_that_changes_meanwhile_is_a_conflict(fake_kube_api: FakeCluster, client_on: ClientOn) -> None:
