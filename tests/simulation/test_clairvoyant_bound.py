@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from autoscaler.core.capacity import DecodeStep
 from autoscaler.core.engines import find_engine
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.simulation.clairvoyant.bound import ClairvoyantCost, clairvoyant_cost
@@ -14,7 +15,7 @@ from autoscaler.simulation.clairvoyant.work import work_of
 from autoscaler.simulation.config import PoolConfig, ServiceConfig, TransferConfig
 from autoscaler.simulation.static import run_static
 from autoscaler.simulation.traces import Trace, bundled_trace, poisson
-from tests.support.core import ENGINE
+from tests.support.core import ENGINE, OBJECTIVES
 
 PREFILL, DECODE = Role.PREFILL, Role.DECODE
 STARTUPS_S = (0.0, 60.0, 240.0, 600.0)
@@ -117,6 +118,14 @@ def test_small_batches_of_experts_have_their_own_price() -> None:
     assert 1 <= batch <= 16
     expected_ms = experts.decode.small_batch.step_ms(batch, batch * resident) / batch
     assert work.decode_s[0] == pytest.approx(1000 * expected_ms / 1e3)
+
+
+def test_an_engine_whose_tokens_take_no_time_has_no_decode_work() -> None:
+    instant = replace(ENGINE, decode=DecodeStep(d0_ms=0.0, d1_ms_per_sequence=0.0, d2_ms_per_kv_token=0.0))
+    pool = PoolConfig(instant)
+    config = ServiceConfig("instant", {PREFILL: pool, DECODE: pool}, OBJECTIVES)
+
+    assert work_of(config, Trace.of(0.0, 1000, 100)).decode_s.tolist() == [0.0]
 
 
 def test_strict_work_is_never_more() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -92,7 +93,11 @@ def _token_ms(engine: EngineModel, tpot_ms: float, resident: Floats, *, strict: 
 
 
 def _largest_batch(step: DecodeStep, tpot_ms: float, resident: Floats) -> Floats:
-    return (tpot_ms - step.d0_ms) / (step.d1_ms_per_sequence + step.d2_ms_per_kv_token * resident)
+    """Sequences that one step inside TPOT has room for; no end of them where a sequence takes no time."""
+    spare_ms = tpot_ms - step.d0_ms
+    each_ms = step.d1_ms_per_sequence + step.d2_ms_per_kv_token * resident
+    endless = np.full_like(each_ms, math.copysign(math.inf, spare_ms))
+    return np.divide(spare_ms, each_ms, out=endless, where=each_ms > 0)
 
 
 def _cost_ms(step: DecodeStep, batch: Floats, resident: Floats, *, strict: bool) -> Floats:
