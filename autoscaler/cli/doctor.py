@@ -25,8 +25,8 @@ from autoscaler.config import PolicyError, load_paths
 from autoscaler.daemon import logs
 from autoscaler.daemon.assembly import AssemblyError, Surroundings
 from autoscaler.daemon.clock import SteadyClock
-from autoscaler.daemon.process import StateKind
 from autoscaler.daemon.rights import OwnObjects, own_rights
+from autoscaler.daemon.settings import StateKind
 
 
 class Output(StrEnum):

@@ -11,7 +11,7 @@ from autoscaler.cli.exits import CliError
 from autoscaler.cli.options import PolicyArguments, PolicyOptions, policy_paths
 from autoscaler.cli.settings import SettingsFile, file_settings
 from autoscaler.config import PolicyError, load_paths
-from autoscaler.daemon.process import StateKind, shared_budgets
+from autoscaler.daemon.process import shared_budgets
 from autoscaler.daemon.rights import (
     OwnObjects,
     marking_rights,
@@ -21,6 +21,7 @@ from autoscaler.daemon.rights import (
     telling_rights,
     watch_rights,
 )
+from autoscaler.daemon.settings import StateKind
 
 
 def rbac(

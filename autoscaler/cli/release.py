@@ -17,8 +17,9 @@ from autoscaler.core.policy import Mode
 from autoscaler.daemon import logs
 from autoscaler.daemon.assembly import AssemblyError, Surroundings, competitors, writable_target
 from autoscaler.daemon.clock import SteadyClock
-from autoscaler.daemon.process import Settings, StartError, StateKind, opened_store
+from autoscaler.daemon.own_objects import opened_store
 from autoscaler.daemon.release import release as give_back
+from autoscaler.daemon.settings import Settings, StartError, StateKind
 from autoscaler.daemon.state_store import StateStore, StateStoreError
 
 

@@ -24,7 +24,8 @@ from autoscaler.cli.options import (
 from autoscaler.cli.settings import SettingsFile, file_settings
 from autoscaler.daemon import logs
 from autoscaler.daemon.assembly import Surroundings
-from autoscaler.daemon.process import Settings, StartError, StateKind, run_daemon
+from autoscaler.daemon.process import run_daemon
+from autoscaler.daemon.settings import Settings, StartError, StateKind
 
 _LAST_PORT = 65_535
 # Kubernetes kills a pod 30 s after it asked it to end.

@@ -11,7 +11,8 @@ import yaml
 
 from autoscaler.daemon.assembly import Surroundings
 from autoscaler.daemon.leadership import Alone, own_identity
-from autoscaler.daemon.process import Settings, StartError, StateKind, run_daemon
+from autoscaler.daemon.process import run_daemon
+from autoscaler.daemon.settings import Settings, StartError, StateKind
 from tests.daemon.builders import capturing
 from tests.e2e.stage import policy_document
 

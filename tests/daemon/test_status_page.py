@@ -12,8 +12,8 @@ from autoscaler.core.signals import Scope, absent
 from autoscaler.daemon.health import HealthServer
 from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.metrics.collector import registry
-from autoscaler.daemon.process import Settings
 from autoscaler.daemon.recent import Recent
+from autoscaler.daemon.settings import Settings
 from autoscaler.daemon.status import status
 from autoscaler.daemon.status_page import status_page
 from autoscaler.daemon.status_site import is_loopback, status_documents
