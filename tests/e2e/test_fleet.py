@@ -17,11 +17,11 @@ from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.kube.api import KubeApi, configure
 from autoscaler.targets.kubernetes.connection import connect
 from autoscaler.targets.kubernetes.refs import ObjectRef
-from autoscaler.targets.kubernetes.scale import ScaledPool, ScaleTarget
 from tests.daemon.builders import HandClock, ScriptedSource, capturing, crowded_decode_signals, policy, role_policy
 from tests.support.kube import FakeCluster
 from tests.support.kube_api import DeploymentController, Fault
 from tests.support.kube_api.manifests import deployment
+from tests.support.scale_target import ScaledPool, ScaleTarget
 
 INTERVAL_S, TURN_S = 15.0, 2.0
 RATE_PODS, RATE_S = 2, 60.0

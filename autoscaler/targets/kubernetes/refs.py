@@ -31,11 +31,6 @@ class ObjectRef:
         return cls("apps/v1", "Deployment", "deployments", namespace, name)
 
     @classmethod
-    def stateful_set(cls, namespace: str, name: str) -> Self:
-        """A StatefulSet."""
-        return cls("apps/v1", "StatefulSet", "statefulsets", namespace, name)
-
-    @classmethod
     def pods(cls, namespace: str) -> Self:
         """The pods of a namespace."""
         return cls("v1", "Pod", "pods", namespace)

@@ -11,8 +11,8 @@ from autoscaler.core.policy import Role
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.connection import connect
 from autoscaler.targets.kubernetes.refs import ObjectRef
-from autoscaler.targets.kubernetes.scale import ScaledPool, ScaleTarget
 from tests.support.kube import Cluster, fake_kube_api, kube_api, real_kube_api
+from tests.support.scale_target import ScaledPool, ScaleTarget
 
 __all__ = ["fake_kube_api", "kube_api", "real_kube_api"]
 

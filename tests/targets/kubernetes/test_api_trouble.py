@@ -14,10 +14,10 @@ from structlog.testing import capture_logs
 from autoscaler.core.policy import Role
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.refs import ObjectRef
-from autoscaler.targets.kubernetes.scale import ScaledPool, ScaleTarget
 from tests.support.kube import Cluster, FakeCluster
 from tests.support.kube_api import Fault
 from tests.support.kube_api.manifests import deployment
+from tests.support.scale_target import ScaledPool, ScaleTarget
 from tests.targets.kubernetes.conftest import ClientOn, DecodeOn
 
 SCALE = "deployments/scale"

@@ -13,9 +13,9 @@ from autoscaler.core.policy import Role
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.connection import KubeConfigError, connect, from_kubeconfig, in_cluster
 from autoscaler.targets.kubernetes.refs import ObjectRef
-from autoscaler.targets.kubernetes.scale import ScaledPool, ScaleTarget
 from tests.support.kube import Cluster, FakeCluster
 from tests.support.kube_api.manifests import deployment
+from tests.support.scale_target import ScaledPool, ScaleTarget
 
 IN_CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 READ_RULES = [{"apiGroups": ["apps"], "resources": ["deployments", "deployments/scale"], "verbs": ["get"]}]
@@ -142,6 +142,6 @@ def test_an_unknown_context_is_named(kube_api: Cluster, tmp_path: Path) -> None:
 
 
 def test_a_target_is_imported_without_the_kubernetes_client() -> None:
-    program = "import sys; import autoscaler.targets.kubernetes.scale; sys.exit('kubernetes' in sys.modules)"
+    program = "import sys; import autoscaler.targets.kubernetes.build; sys.exit('kubernetes' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -10,10 +10,10 @@ import pytest
 from autoscaler.core.policy import Role
 from autoscaler.core.snapshot import PoolState
 from autoscaler.targets.kubernetes.pods import PodCounts, count_pods
-from autoscaler.targets.kubernetes.scale import ScaleTarget
 from tests.support.kube import FakeCluster, fake_cluster
 from tests.support.kube_api import DeploymentController
 from tests.support.kube_api.manifests import deployment
+from tests.support.scale_target import ScaleTarget
 from tests.targets.kubernetes.conftest import DecodeOn
 
 

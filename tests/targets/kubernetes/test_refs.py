@@ -19,7 +19,11 @@ from autoscaler.targets.kubernetes.refs import ObjectRef, guess_plural
             "scale",
             "/apis/apps/v1/namespaces/serving/deployments/decode/scale",
         ),
-        (ObjectRef.stateful_set("serving", "decode"), "", "/apis/apps/v1/namespaces/serving/statefulsets/decode"),
+        (
+            ObjectRef("apps/v1", "StatefulSet", "statefulsets", "serving", "decode"),
+            "",
+            "/apis/apps/v1/namespaces/serving/statefulsets/decode",
+        ),
         (ObjectRef.pods("serving"), "", "/api/v1/namespaces/serving/pods"),
     ],
 )

@@ -8,9 +8,9 @@ import pytest
 
 from autoscaler.core.policy import Role
 from autoscaler.targets.kubernetes.refs import ObjectRef
-from autoscaler.targets.kubernetes.scale import ScaledPool, ScaleTarget
 from tests.support.kube import Cluster
 from tests.support.kube_api.manifests import definition, deployment, pod, stateful_set
+from tests.support.scale_target import ScaledPool, ScaleTarget, stateful_set_ref
 from tests.targets.kubernetes.conftest import ClientOn, DecodeOn
 
 APPS = "apps/v1"
@@ -91,7 +91,7 @@ def test_a_paused_deployment_without_a_rollout_scales_like_any_other(kube_api: C
 def test_a_stateful_set_is_read_like_a_deployment(kube_api: Cluster, decode_on: DecodeOn) -> None:
     revisions = {"currentRevision": "decode-1", "updateRevision": "decode-1"}
     created(kube_api, "statefulsets", stateful_set("decode", replicas=3), **settled(3, 2), **revisions)
-    pool = ScaledPool(ObjectRef.stateful_set(kube_api.namespace, "decode"))
+    pool = ScaledPool(stateful_set_ref(kube_api.namespace, "decode"))
 
     read = decode_on(kube_api, pool).read().pools[Role.DECODE]
 

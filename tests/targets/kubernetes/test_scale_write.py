@@ -9,9 +9,9 @@ import pytest
 from autoscaler.core.policy import Role
 from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.kubernetes.refs import ObjectRef
-from autoscaler.targets.kubernetes.scale import ScaledPool, ScaleTarget
 from tests.support.kube import Cluster
 from tests.support.kube_api.manifests import definition, deployment, stateful_set
+from tests.support.scale_target import ScaledPool, ScaleTarget, stateful_set_ref
 from tests.targets.kubernetes.conftest import DecodeOn
 
 APPS = "apps/v1"
@@ -132,7 +132,7 @@ def test_a_deleted_object_is_missing(kube_api: Cluster, decode: ScaleTarget) -> 
 
 def test_a_stateful_set_is_scaled_like_a_deployment(kube_api: Cluster, decode_on: DecodeOn) -> None:
     kube_api.create("statefulsets", stateful_set("decode", replicas=2))
-    target = decode_on(kube_api, ScaledPool(ObjectRef.stateful_set(kube_api.namespace, "decode")))
+    target = decode_on(kube_api, ScaledPool(stateful_set_ref(kube_api.namespace, "decode")))
 
     result = write(target, 3, basis=basis_of(target))
 
