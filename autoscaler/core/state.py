@@ -135,6 +135,19 @@ class ThresholdState:
 
 
 @dataclass(frozen=True, slots=True)
+class OriginalSwitch:
+    """Where the disaggregation switch stood before it was first moved from here.
+
+    Attributes:
+        disaggregated: Whether any request was prefilled apart.
+        threshold_tokens: Prompts at least this long were; None where that is never, or the stack has no threshold.
+    """
+
+    disaggregated: bool
+    threshold_tokens: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Memory of one service.
 
@@ -145,6 +158,7 @@ class State:
         switch: Memory of the disaggregation switch.
         threshold: Memory of the prompt-length threshold.
         originals: Replicas of each pool before it was first changed from here, for whoever wants them back.
+        original_switch: The same of the switch; None while it was never moved from here.
     """
 
     started_at_s: float | None = None
@@ -153,6 +167,7 @@ class State:
     switch: SwitchState = field(default_factory=SwitchState)
     threshold: ThresholdState = field(default_factory=ThresholdState)
     originals: Mapping[Role, int] = field(default_factory=dict)
+    original_switch: OriginalSwitch | None = None
 
 
 def to_json(state: State) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import State
 from autoscaler.daemon.history import Past
 from autoscaler.daemon.logs import Log, deciding
+from autoscaler.daemon.memory import later, whole, with_originals
 from autoscaler.daemon.narrator import Narrator
 from autoscaler.daemon.state_store import StateStore, StateStoreError, StateTakenError, StateUnreachableError
 from autoscaler.daemon.stopwatch import Stopwatch
@@ -30,8 +31,6 @@ from autoscaler.targets.guarded import GuardedTarget
 from autoscaler.targets.switch import SwitchReading
 
 _SIGNAL_TROUBLES = frozenset({Reason.SIGNALS_UNUSABLE, Reason.FALLBACK, Reason.SHRINK_NEEDS_ALL_SIGNALS})
-# A memory older than this when it is read has missed a tick, and with it what was needed then.
-_WHOLE_INTERVALS = 1.5
 Grant = Callable[[ServicePolicy, Snapshot, Decision], float | None]
 """The most GPUs that a service may hold, given what it would decide alone; None for no more limits than its own."""
 _FINE = frozenset({Outcome.APPLIED, Outcome.DRY_RUN, Outcome.INSTRUCTED, Outcome.DEFERRED})
@@ -134,7 +133,7 @@ class ServiceRunner:
         with watch.phase("decide"):
             decision, state = self._decide(self._at(self.policy, now_s), snapshot, memory)
         if self._leads:
-            state = _with_originals(state, decision)
+            state = with_originals(state, decision, shown)
         if self._state is not None:
             self._state = state
         writes: dict[Role, WriteResult] = {}
@@ -204,7 +203,7 @@ class ServiceRunner:
         if self._state is None or (leads and not self._leads):
             try:
                 kept = self._store.load(self.policy.service, now_s)
-                self._state = _whole(_later(self._state, kept), now_s, self.policy.interval_s)
+                self._state = whole(later(self._state, kept), now_s, self.policy.interval_s)
             except StateUnreachableError as error:
                 leads = False
                 troubles.append(Trouble(Dependency.STATE, "service", str(error)))
@@ -249,30 +248,6 @@ class ServiceRunner:
             words = {"step": decided.step.value, "to": to, "detail": decided.detail, "shown": shown.detail}
             self._log.info("switch", mode=decision.mode.value, **words, **said)
         self._told_of_switch = news
-
-
-def _later(own: State | None, kept: State) -> State:
-    """The one that knows more; of what the pools were before, only who leads knows, and what they keep says."""
-    if own is None or own.decided_at_s is None:
-        return kept
-    later = own if kept.decided_at_s is None or own.decided_at_s > kept.decided_at_s else kept
-    return replace(later, originals={**own.originals, **kept.originals})
-
-
-def _with_originals(state: State, decision: Decision) -> State:
-    """Remember what pools were before they are changed for the first time; closing the switch may empty prefill."""
-    emptied = {Role.PREFILL} if decision.switch is not None and decision.switch.disaggregate is False else set()
-    changed = {role: made.current for role, made in decision.roles.items() if made.changed or role in emptied}
-    if decision.mode is not Mode.ENFORCE or changed.keys() <= state.originals.keys():
-        return state
-    return replace(state, originals={**changed, **state.originals})
-
-
-def _whole(state: State, now_s: float, interval_s: float) -> State:
-    """A memory that has missed a tick begins its windows anew: nothing shrinks before one has passed."""
-    if state.decided_at_s is None or now_s - state.decided_at_s <= _WHOLE_INTERVALS * interval_s:
-        return state
-    return replace(state, roles={role: replace(memory, since_s=now_s) for role, memory in state.roles.items()})
 
 
 def _decision_troubles(decision: Decision) -> list[Trouble]:
