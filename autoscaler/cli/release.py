@@ -15,7 +15,7 @@ from autoscaler.cli.options import Kubeconfig, KubeContext, PolicyArguments, Pol
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.core.policy import Mode
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import AssemblyError, Surroundings, competitors, writable_target
+from autoscaler.daemon.assembly import AssemblyError, Surroundings, competitors, stack_switch, writable_target
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.own_objects import opened_store
 from autoscaler.daemon.release import release as give_back
@@ -39,14 +39,15 @@ def release(
         str, typer.Option(metavar="NAME", help="What the names of the ConfigMaps begin with.")
     ] = "pd-autoscaler",
 ) -> None:
-    """Restore the replica counts that the pools had before the daemon first changed them.
+    """Restore replica counts, and the switch, as they were before the daemon first changed them.
 
-    A pool that an HPA or another autoscaler scales by now is left to it; at 0 replicas it is woken for it.
+    A pool that an HPA or another autoscaler scales by now is left to it; at 0 replicas it is woken for it. The switch
+    moves once the replicas that it needs are ready, and pools shrink after it: what waits is done by another release.
 
-    The daemon remembers those counts with `--state dir` or `--state configmap`: pass the same options here. Stop it, or
+    The daemon remembers all that with `--state dir` or `--state configmap`: pass the same options here. Stop it, or
     set the policies to `mode: recommend`, before: a daemon that enforces scales again at its next tick.
 
-    Exit codes: 0 when every pool is given back, 3 when one is not, 2 for bad usage.
+    Exit codes: 0 when all is given back, 3 when something is not, 2 for bad usage.
     """
     logs.configure(logs.LogFormat.AUTO, logs.LogLevel.WARNING, sys.stderr)
     try:
@@ -80,10 +81,14 @@ def _one(document: ScalingPolicy, around: Surroundings, store: StateStore) -> bo
     if document.spec.mode is Mode.ENFORCE:
         typer.echo(f"{service}: mode is enforce: a daemon that still runs with this policy scales again", err=True)
     client, target = writable_target(document, around, logs.get(service=service))
+    made = stack_switch(document, around)
+    switch = made.make(target) if made is not None else None
     try:
-        found = give_back(service, target, store, competitors(document, client), SteadyClock().now_s())
+        found = give_back(service, target, store, competitors(document, client), switch, SteadyClock().now_s())
     finally:
         target.close()
+        if made is not None:
+            made.close()
     for one in found:
-        typer.echo(f"{service}: {one.role} {one.message}")
+        typer.echo(f"{service}: {one.subject} {one.message}")
     return all(one.done for one in found)

@@ -1,4 +1,4 @@
-"""The memory of a service between ticks: which one to go on from, and what was there before the first change from here."""
+"""The memory of a service between ticks: which one to go on from, and what was there before the first change."""
 
 from __future__ import annotations
 

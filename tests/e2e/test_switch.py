@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from typer.testing import CliRunner
 
+from autoscaler.cli.main import app
 from autoscaler.config import load_paths
 from autoscaler.core.decision import SwitchStep
 from autoscaler.core.policy import Role
 from autoscaler.daemon.assembly import Surroundings, connections, require_fit, stack_switch
 from autoscaler.daemon.service import ServiceRunner
-from autoscaler.daemon.state_store import MemoryStateStore
+from autoscaler.daemon.state_store import FileStateStore
 from autoscaler.daemon.tick import Tick
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.switch import Position
@@ -32,20 +34,23 @@ class Daemon:
 
     def __init__(self, folder: Path, cluster: FakeCluster, switch: dict[str, Any]) -> None:
         self.cluster = cluster
+        self.folder = folder
         self.clock = HandClock()
         DeploymentController(cluster.api, self.clock.now_s)
         for role in ("prefill", "decode"):
             cluster.create("deployments", deployment(f"chat-{role}", replicas=2))
         document = policy_document("chat", cluster.namespace, "http://127.0.0.1:1", stack="llm-d", switch=switch)
-        path = folder / "chat.yaml"
-        path.write_text(yaml.safe_dump(document))
-        (loaded,) = load_paths([path])
+        self.policy = folder / "chat.yaml"
+        self.policy.write_text(yaml.safe_dump(document))
+        (loaded,) = load_paths([self.policy])
         require_fit(loaded.policy)
-        around = Surroundings(kubeconfig=str(cluster.kubeconfig(folder / "kubeconfig")))
+        self.kubeconfig = str(cluster.kubeconfig(folder / "kubeconfig"))
+        around = Surroundings(kubeconfig=self.kubeconfig)
         log, self.lines = capturing()
         source, target = connections(loaded.policy, around, self.clock, log, writes=True)
         made = stack_switch(loaded.policy, around)
-        self.runner = ServiceRunner(loaded.policy.core(), source, target, MemoryStateStore(), log, switch=made)
+        store = FileStateStore(folder / "state")
+        self.runner = ServiceRunner(loaded.policy.core(), source, target, store, log, switch=made)
 
     def until(self, done: Callable[[Tick], bool], ticks: int = 30) -> Tick:
         for _ in range(ticks):
@@ -54,6 +59,12 @@ class Daemon:
             if done(tick):
                 return tick
         raise AssertionError([line for line in self.lines if line["event"] == "switch"])
+
+    def release(self) -> tuple[int, str]:
+        """Exit code and words of `release`."""
+        state = ["--state-dir", str(self.folder / "state")]
+        done = CliRunner().invoke(app, ["release", str(self.policy), "--kubeconfig", self.kubeconfig, *state])
+        return done.exit_code, done.stdout
 
     def replicas(self, role: Role) -> int:
         return int(self.cluster.get("apps/v1", "deployments", f"chat-{role}")["spec"]["replicas"])
@@ -98,3 +109,19 @@ def test_a_threshold_in_the_pickers_config_map_is_set_to_never_and_the_picker_re
     assert closing.switched is not None
     assert closing.switched.outcome is Outcome.APPLIED
     assert daemon.replicas(Role.PREFILL) == 2
+
+
+def test_release_puts_the_threshold_back_that_stood_there_before(fake_kube_api: FakeCluster, tmp_path: Path) -> None:
+    fake_kube_api.create("configmaps", config_map(EPP))
+    add_router(fake_kube_api)
+    target = {"spec": "llm-d-epp", "name": "epp", "key": "config.yaml", "router": "epp", "allowRouterRestart": True}
+    daemon = Daemon(tmp_path, fake_kube_api, {"disaggregation": "off", "prefillOff": 1, "target": target})
+    daemon.until(lambda tick: step_of(tick) is SwitchStep.CLOSING)
+    settle(fake_kube_api)
+    daemon.runner.close()
+
+    code, out = daemon.release()
+
+    assert code == 0, out
+    assert "chat: switch back to 16 tokens" in out
+    assert fake_kube_api.get("v1", "configmaps", "epp")["data"]["config.yaml"] == EPP
