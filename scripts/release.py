@@ -18,10 +18,9 @@ import subprocess
 import sys
 import tarfile
 import tomllib
-from collections.abc import Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 
+import helm_python
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -71,31 +70,16 @@ def notes(version: str, tag: str | None, root: Path = ROOT) -> str:
     raise ReleaseError(f"CHANGELOG.md has no section {' or '.join(wanted)}: name what users get")
 
 
-def pack_chart(version: str, folder: Path, at_s: int, root: Path = ROOT) -> Path:
-    """The chart as `helm package` lays it out; the same bytes for the same files and time."""
-    name = CHART.name
+def pack_chart(folder: Path, at_s: int, root: Path = ROOT) -> Path:
+    """The chart as Helm packs it; the same bytes for the same files and time, which Helm itself does not promise."""
+    target = Path(helm_python.package(root / CHART, destination=folder))
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for file in _chart_files(root / CHART):
-            entry = tarfile.TarInfo(f"{name}/{file.relative_to(root / CHART).as_posix()}")
-            content = file.read_bytes()
-            entry.size, entry.mtime, entry.mode = len(content), at_s, 0o644
-            archive.addfile(entry, io.BytesIO(content))
-    target = folder / f"{name}-{version}.tgz"
+    with tarfile.open(target) as helms, tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for entry in helms:
+            entry.mtime = at_s
+            archive.addfile(entry, helms.extractfile(entry))
     target.write_bytes(gzip.compress(packed.getvalue(), mtime=at_s))
     return target
-
-
-def _chart_files(chart: Path) -> Iterator[Path]:
-    """What belongs to it, its Chart.yaml first as Helm wants it; links are followed, what .helmignore names is not."""
-    first, ignore = chart / "Chart.yaml", chart / ".helmignore"
-    ignored = ignore.read_text(encoding="utf-8").split() if ignore.exists() else []
-    found = [Path(folder) / name for folder, _, names in os.walk(chart, followlinks=True) for name in names]
-    yield first
-    for file in sorted(found):
-        parts = file.relative_to(chart).parts
-        if file != first and not any(fnmatch(part, pattern) for part in parts for pattern in ignored):
-            yield file
 
 
 def checksums(folder: Path) -> str:
@@ -121,7 +105,7 @@ def build(folder: Path, tag: str | None) -> str:
         env={**os.environ, "SOURCE_DATE_EPOCH": str(at_s)},
         stdout=subprocess.DEVNULL,
     )
-    pack_chart(version, folder, at_s)
+    pack_chart(folder, at_s)
     shutil.copyfile(ROOT / CRD, folder / f"pd-autoscaler-crd-{version}.yaml")
     (folder / "notes.md").write_text(text, encoding="utf-8")
     (folder / "SHA256SUMS").write_text(checksums(folder), encoding="utf-8")

@@ -20,16 +20,10 @@ _RELATIVE_LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<to>(?![a-z]+:|#|/)[^)]+)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the guides into the navigation, and at its end the pages that it does not name, so that none is lost."""
-    docs, nav = Path(config.docs_dir), config.nav or []
-    pages = sorted(str(file.relative_to(docs)) for file in docs.rglob("*.md"))
-    named = set(re.findall(r"[\w/-]+\.md", str(nav)))
-    for section in nav:
+    """Put the guides into the navigation."""
+    for section in config.nav or []:
         if "Guides" in section:
             section["Guides"] += [f"guides/{name}.md" for name in guide_pages()]
-    rest = [page for page in pages if page not in named]
-    if rest:
-        nav.append({"More": rest})
     return config
 
 

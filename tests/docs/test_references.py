@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -17,7 +18,10 @@ from autoscaler.daemon.notices import Topic
 from autoscaler.stacks.load import stack_names
 from scripts.pages.guides import guide_pages
 from scripts.pages.reasons import conditions_page, documented, reasons_page, texts
-from tests.docs.markdown import ROOT, all_pages
+from tests.docs.markdown import ROOT, all_pages, written_pages
+
+# From where a sentence speaks of our chart's values to its end; guides, which are generated, speak of stacks' charts.
+_CHART_VALUES = re.compile(r"the chart's values?\s[^.]*(?:\.\w[^.]*)*")
 
 
 def test_every_reason_is_documented_and_no_other() -> None:
@@ -73,9 +77,24 @@ def test_a_guide_holds_the_policy_of_its_stack(stack: str) -> None:
     assert "## Signals" in guide
 
 
-def test_the_navigation_names_pages_that_exist() -> None:
+def test_the_navigation_names_every_page_and_no_other() -> None:
     text = re.sub(r"!!\S+", "", (ROOT / "mkdocs.yml").read_text())
-    pages = re.findall(r"[\w/-]+\.md", json.dumps(yaml.safe_load(text)["nav"]))
-    there = {path.removeprefix("docs/") for path in all_pages()} | {"contributing.md", "changelog.md"}
+    named = re.findall(r"[\w/-]+\.md", json.dumps(yaml.safe_load(text)["nav"]))
+    guides = {f"guides/{name}.md" for name in guide_pages()}  # the hook adds them
+    there = {path.removeprefix("docs/") for path in all_pages() if path.startswith("docs/")}
 
-    assert set(pages) <= there
+    assert sorted(named) == sorted(there - guides | {"contributing.md", "changelog.md"})
+
+
+def test_every_value_of_the_chart_that_is_named_exists() -> None:
+    chart = yaml.safe_load((ROOT / "deploy/helm/pd-autoscaler/values.yaml").read_text())
+    sentences = {(page, found) for page, text in written_pages().items() for found in _CHART_VALUES.findall(text)}
+    named = {(page, value) for page, sentence in sentences for value in re.findall(r"`([\w.]+)`", sentence)}
+
+    assert named
+    assert {(page, value) for page, value in named if not _has(chart, value)} == set()
+
+
+def _has(values: dict[str, Any], path: str) -> bool:
+    key, _, rest = path.partition(".")
+    return key in values and (not rest or _has(values[key], rest))
