@@ -58,7 +58,8 @@ def _policy(scaling: ServicePolicy | PlannerConfig | None) -> Mapping[str, objec
     if scaling is None:
         return {"kind": "static"}
     if isinstance(scaling, ServicePolicy):
-        return {"kind": "ours", "policy": repr(scaling), "code": sources_digest("core")}
+        hook = hashlib.sha256((scene.HERE / "peer" / "hook.py").read_bytes()).hexdigest()[:16]
+        return {"kind": "ours", "policy": repr(scaling), "code": sources_digest("core"), "hook": hook}
     return {"kind": "planner", "config": dict(scaling)}
 
 

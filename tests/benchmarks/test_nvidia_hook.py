@@ -90,6 +90,37 @@ def test_step_times_are_weighted_by_the_sequences_that_waited_for_them() -> None
     assert window.step_s / window.stepped == pytest.approx(0.047)
 
 
+def test_prefill_times_are_weighted_by_the_requests_that_share_a_pass() -> None:
+    window = Window.of(
+        tick(
+            15,
+            prefill=[
+                worker(wall_time=0.1, num_prefill_requests=1),
+                worker(wall_time=0.8, num_prefill_requests=3),
+                worker(wall_time=0.5),
+            ],
+        )
+    )
+
+    assert window.pass_s / window.passed == pytest.approx(0.625)
+
+
+def test_passes_that_have_ended_are_not_in_flight(hook: DecideBehindHook) -> None:
+    idle = [worker(wall_time=0.1, num_prefill_requests=1) for _ in range(4)]
+
+    snapshot = hook.snapshot(tick(15, prefill=idle, traffic=traffic(30, 30, isl=1000, osl=10)))
+
+    assert snapshot.usable(Scope.PREFILL, "in_flight") == pytest.approx(0.2)
+
+
+def test_a_full_pool_holds_no_more_than_its_passes(hook: DecideBehindHook) -> None:
+    full = [worker(wall_time=0.8, num_prefill_requests=8) for _ in range(2)]
+
+    snapshot = hook.snapshot(tick(15, prefill=full, traffic=traffic(3000, 30, isl=1000, osl=10)))
+
+    assert snapshot.usable(Scope.PREFILL, "in_flight") == 16
+
+
 def test_offered_tokens_count_arrivals_although_nothing_finishes(hook: DecideBehindHook) -> None:
     hook.snapshot(tick(15, traffic=traffic(30, 30, isl=1000, osl=10)))
 

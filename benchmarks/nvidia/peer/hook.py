@@ -41,8 +41,8 @@ class Window:
         forwards: Decode steps of all sequences.
         step_s: Time of decode passes, weighted by their sequences.
         stepped: Those sequences.
-        pass_s: Time of prefill passes.
-        passes: Prefill passes.
+        pass_s: Time of prefill passes, weighted by their requests.
+        passed: Those requests.
     """
 
     seconds: float = 0.0
@@ -55,7 +55,7 @@ class Window:
     step_s: float = 0.0
     stepped: float = 0.0
     pass_s: float = 0.0
-    passes: float = 0.0
+    passed: float = 0.0
 
     @classmethod
     def of(cls, metrics: Metrics) -> Self:
@@ -74,8 +74,8 @@ class Window:
             forwards=float(traffic.get("accept_length_forward_count", 0)) * traffic.get("avg_accept_length", 1.0),
             step_s=sum(item["wall_time"] * item["num_decode_requests"] for item in decoding),
             stepped=_sum(decoding, "num_decode_requests"),
-            pass_s=_sum(prefilling, "wall_time"),
-            passes=float(len(prefilling)),
+            pass_s=sum(item["wall_time"] * item["num_prefill_requests"] for item in prefilling),
+            passed=_sum(prefilling, "num_prefill_requests"),
         )
 
     def __add__(self, other: Window) -> Window:
@@ -128,17 +128,22 @@ class DecideBehindHook:
 
 
 def prefill_values(metrics: Metrics, rates: Window, shapes: Window) -> Mapping[str, float | None]:
-    """What is known of the prefill pool. Arrivals are counted as they come, so queue growth needs no estimate."""
+    """What is known of the prefill pool. Arrivals are counted as they come, so queue growth needs no estimate.
+
+    A snapshot stays after its pass has ended, so those of an idle pool look as busy as those of a full one: who is in
+    prefill follows from Little's law, and is at most what the last passes held.
+    """
     snapshots = metrics["prefill_fpm_snapshots"]
+    pass_s, passed = _over(rates.pass_s, rates.passed), _sum(snapshots, "num_prefill_requests")
     rate, prompt = _over(rates.arrived, rates.seconds), _over(shapes.input_tokens, shapes.finished)
     offered = rate * prompt if rate is not None and prompt is not None else None
     return {
         "queue_depth": _sum(snapshots, "num_queued_prefill"),
-        "in_flight": _sum(snapshots, "num_prefill_requests"),
+        "in_flight": min(rate * pass_s, passed) if rate is not None and pass_s is not None else passed,
         "offered_tokens_per_s": 0.0 if rate == 0 else offered,
         "uncached_ratio": _over(shapes.arrived - shapes.hits, shapes.arrived),
         "request_rate": rate,
-        "prefill_time_s": _over(rates.pass_s, rates.passes),
+        "prefill_time_s": pass_s,
         "ready_replicas": float(metrics["active_prefill_count"]),
     }
 
