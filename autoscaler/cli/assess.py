@@ -201,7 +201,7 @@ def _recommended(document: ScalingPolicy, played: Replay) -> ScalingPolicy:
             pool["fallbackReplicas"] = min(pool["fallbackReplicas"], pool["max"])
     written["spec"]["mode"] = "recommend"
     try:
-        return checked(written, "recommended policy")
+        return checked(written, "recommended policy", document.spec.files)
     except PolicyError:
         return document  # its ratio or budget leaves no room for other bounds
 

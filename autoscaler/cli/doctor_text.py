@@ -13,7 +13,6 @@ from autoscaler.config.problems import Severity
 from autoscaler.core.policy import Role
 from autoscaler.report.words import quantity
 from autoscaler.sources.findings import SignalFinding, Verdict
-from autoscaler.stacks.load import load_stack
 
 _WIDTH = 118
 _MARK = 9  # width of the first column
@@ -88,11 +87,10 @@ def _origin(found: SignalFinding) -> str:
 
 
 def _labels(found: Examination) -> Iterator[str]:
-    role = load_stack(found.stack).labels.role
     yield from _row(
         "",
         "-> labels come from spec.selector, spec.model and roles.*.selector of the policy; without the last, the stack "
-        f"tells roles by {role.name}: {', '.join(f'{which} {value}' for which, value in role.values.items())}",
+        f"tells roles by {found.told_by}",
     )
 
 

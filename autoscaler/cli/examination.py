@@ -21,13 +21,14 @@ from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.queries import service_queries
 from autoscaler.daemon.rights import Right
 from autoscaler.daemon.scraper import Scraper
-from autoscaler.daemon.stack_check import stack_problems
+from autoscaler.daemon.stack_check import BROUGHT, NAMED, stack_problems
 from autoscaler.daemon.switching import SwitchHand, with_position
 from autoscaler.report.words import story_text
 from autoscaler.sources.answers import Answer, Ask
 from autoscaler.sources.findings import Findings, examine
 from autoscaler.sources.prometheus import PrometheusSource
-from autoscaler.stacks.load import load_stack
+from autoscaler.stacks.dialects import Stack
+from autoscaler.stacks.load import stack_of
 from autoscaler.stacks.queries import ServiceQueries
 from autoscaler.targets.base import PoolReading, Target
 from autoscaler.targets.kubernetes.connection import KubeConfigError
@@ -46,6 +47,7 @@ class Examination:
     Attributes:
         service: Name of the service.
         stack: Name of its stack.
+        told_by: The label by which the stack tells the roles, in words.
         signals: Of each signal whether it is there.
         pools: Replica counts, and why there are none.
         cluster: None where no cluster is configured.
@@ -60,6 +62,7 @@ class Examination:
 
     service: str
     stack: str
+    told_by: str
     signals: Findings
     pools: PoolReading
     cluster: ClusterFindings | None
@@ -85,9 +88,9 @@ def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, ow
         AssemblyError: Something that the policy needs is not given.
     """
     problems = tuple(stack_problems(policy))
-    if any(problem.path == "spec.stack" or problem.path.endswith(".target.spec") for problem in problems):
+    if any(problem.path in (NAMED, BROUGHT) or problem.path.endswith(".target.spec") for problem in problems):
         require_fit(policy)  # nobody knows what to look at
-    log = logs.get(service=policy.service)
+    log, stack = logs.get(service=policy.service), stack_of(policy)
     source, target = connections(policy, around, clock, log, writes=False)
     with closing(source), closing(target):
         ask = _asked(policy, source)
@@ -103,7 +106,8 @@ def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, ow
     would, inert = _decided(policy, findings, pools, switch, now_s)
     return Examination(
         service=policy.service,
-        stack=policy.spec.stack,
+        stack=stack.name,
+        told_by=_told_by(stack),
         signals=findings,
         pools=pools,
         cluster=cluster,
@@ -111,10 +115,15 @@ def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, ow
         problems=problems,
         switch=switch.detail if switch is not None else "",
         switch_known=switch is None or switch.position is not Position.UNKNOWN,
-        draining=draining(load_stack(policy.spec.stack).facts.drain, cluster.grace_s if cluster else {}, stream_s),
+        draining=draining(stack.facts.drain, cluster.grace_s if cluster else {}, stream_s),
         would=would,
         inert=inert,
     )
+
+
+def _told_by(stack: Stack) -> str:
+    role = stack.labels.role
+    return f"{role.name}: {', '.join(f'{which} {value}' for which, value in role.values.items())}"
 
 
 def _asked(policy: ScalingPolicy, source: PrometheusSource | Scraper) -> Ask:

@@ -11,6 +11,7 @@ from autoscaler.cli.exits import CliError
 from autoscaler.cli.options import PolicyArguments, PolicyOptions, policy_paths
 from autoscaler.cli.settings import SettingsFile, file_settings
 from autoscaler.config import PolicyError, load_paths
+from autoscaler.daemon.assembly import AssemblyError, require_fit
 from autoscaler.daemon.process import shared_budgets
 from autoscaler.daemon.rights import (
     OwnObjects,
@@ -53,7 +54,9 @@ def rbac(
     """
     try:
         documents = [loaded.policy for loaded in load_paths(policy_paths(policies, policy))]
-    except PolicyError as error:
+        for document in documents:
+            require_fit(document)
+    except (PolicyError, AssemblyError) as error:
         raise CliError(str(error)) from error
     keeps_states = state is StateKind.CONFIGMAP
     if lease_namespace is None and (leader_elect or keeps_states):

@@ -5,17 +5,21 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from autoscaler.cli.exits import CliError
+from autoscaler.config.files import read_named
+from autoscaler.config.load import SUFFIXES
 from autoscaler.core.signals import unit_of
 from autoscaler.stacks.candidates import CandidateModel, Kind, SignalModel
 from autoscaler.stacks.dialects import Dialect, Stack
 from autoscaler.stacks.errors import StackError
-from autoscaler.stacks.load import load_stack, stack_names
+from autoscaler.stacks.load import load_stack, read_stack, stack_names
 from autoscaler.targets.kubernetes.specs.load import load_spec
+from autoscaler.targets.kubernetes.specs.problems import SpecError
 from autoscaler.targets.kubernetes.switches.load import load_switch
 
 _WIDTH = 100
@@ -31,7 +35,9 @@ def stacks(
     action: Annotated[
         Action | None, typer.Argument(help="show: tell all of one stack. Without it, list them.", show_default=False)
     ] = None,
-    name: Annotated[str | None, typer.Argument(help="Name of a stack.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME|FILE", help="Name of a stack, or a stack file.", show_default=False)
+    ] = None,
     queries: Annotated[bool, typer.Option("--queries", "-q", help="With the expressions behind each signal.")] = False,
 ) -> None:
     """List the serving stacks, or tell what is known of one: signals, targets, switch, limits, what is unverified."""
@@ -41,10 +47,17 @@ def stacks(
     if name is None:
         raise CliError(f"stacks show: which one? There are {', '.join(stack_names())}")
     try:
-        stack = load_stack(name)
-    except StackError as error:
+        shown = "\n".join(_show(_stack(name), queries=queries))
+    except (StackError, SpecError) as error:
         raise CliError(str(error)) from error
-    typer.echo("\n".join(_show(stack, queries=queries)))
+    typer.echo(shown)
+
+
+def _stack(name: str) -> Stack:
+    """A stack by name, or behind a path."""
+    path = Path(name)
+    is_path = len(path.parts) > 1 or path.suffix in SUFFIXES
+    return read_stack(read_named(path)) if is_path else load_stack(name)
 
 
 def _list(found: Iterable[Stack]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from autoscaler.cli.exits import CliError
 from autoscaler.config import PolicyError, ScalingPolicy
+from autoscaler.config.files import PolicyFiles
 from autoscaler.config.load import parse
 from autoscaler.config.problems import nearest
 from autoscaler.simulation.sweep import Case
@@ -83,7 +84,7 @@ def with_settings(policy: ScalingPolicy, settings: Mapping[str, str]) -> Scaling
             case "startup":
                 for role in spec["roles"].values():
                     role["startupTime"] = value
-    return checked(document, "--sweep")
+    return checked(document, "--sweep", policy.spec.files)
 
 
 def plain(policy: ScalingPolicy) -> dict[str, Any]:
@@ -92,13 +93,18 @@ def plain(policy: ScalingPolicy) -> dict[str, Any]:
     return document
 
 
-def checked(document: Mapping[str, Any], source: str) -> ScalingPolicy:
+def checked(document: Mapping[str, Any], source: str, files: PolicyFiles | None = None) -> ScalingPolicy:
     """A document as a policy, refused in the words that a file would be.
+
+    Args:
+        document: The policy.
+        source: What to call it in messages.
+        files: What files it may name; None for any, from the working directory.
 
     Raises:
         PolicyError: It is no good policy.
     """
-    report = parse(json.dumps(document).encode(), Path(source))
+    report = parse(json.dumps(document).encode(), Path(source), files)
     if report.errors:
         raise PolicyError(report.errors)
     return report.policies[0].policy

@@ -68,12 +68,16 @@ class Document:
         return str(node.value) if isinstance(node, ScalarNode) else None
 
 
-def read_documents(raw: bytes, file: str) -> tuple[list[Document], list[Problem]]:
+def read_documents(
+    raw: bytes, file: str, *, holds: str = "policy", keys: str = "apiVersion, kind, metadata, spec"
+) -> tuple[list[Document], list[Problem]]:
     """Read all documents of a file.
 
     Args:
         raw: Content of the file.
         file: What to call it; `.json` at its end lets tabs pass.
+        holds: What a document is to be, for messages.
+        keys: The keys that it has, for messages.
 
     Returns:
         The documents that could be read, and what is wrong with the others.
@@ -96,7 +100,7 @@ def read_documents(raw: bytes, file: str) -> tuple[list[Document], list[Problem]
         return [], [_syntax_problem(error, text, file)]
     filled = [root for root in roots if not (isinstance(root, ScalarNode) and root.tag == _NULL)]
     if not filled:
-        return [], [Problem("", "is empty: it holds no policy", file=file)]
+        return [], [Problem("", f"is empty: it holds no {holds}", file=file)]
     documents: list[Document] = []
     problems: list[Problem] = []
     for root in filled:
@@ -107,7 +111,7 @@ def read_documents(raw: bytes, file: str) -> tuple[list[Document], list[Problem]
         elif isinstance(root, MappingNode):
             documents.append(Document(data, file, root))
         else:
-            message = f"is {_kind(root)}, where a policy (keys apiVersion, kind, metadata, spec) is wanted"
+            message = f"is {_kind(root)}, where a {holds} (keys {keys}) is wanted"
             problems.append(Problem("", message, file=file, line=_line(root)))
     return documents, problems
 

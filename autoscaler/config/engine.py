@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
 
 from autoscaler.config.base import Strict
+from autoscaler.config.files import FILES, FileRefusedError, PolicyFiles
 from autoscaler.config.profile import Profile, read_profile
 from autoscaler.config.profile_tables import ProfileError
 from autoscaler.config.refusal import Conflicts
@@ -18,9 +18,6 @@ from autoscaler.core.engines import ENGINES, EngineKey, UnknownEngineError, find
 
 _Time = Annotated[float, Duration(0, 60, "10ms")]
 _PerUnit = Annotated[float, Field(ge=0)]
-
-FOLDER = "folder"
-"""Key of the validation context: the folder that relative paths of a policy start from."""
 
 
 class PrefillTiming(Strict):
@@ -150,9 +147,11 @@ class Engine(Strict):
             key = "kvCapacityTokens" if self.kv_capacity_tokens is not None else "maxSequences"
             conflicts.add(key, message="stands in timing already: remove one")
         if self.profile is not None and self.timing is None:
-            folder = (info.context or {}).get(FOLDER, Path())
+            files: PolicyFiles = (info.context or {}).get(FILES, PolicyFiles())
             try:
-                self._profile = read_profile(folder / self.profile)
+                self._profile = read_profile(files.path(self.profile))
+            except FileRefusedError as error:
+                conflicts.add("profile", message=str(error), value=self.profile)
             except ProfileError as error:
                 conflicts.add("profile", message=f"cannot be used: {error}", value=self.profile)
         conflicts.close()

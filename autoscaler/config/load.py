@@ -9,13 +9,15 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from autoscaler.config.document import Document, read_documents
-from autoscaler.config.engine import FOLDER
+from autoscaler.config.files import FILES, PolicyFiles
 from autoscaler.config.lint import lint
 from autoscaler.config.model import API_VERSION, KIND, ScalingPolicy
 from autoscaler.config.problems import PolicyError, Problem, nearest
 from autoscaler.config.translate import problems_of, shorten
 
 SUFFIXES = (".yaml", ".yml", ".json")
+STACK_SUFFIXES = (".stack.yaml", ".stack.yml")
+"""How files end that stand among policies, and are stacks that these name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +97,20 @@ def read_file(file: Path) -> FileReport:
     return parse(raw, file)
 
 
-def parse(raw: bytes, file: Path) -> FileReport:
+def parse(raw: bytes, file: Path, files: PolicyFiles | None = None) -> FileReport:
     """Read the content of one file.
 
     Args:
         raw: The content.
         file: What to call it in messages.
+        files: What files it may name; None for any, from its own folder.
     """
+    files = files or PolicyFiles(file.parent)
     documents, errors = read_documents(raw, str(file))
     policies: list[LoadedPolicy] = []
     for document in documents:
         try:
-            policy = _validate(document)
+            policy = _validate(document, files)
         except PolicyError as error:
             errors += error.problems
         else:
@@ -147,7 +151,7 @@ def _clash(path: str, words: str, value: str, loaded: LoadedPolicy, owner: Loade
     return Problem(path, message, value, file=str(loaded.file), line=loaded.line)
 
 
-def _validate(document: Document) -> ScalingPolicy:
+def _validate(document: Document, files: PolicyFiles) -> ScalingPolicy:
     for key, wanted in (("kind", KIND), ("apiVersion", API_VERSION)):
         found = document.data.get(key, wanted)
         if found != wanted:  # a stranger's document: what else is wrong with it says nothing
@@ -155,13 +159,15 @@ def _validate(document: Document) -> ScalingPolicy:
             line = document.line_of((key,))
             raise PolicyError([Problem(key, "is no scaling policy", value, wanted, file=document.file, line=line)])
     try:
-        return ScalingPolicy.model_validate(document.data, context={FOLDER: Path(document.file).parent})
+        return ScalingPolicy.model_validate(document.data, context={FILES: files})
     except ValidationError as error:
         raise PolicyError(problems_of(error, document)) from None
 
 
 def _is_policy_file(path: Path) -> bool:
-    return path.suffix in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    if path.name.startswith(".") or path.name.endswith(STACK_SUFFIXES):
+        return False
+    return path.suffix in SUFFIXES and path.is_file()
 
 
 def _no_such_path(path: Path) -> Problem:

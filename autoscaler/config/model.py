@@ -6,12 +6,13 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
 
 from autoscaler.config.base import Strict
 from autoscaler.config.connection import Prometheus, Scrape
 from autoscaler.config.engine import Engine
 from autoscaler.config.feasible import check_counts
+from autoscaler.config.files import FILES, FileRefusedError, NamedFile, PolicyFiles, read_named
 from autoscaler.config.problems import nearest
 from autoscaler.config.promql import Query
 from autoscaler.config.refusal import Conflicts
@@ -153,8 +154,20 @@ class RatioBand(Strict):
 class Spec(Strict):
     """What the service is, what it promises, and how its pools may move."""
 
-    stack: Annotated[str, Matching(r"[a-z0-9][a-z0-9-]*", "the name of a stack, such as vllm", 63)] = Field(
-        description="Serving stack: names the metrics and how replicas are counted, such as vllm. Required."
+    stack: Annotated[str, Matching(r"[a-z0-9][a-z0-9-]*", "the name of a stack, such as vllm", 63)] | None = Field(
+        default=None,
+        description=(
+            "Serving stack: names the metrics and how replicas are counted, such as vllm. Required, unless stackFile "
+            "brings one."
+        ),
+    )
+    stack_file: Text | None = Field(
+        default=None,
+        alias="stackFile",
+        description=(
+            "A stack file of your own in place of a stack by name, such as my.stack.yaml. A path from the policy's "
+            "folder. Default: none."
+        ),
     )
     model: Text | None = Field(
         default=None,
@@ -256,10 +269,24 @@ class Spec(Strict):
         default_factory=lambda given: None if given.get("scrape") is not None else Prometheus(),
         description="The Prometheus server to ask. Default: the one that --prometheus names on the command line.",
     )
+    _own_stack: NamedFile | None = PrivateAttr(default=None)
+    _files: PolicyFiles = PrivateAttr(default=PolicyFiles())
+
+    @property
+    def own_stack(self) -> NamedFile | None:
+        """The stack file as it was when the policy was loaded; None where the stack has a name."""
+        return self._own_stack
+
+    @property
+    def files(self) -> PolicyFiles:
+        """What files it may name."""
+        return self._files
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
+    def _parts_fit(self, info: ValidationInfo) -> Self:
         conflicts = Conflicts()
+        self._files = (info.context or {}).get(FILES, self._files)
+        self._find_stack(conflicts)
         if self.scrape is not None and self.prometheus is not None:
             conflicts.add("scrape", message="does not go with prometheus", allowed="one of prometheus, scrape")
         self._engine_is_known(conflicts)
@@ -267,6 +294,19 @@ class Spec(Strict):
         check_counts(conflicts, self.roles, self.schedules, band, self.max_gpus)
         conflicts.close()
         return self
+
+    def _find_stack(self, conflicts: Conflicts) -> None:
+        if (self.stack is None) == (self.stack_file is None):
+            allowed = "one of stack, stackFile"
+            if self.stack is None:
+                conflicts.add("stack", message="is missing: which serving stack is it?", allowed=allowed)
+            else:
+                conflicts.add("stackFile", message="does not go with stack", value=self.stack_file, allowed=allowed)
+        elif self.stack_file is not None:
+            try:
+                self._own_stack = read_named(self._files.path(self.stack_file))
+            except FileRefusedError as error:
+                conflicts.add("stackFile", message=str(error), value=self.stack_file)
 
     def _engine_is_known(self, conflicts: Conflicts) -> None:
         try:

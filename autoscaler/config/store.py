@@ -11,6 +11,7 @@ from autoscaler.config.load import FileReport, LoadedPolicy, clashes, find_files
 from autoscaler.config.problems import Problem
 
 _Stamp = tuple[int, int, int, int]
+_Stamps = tuple[_Stamp | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class ReloadReport:
 
 @dataclass(slots=True)
 class _File:
-    stamp: _Stamp | None
+    stamps: _Stamps
     digest: bytes
     report: FileReport
     good: tuple[LoadedPolicy, ...] = ()
@@ -84,28 +85,29 @@ class PolicyStore:
         return file.parent in self._paths and not file.parent.is_dir()
 
     def _refresh(self, file: Path) -> bool:
-        """Read a file if it may have changed; says whether it did."""
+        """Read a file if it, or one that it names, may have changed; says whether it did."""
         known = self._files.get(file)
+        named = _named(known.report) if known is not None else ()
+        stamps = (_stamp(file), *map(_stamp, named))
+        if known is not None and known.stamps == stamps:
+            return False
         try:
-            stamp = _stamp(file)
-            if known is not None and known.stamp == stamp:
-                return False
             raw = file.read_bytes()
         except OSError as error:
             report = FileReport(file, (), (Problem("", f"cannot be read: {error.strerror}", file=str(file)),))
-            return self._note(file, None, b"", report)
+            return self._note(file, (), b"", report)
         digest = hashlib.sha256(raw).digest()
-        if known is not None and known.digest == digest:
-            known.stamp = stamp
+        if known is not None and known.digest == digest and known.stamps[1:] == stamps[1:]:
+            known.stamps = stamps
             return False
-        return self._note(file, stamp, digest, parse(raw, file))
+        return self._note(file, stamps, digest, parse(raw, file))
 
-    def _note(self, file: Path, stamp: _Stamp | None, digest: bytes, report: FileReport) -> bool:
+    def _note(self, file: Path, stamps: _Stamps, digest: bytes, report: FileReport) -> bool:
         known = self._files.get(file)
         if known is None:
-            self._files[file] = _File(stamp, digest, report)
+            self._files[file] = _File(stamps, digest, report)
             return True
-        known.stamp, known.digest = stamp, digest
+        known.stamps, known.digest = stamps, digest
         changed, known.report = known.report != report, report
         return changed
 
@@ -156,6 +158,16 @@ class PolicyStore:
         return errors
 
 
-def _stamp(file: Path) -> _Stamp:
-    status = file.stat()
+def _named(report: FileReport) -> tuple[Path, ...]:
+    """The files that the policies of a file name."""
+    stacks = (loaded.policy.spec.own_stack for loaded in report.policies)
+    return tuple(stack.path for stack in stacks if stack is not None)
+
+
+def _stamp(file: Path) -> _Stamp | None:
+    """Changes when a file does; None where there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

@@ -30,7 +30,7 @@ from autoscaler.sources.http import Connection
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.stacks.errors import StackError
-from autoscaler.stacks.load import load_stack
+from autoscaler.stacks.load import stack_of
 from autoscaler.targets.base import Target
 from autoscaler.targets.kubernetes.build import role_target
 from autoscaler.targets.kubernetes.client import KubeClient
@@ -111,7 +111,7 @@ def stack_switch(policy: ScalingPolicy, around: Surroundings) -> StackSwitch | N
     """
     if policy.spec.switch is None:
         return None
-    spec, place = switch_spec(policy, load_stack(policy.spec.stack)), place_of_switch(policy, policy.spec.switch)
+    spec, place = switch_spec(policy, stack_of(policy)), place_of_switch(policy, policy.spec.switch)
     if spec.path is None:
         return StackSwitch(lambda target: make_switch(None, spec, place, target))
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from autoscaler.config.files import NO_FILES, PolicyFiles
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.election import Election
 from autoscaler.daemon.event_reporter import EventReporter
@@ -40,7 +41,9 @@ def policy_origin(settings: Settings, clock: SteadyClock, stack: ExitStack) -> P
     if not settings.watch_policies:
         return FileOrigin(settings.policies)
     api = _connect(settings, "--watch-policies", stack)
-    tenancy = Tenancy(settings.around.prometheus_url is not None, settings.cross_namespace)
+    folder = settings.file.policy_files
+    files = PolicyFiles(folder, fenced=True) if folder is not None else NO_FILES
+    tenancy = Tenancy(settings.around.prometheus_url is not None, settings.cross_namespace, files)
     origin = ClusterOrigin(api, settings.watch_namespace, tenancy=tenancy, clock=clock)
     stack.callback(origin.close)
     return origin

@@ -6,31 +6,23 @@ from collections.abc import Mapping
 
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Role
-from autoscaler.stacks.load import load_stack
+from autoscaler.stacks.load import stack_of
 from autoscaler.stacks.placeholders import Matcher
 from autoscaler.stacks.queries import ServiceQueries
-from autoscaler.stacks.resolve import ServiceLabels, Workload, resolve
+from autoscaler.stacks.resolve import ServiceLabels, Workload, resolve, series_labels
 
 
 def service_queries(policy: ScalingPolicy) -> ServiceQueries:
-    """Resolve the stack that a policy names for its service.
+    """Resolve the stack of a policy for its service.
 
     Raises:
         StackError: There is no such stack, or a query of the policy is wrong.
     """
     spec = policy.spec
-    labels = ServiceLabels(
-        model=spec.model,
-        selector=_matchers(spec.selector),
-        roles={role: _matchers(pool.selector) for role, pool in spec.roles.by_role().items() if pool.selector},
-        workloads={role: Workload(target.name, target.namespace) for role, target in policy.targets().items()},
-        dispatch=spec.dispatch.value if spec.dispatch is not None else None,
-        gateway=_matchers(spec.gateway_selector),
-    )
     return resolve(
-        load_stack(spec.stack),
+        stack_of(policy),
         policy.service,
-        labels,
+        _labels(policy),
         spec.objectives.core(),
         overrides=spec.signals.by_scope(),
         stale_after_s=spec.stale_after_s,
@@ -43,11 +35,8 @@ def page_labels(policy: ScalingPolicy) -> dict[Role, dict[str, str]]:
     Raises:
         StackError: There is no such stack.
     """
-    role_label = load_stack(policy.spec.stack).labels.role
-    return {
-        role: {**policy.spec.selector, **(pool.selector or {role_label.name: role_label.values[role]})}
-        for role, pool in policy.spec.roles.by_role().items()
-    }
+    stack, labels = stack_of(policy), _labels(policy)
+    return {role: series_labels(stack, labels, role) for role in policy.spec.roles.by_role()}
 
 
 def pod_label(policy: ScalingPolicy) -> str:
@@ -56,7 +45,7 @@ def pod_label(policy: ScalingPolicy) -> str:
     Raises:
         StackError: There is no such stack.
     """
-    return load_stack(policy.spec.stack).labels.pod
+    return stack_of(policy).labels.pod
 
 
 def kv_lease_s(policy: ScalingPolicy) -> float:
@@ -65,7 +54,20 @@ def kv_lease_s(policy: ScalingPolicy) -> float:
     Raises:
         StackError: There is no such stack.
     """
-    return load_stack(policy.spec.stack).facts.drain.kv_lease_s or 0.0
+    return stack_of(policy).facts.drain.kv_lease_s or 0.0
+
+
+def _labels(policy: ScalingPolicy) -> ServiceLabels:
+    """What tells the series of the service from others."""
+    spec = policy.spec
+    return ServiceLabels(
+        model=spec.model,
+        selector=_matchers(spec.selector),
+        roles={role: _matchers(pool.selector) for role, pool in spec.roles.by_role().items() if pool.selector},
+        workloads={role: Workload(target.name, target.namespace) for role, target in policy.targets().items()},
+        dispatch=spec.dispatch.value if spec.dispatch is not None else None,
+        gateway=_matchers(spec.gateway_selector),
+    )
 
 
 def _matchers(labels: Mapping[str, str]) -> tuple[Matcher, ...]:

@@ -12,7 +12,7 @@ from autoscaler.daemon.places import place_of_switch, switch_spec, target_aims, 
 from autoscaler.kube.crd import PLURAL, policy_ref
 from autoscaler.kube.lease import lease_ref
 from autoscaler.kube.names import object_name
-from autoscaler.stacks.load import load_stack
+from autoscaler.stacks.load import stack_of
 from autoscaler.targets.kubernetes.aim import Aim
 from autoscaler.targets.kubernetes.competitors.kinds import known_kinds
 from autoscaler.targets.kubernetes.competitors.lists import AUTOSCALERS
@@ -139,7 +139,7 @@ def _on_switch(policy: ScalingPolicy, *, writes: bool) -> Iterator[Right]:
     switch = policy.spec.switch
     if switch is None:
         return
-    spec = switch_spec(policy, load_stack(policy.spec.stack))
+    spec = switch_spec(policy, stack_of(policy))
     for ref in switch_objects(spec, place_of_switch(policy, switch)):
         verbs = ("get", "patch") if writes else ("get",)
         yield from (Right(ref.namespace, ref.group, ref.plural, ref.name, verb) for verb in verbs)

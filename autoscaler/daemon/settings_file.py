@@ -105,11 +105,13 @@ class FileSettings(_Strict):
         budgets: GPUs that services share; a service is in one budget at most.
         webhooks: Whom to tell.
         endpoint: How what the daemon serves is protected.
+        policy_files: Folder of the stack files and profiles that policies in the cluster may name.
     """
 
     budgets: tuple[Budget, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
     endpoint: Endpoint = Field(default_factory=Endpoint)
+    policy_files: Path | None = None
 
     @model_validator(mode="after")
     def _names_are_clear(self) -> Self:

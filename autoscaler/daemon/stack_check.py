@@ -9,13 +9,14 @@ from autoscaler.config.problems import Severity, nearest
 from autoscaler.config.switch import Switch
 from autoscaler.config.values import format_duration
 from autoscaler.core.policy import Disaggregation, Role
+from autoscaler.core.signals import CATALOGUE, Scope
 from autoscaler.daemon.places import place_of_switch, places, switch_spec, target_specs
 from autoscaler.daemon.queries import service_queries
 from autoscaler.stacks.dialects import Stack
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.facts import LimitRule
 from autoscaler.stacks.limits import broken_limits
-from autoscaler.stacks.load import load_stack, stack_names
+from autoscaler.stacks.load import stack_names, stack_of
 from autoscaler.targets.kubernetes.aim import aim, limits_of
 from autoscaler.targets.kubernetes.specs.load import spec_names
 from autoscaler.targets.kubernetes.specs.model import Shape
@@ -24,20 +25,53 @@ from autoscaler.targets.kubernetes.switches.build import check_place
 from autoscaler.targets.kubernetes.switches.load import load_switch, switch_names
 from autoscaler.targets.kubernetes.switches.model import SwitchShape
 
+NAMED, BROUGHT = "spec.stack", "spec.stackFile"
+"""Paths of problems without which nobody knows what to look at."""
 _SWITCH = "spec.switch"
 
 
 def stack_problems(policy: ScalingPolicy) -> list[Problem]:
     """Why the stack cannot serve the policy, and what of it is doubtful; the problems name no file."""
     name, known = policy.spec.stack, stack_names()
-    if name not in known:
+    if name is not None and name not in known:
         message = "is no stack that this version knows"
-        return [Problem("spec.stack", message, name, ", ".join(known), nearest(name, known))]
-    stack = load_stack(name)
-    problems = [*_queries(policy, stack), *_targets(policy)]
+        return [Problem(NAMED, message, name, ", ".join(known), nearest(name, known))]
+    try:
+        stack = stack_of(policy)
+    except StackError as error:
+        return [Problem(BROUGHT, line, policy.spec.stack_file) for line in str(error).splitlines()]
+    if policy.spec.own_stack is not None:
+        unknown = list(_unknown_names(stack))
+        if unknown:
+            return [Problem(BROUGHT, *words) for words in unknown]
+    problems = [*_unsaid(stack), *_queries(policy, stack), *_targets(policy)]
     if any(problem.severity is Severity.ERROR for problem in problems):
         return problems
     return [*problems, *_limits(policy, stack), *_switch(policy, stack)]
+
+
+def _unknown_names(stack: Stack) -> Iterator[tuple[str, str, str, str | None]]:
+    """Targets and switches of a stack file that there are not: message, value, what is allowed, the nearest."""
+    facts = stack.facts
+    for key, names, known in (
+        ("targets", facts.targets, spec_names()),
+        ("switch.specs", facts.switch.specs, switch_names()),
+    ):
+        for name in names:
+            if name not in known:
+                message = f"facts.{key} names what this version does not know"
+                yield message, name, ", ".join(known), nearest(name, known)
+
+
+def _unsaid(stack: Stack) -> Iterator[Problem]:
+    said = stack.dialects[0].signals
+    scopes = (Scope.PREFILL, Scope.DECODE, Scope.SERVICE)
+    names = [f"{scope}.{name}" for scope in scopes for name in CATALOGUE[scope] if name not in said.get(scope, {})]
+    if names:
+        message = (
+            f"says nothing of {', '.join(names)}, so they count as absent: give candidates, or absent with a reason"
+        )
+        yield Problem(BROUGHT, message, severity=Severity.WARNING)
 
 
 def _queries(policy: ScalingPolicy, stack: Stack) -> Iterator[Problem]:
@@ -47,7 +81,8 @@ def _queries(policy: ScalingPolicy, stack: Stack) -> Iterator[Problem]:
     try:
         service_queries(policy)
     except StackError as error:
-        yield Problem("spec", f"does not fit stack {stack.name}: {error}")
+        path = "spec" if policy.spec.own_stack is None else BROUGHT
+        yield Problem(path, f"does not fit stack {stack.name}: {error}")
 
 
 def _targets(policy: ScalingPolicy) -> Iterator[Problem]:

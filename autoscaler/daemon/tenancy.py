@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import promql_parser
 
 from autoscaler.config import LoadedPolicy, Problem, ScalingPolicy
+from autoscaler.config.files import NO_FILES, PolicyFiles
 from autoscaler.daemon.queries import service_queries
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.queries import ServiceQueries
@@ -39,10 +40,12 @@ class Tenancy:
     Attributes:
         prometheus_given: Whether the operator names the Prometheus, so that policies choose no server.
         cross_namespace: Whether policies may read and scale anywhere, and have any address connected to.
+        files: Stack files and profiles that policies may name.
     """
 
     prometheus_given: bool = False
     cross_namespace: bool = False
+    files: PolicyFiles = NO_FILES
 
     def problems(self, loaded: LoadedPolicy) -> Iterator[Problem]:
         """Everything that a policy may not do."""

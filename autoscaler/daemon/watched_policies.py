@@ -134,7 +134,7 @@ class WatchedPolicies:
         text = json.dumps(_essence(document))
         if known is not None and known.stamp == text:
             return
-        report = parse(text.encode(), Path(KIND.lower()) / key)
+        report = parse(text.encode(), Path(KIND.lower()) / key, self._tenancy.files)
         report = replace(
             report, errors=(*report.errors, *(p for one in report.policies for p in self._tenancy.problems(one)))
         )

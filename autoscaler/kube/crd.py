@@ -60,7 +60,10 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
             ("!has(self.spec) || !(has(self.apiVersion) || has(self.kind))", "spec knows its own apiVersion and kind"),
         ),
         "RatioBand": (("!has(self.min) || self.min <= self.max", "min is more than max"),),
-        "Spec": (("!(has(self.scrape) && has(self.prometheus))", "scrape does not go with prometheus"),),
+        "Spec": (
+            ("has(self.stack) != has(self.stackFile)", "give one of stack, stackFile"),
+            ("!(has(self.scrape) && has(self.prometheus))", "scrape does not go with prometheus"),
+        ),
         "Prometheus": (
             (
                 "[has(self.bearerToken), has(self.bearerTokenFile), has(self.basicAuth)].filter(x, x).size() <= 1",

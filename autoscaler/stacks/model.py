@@ -44,7 +44,7 @@ class NamesModel(Strict):
 
 
 class RoleLabelModel(Strict):
-    """The label that tells the roles apart, and per role its value, or a pattern of it.
+    """The label that tells the roles apart, and per role, prefill and decode at least, its value, or a pattern of it.
 
     A pattern also fits the plain name of its role, which stands for it where pods are scraped without Prometheus.
     """
@@ -52,6 +52,13 @@ class RoleLabelModel(Strict):
     name: LabelName
     match: Literal["exact", "regex"] = "exact"
     values: Mapping[Role, str]
+
+    @model_validator(mode="after")
+    def _both_roles_are_told(self) -> Self:
+        missing = [role for role in (Role.PREFILL, Role.DECODE) if role not in self.values]
+        if missing:
+            raise ValueError(f"values lacks {' and '.join(missing)}")
+        return self
 
     @model_validator(mode="after")
     def _patterns_fit_their_role_alone(self) -> Self:
@@ -128,7 +135,7 @@ class StackModel(Strict):
         title: What its makers call it.
         versions: Versions that this file is for.
         read: What was read to write it.
-        like: A stack file that this one starts from; what is said here is said instead, signal by signal.
+        like: A stack that this file starts from; what is said here is said instead, signal by signal.
         engines: Stack files of the engines, likeliest first, each with the spellings to look for; none given are
             those of the engine's file.
         names: How metric names begin; for a file that stands alone.
@@ -177,8 +184,6 @@ class StackModel(Strict):
         own = {"names": self.names, "dispatch": self.dispatch, "windows": self.windows, "replicas": self.replicas}
         own |= {f"labels.{key}": getattr(self.labels, key) for key in ("pod", "model", "role")}
         missing = [key for key, value in own.items() if value is None]
-        if self.like is not None:
-            return self
         if not self.engines and missing:
             raise ValueError(f"a stack without engines needs {', '.join(missing)}")
         if self.engines and self.names is not None:

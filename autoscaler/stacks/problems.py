@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -10,15 +11,23 @@ from pydantic_core import ErrorDetails
 from autoscaler.stacks.errors import did_you_mean
 
 
-def problem_lines(model: type[BaseModel], error: ValidationError, origin: str) -> str:
+def problem_lines(
+    model: type[BaseModel],
+    error: ValidationError,
+    origin: str,
+    line_of: Callable[[tuple[int | str, ...]], int] | None = None,
+) -> str:
     """Every problem, one a line.
 
     Args:
         model: What the document was checked against.
         error: What the check found.
         origin: What to call the document.
+        line_of: The line of a place in it; None where nobody knows lines.
     """
-    return "\n".join(f"{origin}: {_words(model, detail)}" for detail in error.errors())
+    found = error.errors()
+    lines = ["" if line_of is None else f":{line_of(detail['loc'])}" for detail in found]
+    return "\n".join(f"{origin}{line}: {_words(model, detail)}" for line, detail in zip(lines, found, strict=True))
 
 
 def _words(model: type[BaseModel], detail: ErrorDetails) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from autoscaler.core.policy import Objectives, Role
-from autoscaler.core.signals import Scope
+from autoscaler.core.signals import CATALOGUE, Scope
 from autoscaler.stacks.candidates import CandidateModel, Dispatch, Kind, SignalModel
 from autoscaler.stacks.dialects import Dialect, Stack
 from autoscaler.stacks.errors import StackError
@@ -16,6 +16,11 @@ from autoscaler.stacks.placeholders import Matcher, expand, join_matchers, quote
 from autoscaler.stacks.queries import Candidate, Expression, Generation, ReplicaQuery, ServiceQueries, SignalQuery
 
 Overrides = Mapping[Scope, Mapping[str, str]]
+_UNSAID = {
+    (scope, name): SignalModel(absent="the stack file says nothing of it")
+    for scope in (Scope.PREFILL, Scope.DECODE, Scope.SERVICE)
+    for name in CATALOGUE[scope]
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ def _in_dialect(
             signal.explanation,
             signal.absent or "every way to measure it needs a name that the policy does not give",
         )
-        for (scope, name), signal in (models | dict(replaced)).items()
+        for (scope, name), signal in (_UNSAID | models | dict(replaced)).items()
     )
     return ServiceQueries(
         service=service,

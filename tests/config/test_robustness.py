@@ -77,7 +77,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
                     del holder[place[-1]]
                 case _:
                     holder[draw(st.text(max_size=12))] = holder.pop(place[-1])
-        except (KeyError, IndexError, TypeError):
+        except (AttributeError, KeyError, IndexError, TypeError):
             continue  # an earlier change took the place away
     return document
 

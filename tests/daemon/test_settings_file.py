@@ -49,7 +49,10 @@ def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("budget: []", "budget: is no key of this place; allowed: budgets, webhooks, endpoint; did you mean budgets?"),
+        (
+            "budget: []",
+            "budget: is no key of this place; allowed: budgets, webhooks, endpoint, policyFiles; did you mean budgets?",
+        ),
         (
             "budgets: [{name: a, gpu: 3}]",
             "budgets[0].gpu: is no key of this place; allowed: name, gpus, services; did you",
@@ -73,7 +76,7 @@ def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
             "endpoint.certfile: is no key of this place; allowed: certFile, keyFile, tok",
         ),
         ("budgets: [", ":1: is no valid YAML"),
-        ("- 3", "is a list, where settings (keys budgets, webhooks, endpoint) is wanted"),
+        ("- 3", "is a list, where settings (keys budgets, webhooks, endpoint, policyFiles) is wanted"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_place_and_remedy(tmp_path: Path, text: str, words: str) -> None:

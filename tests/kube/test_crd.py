@@ -168,6 +168,7 @@ BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "spec knows its own apiVersion and kind": lambda spec: spec["roles"]["prefill"]["target"].update(
         spec="deployment", kind="Deployment"
     ),
+    "give one of stack, stackFile": lambda spec: spec.update(stackFile="my.stack.yaml"),
     "scrape does not go with prometheus": lambda spec: spec.update(scrape={}),
     "at most one of bearerToken": lambda spec: spec["prometheus"].update(bearerToken="a", bearerTokenFile="b"),
     "one of password": lambda spec: spec["prometheus"].update(basicAuth={"username": "u"}),

@@ -49,9 +49,9 @@ OBJECTIVES = Objectives(LatencyObjective(0.95, 2.0), LatencyObjective(0.9, 0.05)
 
 
 def stack(framework: str = "") -> Stack:
-    engine = parse_stack(ENGINE, "engine")
+    engine = parse_stack(ENGINE.encode(), "engine")
     engines = {"engine": engine, "other": engine.model_copy(update={"name": "other"})}
-    return assemble(parse_stack(FRAMEWORK + framework, "framework"), engines)
+    return assemble(parse_stack((FRAMEWORK + framework).encode(), "framework"), engines)
 
 
 def pick(dialect: Dialect, path: str) -> SignalModel:
@@ -151,11 +151,11 @@ def test_a_stack_that_stands_alone_has_nothing_to_inherit() -> None:
     alone = ENGINE.replace("sum(e:running{$prefill})", "x").replace('{expr: "x"}', "{inherit: true}")
 
     with pytest.raises(StackError, match=r"signals\.prefill\.in_flight inherits, and no engines are named"):
-        assemble(parse_stack(alone, "engine"), {})
+        assemble(parse_stack(alone.encode(), "engine"), {})
 
 
 def test_an_engine_that_names_engines_itself_is_none() -> None:
-    framework = parse_stack(FRAMEWORK, "framework")
+    framework = parse_stack(FRAMEWORK.encode(), "framework")
 
     with pytest.raises(StackError, match="stack framework: engine framework is no engine"):
         assemble(framework, {"engine": framework, "other": framework})

@@ -27,7 +27,7 @@ replicas: {asked_for: [{expr: a}], ready: [{expr: b}]}
 
 def refusal(text: str) -> str:
     with pytest.raises(StackError) as caught:
-        parse_stack(text, "stack tiny")
+        parse_stack(text.encode(), "stack tiny")
     return str(caught.value)
 
 
@@ -57,7 +57,7 @@ def test_an_unknown_stack_is_refused_with_the_nearest_name() -> None:
 def test_a_misspelt_key_is_refused_with_its_path_and_the_nearest_key() -> None:
     message = refusal(signal("{exp: a}"))
 
-    assert "stack tiny: signals.prefill.queue_depth.candidates.0.exp is unknown; did you mean expr?" in message
+    assert "stack tiny:15: signals.prefill.queue_depth.candidates.0.exp is unknown; did you mean expr?" in message
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,17 @@ def test_a_misspelt_key_is_refused_with_its_path_and_the_nearest_key() -> None:
             HEAD.replace("name: role, values", "name: role, match: regex, values") + "signals: {}",
             "values.prefill has to fit the text prefill and no other role; it fits no role",
         ),
-        ("[", "no YAML"),
-        ("just text", "valid dictionary"),
+        ("[", "stack tiny:1: is no valid YAML"),
+        ("just text", "is a single value, where a stack (keys name, title, engines, signals, facts, …) is wanted"),
+        ("", "is empty: it holds no stack"),
+        ("{}\n---\n{}", "holds 2 documents, where one is wanted"),
+        (HEAD + "signals: {}\nsignals: {}", "has the key 'signals' twice"),
+        (HEAD.replace("prefill: p, ", "") + "signals: {}", "labels.role: values lacks prefill"),
+        (HEAD + "like: vlm\nsignals: {}", "stack tiny: like 'vlm' is no stack; did you mean vllm?"),
+        (
+            HEAD.replace("dispatch: sequential", "dispatch: sequentail"),
+            "dispatch: is not one of its values; did you mean sequential?",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_with_what_is_wrong(text: str, words: str) -> None:
