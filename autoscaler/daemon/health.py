@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,12 +13,12 @@ from threading import Thread
 from types import MappingProxyType
 from typing import Any, Self
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.endpoint_guard import EndpointGuard, EndpointGuardError
 from autoscaler.daemon.ledger import Account, Ledger
+from autoscaler.daemon.metrics.page import MetricsPage
 
 _STUCK_INTERVALS = 5.0
 # Short intervals must not make a slow dependency look like a dead loop.
@@ -26,6 +27,8 @@ _CLIENT_TIMEOUT_S = 10.0
 _POLL_S = 0.1  # how soon closing is noticed
 Checks = Mapping[str, Callable[[], list[str]]]
 _TEXT = "text/plain; charset=utf-8"
+_OPENMETRICS = "application/openmetrics-text"
+_GZIP_LEVEL = 1  # a 25th of the size for 40 ms with 200 services; higher levels cost more than the network
 _OPEN = EndpointGuard()
 
 
@@ -81,7 +84,7 @@ class HealthServer:
         host: str,
         port: int,
         ledger: Ledger,
-        metrics: CollectorRegistry,
+        metrics: MetricsPage,
         clock: Clock,
         missing: Callable[[], list[str]] = list,
         documents: Documents = MappingProxyType({}),
@@ -122,7 +125,7 @@ class _Server(ThreadingHTTPServer):
         host: str,
         port: int,
         checks: Checks,
-        metrics: CollectorRegistry,
+        metrics: MetricsPage,
         documents: Documents,
         guard: EndpointGuard,
     ) -> None:
@@ -165,8 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
             challenge = {"WWW-Authenticate": "Bearer"}
             self._answer(HTTPStatus.UNAUTHORIZED, _TEXT, b"wants the bearer token of the endpoint\n", challenge)
         elif path == "/metrics":
-            encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-            self._answer(HTTPStatus.OK, content_type, encode(self.server.metrics))
+            self._answer_metrics()
         elif path in checks:
             problems = checks[path]()
             status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
@@ -177,6 +179,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             known = " ".join((*checks, "/metrics", *documents))
             self._answer(HTTPStatus.NOT_FOUND, _TEXT, f"{known}\n".encode())
+
+    def _answer_metrics(self) -> None:
+        _, content_type = choose_encoder(self.headers.get("Accept", ""))
+        body = self.server.metrics.text(openmetrics=content_type.startswith(_OPENMETRICS)).encode()
+        headers = {"Vary": "Accept, Accept-Encoding"}
+        if gzip_accepted(self.headers.get("Accept-Encoding", "")):
+            body, headers["Content-Encoding"] = gzip.compress(body, _GZIP_LEVEL), "gzip"
+        self._answer(HTTPStatus.OK, content_type, body, headers)
 
     def _answer(
         self, status: HTTPStatus, content_type: str, body: bytes, headers: Mapping[str, str] = MappingProxyType({})

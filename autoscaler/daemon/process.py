@@ -20,7 +20,7 @@ from autoscaler.daemon.leadership import Leadership, own_identity
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.loop import Loop, Workload
-from autoscaler.daemon.metrics.collector import registry
+from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.own_objects import event_reporters, leadership, policy_origin, state_store
 from autoscaler.daemon.policy_origin import PolicyOrigin
 from autoscaler.daemon.recent import Recent
@@ -180,7 +180,7 @@ def _health_server(
     documents = status_documents(ledger, recent, clock, origin.missing) if settings.shows_status else {}
     try:
         server = HealthServer(
-            settings.host, settings.port, ledger, registry(ledger), clock, origin.missing, documents, guard
+            settings.host, settings.port, ledger, MetricsPage(ledger), clock, origin.missing, documents, guard
         )
     except EndpointGuardError as error:
         raise StartError(f"--settings: {error}") from error

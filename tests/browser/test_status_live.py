@@ -8,7 +8,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.support.ui import WebDriverWait
 
 from autoscaler.daemon.health import HealthServer
-from autoscaler.daemon.metrics.collector import registry
+from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.recent import Recent
 from autoscaler.daemon.status_site import status_documents
 from tests.browser.chromium import look
@@ -26,7 +26,7 @@ def test_it_renews_itself_in_place_and_says_so_when_the_daemon_is_gone(driver: C
         recent.report(tick())
     added = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _HURRY})
     documents = status_documents(stand.ledger, recent, stand.clock, list)
-    server = HealthServer("127.0.0.1", 0, stand.ledger, registry(stand.ledger), stand.clock, documents=documents)
+    server = HealthServer("127.0.0.1", 0, stand.ledger, MetricsPage(stand.ledger), stand.clock, documents=documents)
     try:
         with server:
             seen = look(driver, f"http://{server.address}/", 1280, "light")

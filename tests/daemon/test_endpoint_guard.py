@@ -16,7 +16,7 @@ import pytest
 from autoscaler.daemon.endpoint_guard import EndpointGuard, EndpointGuardError
 from autoscaler.daemon.health import HealthServer
 from autoscaler.daemon.ledger import Ledger
-from autoscaler.daemon.metrics.collector import registry
+from autoscaler.daemon.metrics.page import MetricsPage
 from tests.daemon.builders import HandClock
 
 
@@ -38,7 +38,7 @@ def with_token(folder: Path, token: str) -> EndpointGuard:
 @contextmanager
 def serving(guard: EndpointGuard) -> Iterator[HealthServer]:
     ledger, clock = Ledger(), HandClock()
-    with HealthServer("127.0.0.1", 0, ledger, registry(ledger), clock, guard=guard) as server:
+    with HealthServer("127.0.0.1", 0, ledger, MetricsPage(ledger), clock, guard=guard) as server:
         yield server
 
 

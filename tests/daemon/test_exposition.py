@@ -3,8 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from autoscaler import __version__
 from autoscaler.core.decision import Reason, SwitchDecision, SwitchStep
@@ -12,9 +10,10 @@ from autoscaler.core.policy import Mode, Role
 from autoscaler.core.signals import Scope, Signal, SignalState, measured
 from autoscaler.core.snapshot import PoolState
 from autoscaler.daemon.ledger import Ledger
-from autoscaler.daemon.metrics.collector import registry
+from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.targets.switch import Position, SwitchReading
 from tests.daemon.builders import Bench, policy, role_policy, steady_signals
+from tests.support.metrics import series_value
 
 
 class Stand:
@@ -22,19 +21,14 @@ class Stand:
         self.bench = Bench(policy(mode, prefill=role_policy(3)))
         self.ledger = Ledger()
         self.ledger.open(self.bench.policy, self.bench.now_s, "serving")
-        self.registry: CollectorRegistry = registry(self.ledger)
+        self.page = MetricsPage(self.ledger)
 
     def tick(self, took_s: float = 0.3) -> None:
         done = self.bench.tick()
         self.ledger.book(done, self.bench.now_s, self.bench.now_s + took_s)
 
     def value(self, name: str, **labels: str) -> float | None:
-        return self.registry.get_sample_value(name, {"namespace": "serving", "service": "chat", **labels})
-
-
-def openmetrics(served: CollectorRegistry) -> str:
-    encode, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
-    return encode(served).decode()
+        return series_value(self.page, name, {"namespace": "serving", "service": "chat", **labels})
 
 
 @pytest.fixture
@@ -101,11 +95,11 @@ def test_a_service_that_is_gone_leaves_no_series(stand: Stand) -> None:
     stand.tick()
     stand.ledger.forget("chat")
 
-    assert "chat" not in openmetrics(stand.registry)
+    assert "chat" not in stand.page.text(openmetrics=True)
 
 
 def test_the_version_is_told_without_any_service() -> None:
-    assert registry(Ledger()).get_sample_value("pd_autoscaler_info", {"version": __version__}) == 1.0
+    assert series_value(MetricsPage(Ledger()), "pd_autoscaler_info", {"version": __version__}) == 1.0
 
 
 def test_a_failed_tick_keeps_the_counters_and_drops_the_gauges(stand: Stand) -> None:

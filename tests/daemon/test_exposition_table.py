@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from prometheus_client import Metric
-from prometheus_client.exposition import generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_text
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from autoscaler.core.decision import Decision, Reason, SwitchDecision, SwitchStep
 from autoscaler.core.policy import Mode, Role, ServicePolicy
 from autoscaler.daemon.ledger import Ledger
-from autoscaler.daemon.metrics.collector import LedgerCollector, registry
 from autoscaler.daemon.metrics.document import document
+from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.metrics.samples import some
 from autoscaler.daemon.metrics.table import TABLE, most_series
 from autoscaler.daemon.policy_status import CONDITIONS, conditions_of
 from autoscaler.daemon.tick import Dependency, Phase, Tick, Trouble
 from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.switch import Position, SwitchReading
+from tests.support import metrics
 from tests.support.core import service_policy, story
 
 POLICY = replace(service_policy(), budget_gpus=400.0)
@@ -62,7 +63,7 @@ def booked(policy: ServicePolicy = POLICY, *, services: tuple[str, ...] = ("chat
 
 
 def families(ledger: Ledger) -> list[Metric]:
-    return list(text_string_to_metric_families(openmetrics_text(registry(ledger)).decode()))  # type: ignore[no-untyped-call]  # theirs
+    return metrics.families(MetricsPage(ledger))
 
 
 def samples(ledger: Ledger) -> Iterator[Sample]:
@@ -76,10 +77,10 @@ def test_every_metric_of_the_table_is_exported_and_no_other() -> None:
 
 
 def test_a_metric_that_is_not_in_the_table_cannot_be_exported() -> None:
-    collector = LedgerCollector(booked(), lambda _account: some("undocumented", 1.0))
+    page = MetricsPage(booked(), lambda _account: some("undocumented", 1.0))
 
     with pytest.raises(KeyError, match="undocumented"):
-        list(collector.collect())
+        page.text(openmetrics=True)
 
 
 def test_units_are_those_of_the_table() -> None:
@@ -89,7 +90,7 @@ def test_units_are_those_of_the_table() -> None:
 
 
 def test_promtool_has_nothing_to_say_against_the_names() -> None:
-    page = generate_latest(registry(booked()))
+    page = MetricsPage(booked()).text(openmetrics=False).encode()
 
     checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
 
@@ -144,3 +145,45 @@ def test_the_document_is_up_to_date() -> None:
 
 def test_every_tick_settles_the_conditions_that_are_exported() -> None:
     assert tuple(condition.type for condition in conditions_of(tick_of(DECISIONS[-1]))) == CONDITIONS
+
+
+def test_both_formats_say_the_same() -> None:
+    page = MetricsPage(booked(services=("chat", "code")))
+
+    plain = text_string_to_metric_families(page.text(openmetrics=False))
+
+    in_text = {(sample.name, *sorted(sample.labels.items())): sample.value for one in plain for sample in one.samples}
+    in_openmetrics = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for sample in samples(booked(services=("chat", "code")))
+    }
+    assert in_text == in_openmetrics
+
+
+def test_names_of_services_are_escaped() -> None:
+    ledger = Ledger()
+    ledger.open(replace(POLICY, service='a "b" \\ c\nd'), 0.0, "serving")
+
+    assert {sample.labels.get("service") for sample in samples(ledger)} == {None, 'a "b" \\ c\nd'}
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, 1e-9, 1e21, 0.1])
+def test_numbers_are_read_back_as_they_were(value: float) -> None:
+    page = MetricsPage(booked(), lambda _account: some("peak_gpus", value))
+
+    labels = {"namespace": "serving", "service": "chat"}
+    assert metrics.series_value(page, "pd_autoscaler_peak_gpus", labels) == value
+
+
+def test_helps_need_no_escaping() -> None:
+    assert [name for name, spec in TABLE.items() if set(spec.help) & set('\\\n"')] == []
+
+
+def test_two_hundred_services_are_rendered_in_a_fraction_of_a_scrape_interval() -> None:
+    page = MetricsPage(booked(services=tuple(f"chat-{number}" for number in range(200))))
+
+    started_s = time.process_time()
+    text = page.text(openmetrics=True)
+
+    assert time.process_time() - started_s < 2.0  # prometheus_client's own encoder takes over 3 s
+    assert text.count("\n") > 200 * 400

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import http.client
 from collections.abc import Iterator
 
@@ -7,7 +8,7 @@ import pytest
 
 from autoscaler.daemon.health import HealthServer, stuck
 from autoscaler.daemon.ledger import Ledger
-from autoscaler.daemon.metrics.collector import registry
+from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.tick import Tick
 from tests.daemon.builders import START_S, HandClock, policy
 
@@ -29,7 +30,7 @@ def stand() -> Stand:
 
 @pytest.fixture
 def server(stand: Stand) -> Iterator[HealthServer]:
-    with HealthServer("127.0.0.1", 0, stand.ledger, registry(stand.ledger), stand.clock) as running:
+    with HealthServer("127.0.0.1", 0, stand.ledger, MetricsPage(stand.ledger), stand.clock) as running:
         yield running
 
 
@@ -81,7 +82,7 @@ def test_not_ready_before_the_first_tick(server: HealthServer, stand: Stand) -> 
 def test_not_ready_while_something_else_is_missing(stand: Stand) -> None:
     stand.tick_at(START_S)
     missing = ["no policy is loaded"]
-    with HealthServer("127.0.0.1", 0, stand.ledger, registry(stand.ledger), stand.clock, lambda: missing) as server:
+    with HealthServer("127.0.0.1", 0, stand.ledger, MetricsPage(stand.ledger), stand.clock, lambda: missing) as server:
         assert get(server, "/readyz")[2] == "no policy is loaded\n"
         missing.clear()
         assert get(server, "/readyz")[2] == "ok\n"
@@ -106,4 +107,16 @@ def test_an_address_in_use_is_an_error(server: HealthServer, stand: Stand) -> No
     port = int(server.address.rpartition(":")[2])
 
     with pytest.raises(OSError, match="in use"):
-        HealthServer("127.0.0.1", port, stand.ledger, registry(stand.ledger), stand.clock)
+        HealthServer("127.0.0.1", port, stand.ledger, MetricsPage(stand.ledger), stand.clock)
+
+
+def test_metrics_are_compressed_for_who_takes_that(server: HealthServer, stand: Stand) -> None:
+    stand.tick_at(START_S)
+    connection = http.client.HTTPConnection(server.address, timeout=5)
+    connection.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(body).decode() == get(server, "/metrics")[2]

@@ -11,7 +11,7 @@ from autoscaler.core.policy import Mode, Role
 from autoscaler.core.signals import Scope, absent
 from autoscaler.daemon.health import HealthServer
 from autoscaler.daemon.ledger import Account
-from autoscaler.daemon.metrics.collector import registry
+from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.recent import Recent
 from autoscaler.daemon.settings import Settings
 from autoscaler.daemon.status import status
@@ -151,7 +151,7 @@ def test_the_json_form_holds_the_record_and_the_conditions() -> None:
 
 def served(stand: Stand) -> HealthServer:
     documents = status_documents(stand.ledger, Recent(), stand.clock, list)
-    return HealthServer("127.0.0.1", 0, stand.ledger, registry(stand.ledger), stand.clock, documents=documents)
+    return HealthServer("127.0.0.1", 0, stand.ledger, MetricsPage(stand.ledger), stand.clock, documents=documents)
 
 
 def test_page_and_json_are_served_and_narrowed_to_a_service() -> None:
@@ -170,7 +170,7 @@ def test_page_and_json_are_served_and_narrowed_to_a_service() -> None:
 
 def test_without_documents_there_is_no_page() -> None:
     stand = Stand()
-    with HealthServer("127.0.0.1", 0, stand.ledger, registry(stand.ledger), stand.clock) as server:
+    with HealthServer("127.0.0.1", 0, stand.ledger, MetricsPage(stand.ledger), stand.clock) as server:
         code, _, body = get(server, "/")
 
     assert (code, body) == (404, "/healthz /readyz /metrics\n")

@@ -13,7 +13,7 @@ from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Role, ServicePolicy, SwitchPolicy
 from autoscaler.daemon import logs
 from autoscaler.daemon.ledger import Ledger
-from autoscaler.daemon.metrics.collector import registry
+from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.queries import page_labels, pod_label, service_queries
 from autoscaler.daemon.rehearsal import simulated_service
 from autoscaler.daemon.service import ServiceRunner
@@ -27,6 +27,7 @@ from autoscaler.simulation.traces.reshape import between, times
 from autoscaler.sources.endpoints import Endpoint
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.targets.simulated import SimulatedTarget
+from tests.support.metrics import families
 
 EPOCH_S = 1_700_000_000.0
 STEP_S = 15.0
@@ -89,12 +90,12 @@ def record(minutes: float, rate: float = 6.0, seed: int = 0) -> Recording:
     recording = Recording(document.service, namespace, model, EPOCH_S, core)
     ledger = Ledger()
     ledger.open(core, EPOCH_S, namespace)
-    served = registry(ledger)
+    page = MetricsPage(ledger)
     for tick in _ticks(document, core, recording, trace_of(minutes, rate, seed)):
         recording.ticks.append(tick)
         ledger.book(tick, tick.at_s, tick.at_s + _TICK_S)
         recording.until_s = tick.at_s
-        recording.scrape(served.collect(), tick.at_s, job="pd-autoscaler", instance="pd-autoscaler-0")
+        recording.scrape(families(page), tick.at_s, job="pd-autoscaler", instance="pd-autoscaler-0")
     return recording
 
 

@@ -91,7 +91,11 @@ def _cardinality() -> Iterable[str]:
         "Nothing else multiplies: no pods, no models, no replicas, no decision ids. A service with prefill and decode "
         f"has at most\n{fixed + 2 * per_role} series, 200 of them {fleet - 1}; with several daemons each has its own. "
         "Histograms count with their buckets. The largest\n"
-        f"parts of a service: {_largest()}. A test compares what is exported with this bound."
+        f"parts of a service: {_largest()}. A test compares what is exported with this bound.\n"
+    )
+    yield (
+        "A page of 200 services has 10 MB and takes 0.4 s of one core; gzip, which Prometheus asks for, "
+        "makes it 0.4 MB."
     )
     yield ""
 
