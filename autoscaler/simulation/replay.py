@@ -208,7 +208,7 @@ def _plays(
             yield name, _constant(config, trace, cost.static_peak, seed)
         else:
             baseline = BASELINES[name]
-            yield name, _controlled(baseline.build(site, baseline.settings[0]), config, trace, seed)
+            yield name, _controlled(baseline.build(site, baseline.default), config, trace, seed)
 
 
 def _controlled(controller: Controller | ServicePolicy, config: ServiceConfig, trace: Trace, seed: int) -> Play:

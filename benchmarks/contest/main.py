@@ -10,14 +10,13 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from itertools import islice
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
-from benchmarks.contest import jobs, report, store
-from benchmarks.contest.jobs import Job
-from benchmarks.contest.play import play
+from benchmarks.contest import jobs, report, search, store
+from benchmarks.contest.jobs import Job, Search
+from benchmarks.contest.play import Row, play
 from benchmarks.contest.store import Kept
 
 
@@ -25,16 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Play what is missing and write the report."""
     options = _options().parse_args(arguments)
     folder, document = options.results, options.document
-    wanted = [job for job in (jobs.smoke() if options.smoke else jobs.contest()) if _chosen(job, options.only)]
-    known = store.read(folder)
-    missing = [job for job in wanted if job not in known or known[job].key != store.key_of(job)]
-    print(f"{len(wanted)} jobs, {len(missing)} to play", file=sys.stderr)
+    plan = list(jobs.smoke() if options.smoke else jobs.contest())
+    rows = {job: kept.row for job, kept in store.read(folder).items() if store.key_of(job) == kept.key}
+    print(f"{len(rows)} rows are up to date", file=sys.stderr)
     end_s = time.monotonic() + 60.0 * options.minutes
-    for done, (job, kept) in enumerate(_played(missing, options.processes, end_s), start=1):
+    for job, kept in _played(plan, rows, options, end_s):
         store.append(job, kept, folder)
-        print(f"{done}/{len(missing)} {_title(job)}: {_brief(kept)}", file=sys.stderr, flush=True)
+        print(f"{_title(job)}: {_brief(kept)}", file=sys.stderr, flush=True)
     store.compact(folder)
-    document.write_text(report.render(store.read(folder), wanted))
+    document.write_text(report.render(store.read(folder), plan))
     print(f"wrote {document}", file=sys.stderr)
     return 0
 
@@ -42,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make benchmark", description=__doc__)
     parser.add_argument("--only", default="", help="comma-separated words that a job's title must all contain")
+    parser.add_argument("--without", default="", help="comma-separated words of which it must contain none")
     parser.add_argument("--smoke", action="store_true", help="two short loads: seconds")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no job after so many minutes")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="jobs at a time")
@@ -56,23 +55,39 @@ def _title(job: Job) -> str:
     return " ".join((*words, job.settings)).strip()
 
 
-def _chosen(job: Job, only: str) -> bool:
+def _chosen(job: Job, options: argparse.Namespace) -> bool:
     words = _title(job).split()
-    return all(word in words for word in only.split(",") if word)
+    wanted, unwanted = (filter(None, told.split(",")) for told in (options.only, options.without))
+    return all(word in words for word in wanted) and not any(word in words for word in unwanted)
 
 
-def _played(missing: Sequence[Job], processes: int, end_s: float) -> Iterator[tuple[Job, Kept]]:
-    """Rows as they are done; what is under way at the end is finished."""
-    queue = iter(missing)
-    with ProcessPoolExecutor(processes) as pool:
-        running = {pool.submit(_play, job): job for job in islice(queue, processes)}
-        while running:
+def _played(
+    plan: Sequence[Job | Search], rows: dict[Job, Row], options: argparse.Namespace, end_s: float
+) -> Iterator[tuple[Job, Kept]]:
+    """Rows as they are done, taken into `rows`; what is under way at the end is finished."""
+    running: dict[Future[Kept], Job] = {}
+    with ProcessPoolExecutor(options.processes) as pool:
+        while True:
+            while len(running) < options.processes and time.monotonic() < end_s:
+                job = _next(plan, rows, set(running.values()), options)
+                if job is None:
+                    break
+                running[pool.submit(_play, job)] = job
+            if not running:
+                return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield running.pop(future), future.result()
-                job = next(queue, None) if time.monotonic() < end_s else None
-                if job is not None:
-                    running[pool.submit(_play, job)] = job
+                job, kept = running.pop(future), future.result()
+                rows[job] = kept.row
+                yield job, kept
+
+
+def _next(
+    plan: Sequence[Job | Search], rows: Mapping[Job, Row], running: Collection[Job], options: argparse.Namespace
+) -> Job | None:
+    """The first run that has neither been played nor is under way."""
+    wanted = (job for entry in plan for job in search.jobs_of(entry, rows))
+    return next((job for job in wanted if job not in rows and job not in running and _chosen(job, options)), None)
 
 
 def _play(job: Job) -> Kept:

@@ -42,7 +42,7 @@ _MINUTE_S, _HOUR_S = 60.0, 3600.0
 def play(job: Job) -> Row:
     """Run a job."""
     begun_s = time.perf_counter()
-    row = _PLAYS.get(job.contender, _baseline)(job)
+    row = PLAYS.get(job.contender, baseline)(job)
     return {**row, "took_s": round(time.perf_counter() - begun_s, 2)}
 
 
@@ -126,6 +126,14 @@ def _apart(results: Results) -> float:
     return float(results.requests.disaggregated.mean())
 
 
+def _static_peak(job: Job) -> Row:
+    return _static(job, 1)
+
+
+def _ample(job: Job) -> Row:
+    return _static(job, 2)
+
+
 def _static(job: Job, factor: int) -> Row:
     config, trace = service(job.case)
     fleet = _peak(job.case, factor)
@@ -154,12 +162,12 @@ def _verified(job: Job) -> Row:
     return _row(verified.results[0])
 
 
-def _baseline(job: Job) -> Row:
+def baseline(job: Job) -> Row:
+    """Run a rival."""
     config, trace = service(job.case)
-    baseline = BASELINES[job.contender]
-    settings = next(each for each in baseline.settings if baseline.label(each) == job.settings)
+    rival = BASELINES[job.contender]
     site = replace(Site.of(config, trace), bounds=_bounds(job))
-    return _row(run(baseline.build(site, settings), config, trace, seed=job.case.seed))
+    return _row(run(rival.build(site, rival.labelled(job.settings)), config, trace, seed=job.case.seed))
 
 
 def _bounds(job: Job) -> Mapping[Role, Bounds]:
@@ -191,12 +199,12 @@ def _brief(value: float, digits: int = 5) -> float | None:
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
-_PLAYS: Mapping[str, Callable[[Job], Row]] = {
+PLAYS: Mapping[str, Callable[[Job], Row]] = {
     jobs.BOUND: _bound,
     jobs.OURS: _ours,
     jobs.VERIFIED: _verified,
-    jobs.STATIC_PEAK: lambda job: _static(job, 1),
-    jobs.AMPLE: lambda job: _static(job, 2),
+    jobs.STATIC_PEAK: _static_peak,
+    jobs.AMPLE: _ample,
     jobs.STATIC_BEST: _static_best,
     **dict.fromkeys(jobs.SWITCHED, _switched),
 }

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from autoscaler.simulation.baselines.registry import BASELINES
-from benchmarks.contest import cases, claims, jobs, store, table
+from benchmarks.contest import cases, claims, jobs, search, store, table
 from benchmarks.contest.cases import CALIBRATIONS, LOADS, OBJECTIVES, Case
-from benchmarks.contest.jobs import Job
+from benchmarks.contest.jobs import Job, Search
 from benchmarks.contest.play import MOST_REPLICAS
 from benchmarks.contest.table import CaseTable, Line, Rows
 
@@ -24,11 +24,11 @@ _MARKS = {True: "held", False: "**not held**", None: "not measured"}
 _COLUMNS = ("", "attainment", "GPU-h", "x bound", "actions", "reversals/h", "worst 5 min", "missing its share")
 
 
-def render(rows: Rows, wanted: Collection[Job]) -> str:
+def render(rows: Rows, plan: Sequence[Job | Search]) -> str:
     """The whole document, from the rows alone."""
     found = table.tables(rows)
     parts = [
-        _head(rows, wanted),
+        _head(rows, plan),
         "## Claims\n\n" + _verdicts(found),
         "## Where we lose\n\n" + _losses(found),
         "## Days, normal objectives, 240 s\n\n" + "\n\n".join(map(_case, _central(found, cases.DAY_LOADS))),
@@ -40,8 +40,9 @@ def render(rows: Rows, wanted: Collection[Job]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _head(rows: Rows, wanted: Collection[Job]) -> str:
-    wanted = list(wanted)
+def _head(rows: Rows, plan: Sequence[Job | Search]) -> str:
+    measured = {job: kept.row for job, kept in rows.items()}
+    wanted = list(dict.fromkeys(job for entry in plan for job in search.jobs_of(entry, measured)))
     done = [job for job in wanted if job in rows]
     stale = sum(rows[job].key != store.key_of(job) for job in done)
     loads = "\n".join(f"| `{name}` | {load.about} |" for name, load in LOADS.items() if not name.startswith("smoke"))

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from autoscaler.core.policy import Role
-from benchmarks.contest import claims, jobs, main, sources, store, table
+from autoscaler.simulation.baselines.registry import BASELINES
+from benchmarks.contest import claims, jobs, main, search, sources, store, table
 from benchmarks.contest.cases import OBJECTIVES, Case
 from benchmarks.contest.jobs import Job
 from benchmarks.contest.play import policy_of
@@ -151,9 +152,25 @@ def test_rows_survive_the_disk_and_the_newest_of_a_job_counts(tmp_path: Path) ->
 
 
 def test_a_rivals_row_does_not_depend_on_how_we_decide_and_ours_does() -> None:
-    decide = ("autoscaler.core.decide",)
+    deciding = {"autoscaler.core.decide", "autoscaler.core.forecast", "autoscaler.core.stages"}
 
-    assert sources.digest(("autoscaler.simulation.run",)) != sources.digest(("autoscaler.simulation.run",), decide)
+    for name in BASELINES:
+        assert not any(module.startswith("autoscaler.config") for module in modules_behind(Job(DAY, name)))
+        assert not deciding & modules_behind(Job(DAY, name))
+    assert deciding < modules_behind(Job(DAY, jobs.OURS))
+    assert deciding < modules_behind(Job(DAY, "switch-auto"))
+
+
+def modules_behind(job: Job) -> set[str]:
+    return {module for module, _ in sources.definitions(*store.code_of(job))}
+
+
+def test_everybodys_row_depends_on_the_simulator_and_a_rivals_on_its_own_law_alone() -> None:
+    engine = "autoscaler.simulation.engine.scheduler"
+
+    assert engine in modules_behind(Job(DAY, jobs.OURS)) & modules_behind(Job(DAY, "hpa"))
+    assert "autoscaler.simulation.baselines.dynamo" in modules_behind(Job(DAY, "dynamo"))
+    assert "autoscaler.simulation.baselines.dynamo" not in modules_behind(Job(DAY, "hpa"))
     assert store.key_of(Job(DAY, "keda")) != store.key_of(Job(DAY, "hpa"))
 
 
@@ -166,7 +183,9 @@ def test_the_smoke_contest_plays_everybody_resumes_and_writes_a_report(
     main.main(told)
     main.main(told)
 
-    wanted = [job for job in jobs.smoke() if job.case.load == "smoke-steps"]
-    assert set(store.read(tmp_path)) == set(wanted)
-    assert f"{len(wanted)} jobs, 0 to play" in capsys.readouterr().err
+    kept = store.read(tmp_path)
+    rows = {job: each.row for job, each in kept.items()}
+    here = [entry for entry in jobs.smoke() if entry.case.load == "smoke-steps"]
+    assert set(kept) == {job for entry in here for job in search.jobs_of(entry, rows)}
+    assert f"{len(kept)} rows are up to date" in capsys.readouterr().err
     assert "| claim | | measured |" in (tmp_path / "benchmark.md").read_text()

@@ -1,21 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
-from typing import cast
 
 import pytest
 
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
-from autoscaler.simulation.baselines.hindsight import best_static, tune
-from autoscaler.simulation.baselines.registry import BASELINES
+from autoscaler.simulation.baselines.hindsight import best_static
 from autoscaler.simulation.baselines.static import StaticSettings, static
 from autoscaler.simulation.config import PoolConfig, ServiceConfig, SimulationError
-from autoscaler.simulation.results import Results
-from autoscaler.simulation.run import Controller, run
 from autoscaler.simulation.static import run_static
 from autoscaler.simulation.traces import Trace, followed_by, poisson
-from tests.simulation.test_baseline_threshold import site
 from tests.support.core import ENGINE, snapshot
 
 PREFILL, DECODE = Role.PREFILL, Role.DECODE
@@ -69,45 +63,3 @@ def test_static_ignores_what_it_sees() -> None:
     control = static(StaticSettings(prefill=3, decode=2))
 
     assert control(snapshot({"prefill.queue_depth": 900.0}), {}, 0.0) == {PREFILL: 3, DECODE: 2}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    attainment_ratio: float
-    gpu_hours: float
-
-
-def outcomes(*pairs: tuple[float, float]) -> object:
-    given = iter(pairs)
-
-    def evaluate(controller: Controller) -> Results:
-        del controller
-        return cast("Results", Outcome(*next(given)))
-
-    return evaluate
-
-
-def test_tuning_takes_the_cheapest_settings_that_attain_enough() -> None:
-    baseline = BASELINES["hpa"]
-    evaluate = outcomes((0.98, 10.0), (0.995, 30.0), (0.991, 20.0), (0.999, 40.0))
-
-    tuned = tune(baseline, site(), evaluate, 0.99)  # type: ignore[arg-type]  # outcomes stand for results
-
-    assert tuned.settings == baseline.settings[2]
-
-
-def test_tuning_takes_the_best_settings_if_none_attain_enough() -> None:
-    baseline = BASELINES["hpa"]
-    evaluate = outcomes((0.5, 10.0), (0.8, 30.0), (0.7, 20.0), (0.6, 40.0))
-
-    tuned = tune(baseline, site(), evaluate, 0.99)  # type: ignore[arg-type]  # outcomes stand for results
-
-    assert tuned.settings == baseline.settings[1]
-
-
-def test_tuning_plays_the_trace_for_each_of_the_settings() -> None:
-    config, trace = service(), poisson(5.0, 30.0, Trace.of(0, 500, 20), seed=3)
-
-    tuned = tune(BASELINES["wva-v1"], site(), lambda controller: run(controller, config, trace), 0.9)
-
-    assert tuned.results.finished == len(trace)

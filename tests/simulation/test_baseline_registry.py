@@ -10,6 +10,7 @@ from autoscaler.core.policy import Role
 from autoscaler.core.snapshot import PoolState
 from autoscaler.simulation.baselines.registry import BASELINES, Baseline
 from autoscaler.simulation.baselines.site import Bounds, Site
+from autoscaler.simulation.baselines.threshold import HpaSettings
 from autoscaler.simulation.config import PoolConfig, ServiceConfig
 from autoscaler.simulation.run import Memory, run
 from autoscaler.simulation.traces import Trace, poisson
@@ -28,7 +29,8 @@ pools = st.integers(1, 40).flatmap(lambda size: st.tuples(st.just(size), st.inte
 @settings(max_examples=25)
 @given(st.lists(st.tuples(st.dictionaries(st.sampled_from(NAMES), readings), pools, pools), max_size=4))
 def test_whatever_is_read_replicas_stay_inside_the_bounds(baseline: Baseline[Any], seen: list[Any]) -> None:
-    for _, control in baseline.controllers(site()):
+    for settings_ in dict.fromkeys(baseline.every()):
+        control = baseline.build(site(), settings_)
         memory = Memory()
         for tick, (changes, prefill, decode) in enumerate(seen):
             now = snapshot(changes, prefill=PoolState(*prefill), decode=PoolState(*decode))
@@ -43,9 +45,9 @@ def test_every_baseline_survives_a_run_and_says_where_it_comes_from(baseline: Ba
     pool = PoolConfig(ENGINE, 2, 4.0, startup_time_s=30.0)
     config = ServiceConfig("chat", {PREFILL: pool, DECODE: pool}, OBJECTIVES)
     trace = poisson(6.0, 120.0, Trace.of(0, 2000, 50), seed=1)
-    default = next(control for _, control in baseline.controllers(Site.of(config, trace, Bounds(1, 6))))
+    control = baseline.build(Site.of(config, trace, Bounds(1, 6)), baseline.default)
 
-    results = run(default, config, trace)
+    results = run(control, config, trace)
 
     assert results.finished == len(trace)
     assert baseline.describe
@@ -56,13 +58,18 @@ def test_every_baseline_survives_a_run_and_says_where_it_comes_from(baseline: Ba
 def test_labels_name_what_differs_from_the_default() -> None:
     baseline = BASELINES["hpa"]
 
-    assert baseline.label(baseline.settings[0]) == ""
-    assert baseline.label(baseline.settings[1]) == "queue_target=1.0, kv_target_ratio=0.5"
+    assert baseline.label(baseline.default) == ""
+    assert baseline.label(HpaSettings(queue_target=1.0, kv_target_ratio=0.5)) == "queue_target=1.0, kv_target_ratio=0.5"
 
 
-def test_settings_to_try_are_all_different() -> None:
+@every_baseline
+def test_settings_are_found_again_by_their_label(baseline: Baseline[Any]) -> None:
+    assert all(baseline.labelled(baseline.label(settings)) == settings for settings in baseline.every())
+
+
+def test_the_rungs_of_a_ladder_are_all_different() -> None:
     for baseline in BASELINES.values():
-        assert len(set(baseline.settings)) == len(baseline.settings) >= 2
+        assert len(set(baseline.ladder)) == len(baseline.ladder) >= 2
 
 
 def test_a_site_knows_the_means_of_its_load() -> None:

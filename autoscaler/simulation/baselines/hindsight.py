@@ -1,44 +1,22 @@
-"""The best that a rival could have done, chosen after the fact: tuned settings, and the cheapest constant fleet."""
+"""The cheapest constant fleet, chosen after the fact."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from autoscaler.core.policy import Role
-from autoscaler.simulation.baselines.registry import Baseline
-from autoscaler.simulation.baselines.site import Site
 from autoscaler.simulation.baselines.static import StaticSettings, static
 from autoscaler.simulation.clairvoyant.verdict import attains
 from autoscaler.simulation.config import ServiceConfig, SimulationError
 from autoscaler.simulation.results import Results
-from autoscaler.simulation.run import Controller, run
+from autoscaler.simulation.run import run
 from autoscaler.simulation.traces import Trace
 
 Fleet = tuple[int, int]
 """Prefill and decode replicas."""
 
 _TICK_S = 60.0  # a constant fleet needs no decisions, but a run ends with one
-
-
-@dataclass(frozen=True, slots=True)
-class Tuned:
-    """A baseline's best settings for a load, and what they came to."""
-
-    settings: object
-    results: Results
-
-
-def tune(
-    baseline: Baseline[Any], site: Site, evaluate: Callable[[Controller], Results], attainment_ratio: float
-) -> Tuned:
-    """Try all settings of a baseline: the cheapest that attains enough, else the one that attains most."""
-    tried = [Tuned(settings, evaluate(controller)) for settings, controller in baseline.controllers(site)]
-    enough = [tuned for tuned in tried if tuned.results.attainment_ratio >= attainment_ratio]
-    if enough:
-        return min(enough, key=lambda tuned: tuned.results.gpu_hours)
-    return max(tried, key=lambda tuned: tuned.results.attainment_ratio)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
-"""All baselines by name, each with the settings that are tried when it is tuned."""
+"""All baselines by name, each with the settings among which it is tuned in hindsight.
+
+A ladder goes from sparing to generous settings: up to noise, every rung costs more and attains more than the last.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar
 
 from autoscaler.simulation.baselines.aibrix import AibrixSettings, apa, kpa
@@ -31,7 +34,9 @@ class Baseline(Generic[S]):
         version: Which version of it.
         source: Where the law is published.
         build: Makes a controller for a site.
-        settings: What to try; the first is the published default.
+        default: The published settings.
+        ladder: Settings to try, from sparing to generous.
+        variants: What else to change where the ladder is about right: values of fields.
     """
 
     name: str
@@ -39,17 +44,34 @@ class Baseline(Generic[S]):
     version: str
     source: str
     build: Callable[[Site, S], Controller]
-    settings: Sequence[S]
+    default: S
+    ladder: Sequence[S]
+    variants: Sequence[Mapping[str, Any]] = ()
 
-    def controllers(self, site: Site) -> Iterator[tuple[S, Controller]]:
-        """A controller for each of the settings, the default first."""
-        return ((settings, self.build(site, settings)) for settings in self.settings)
+    def varied(self, settings: S) -> Iterator[S]:
+        """Settings with each of the variants."""
+        return (replace(settings, **changes) for changes in self.variants)  # type: ignore[type-var]  # dataclasses
+
+    def every(self) -> Iterator[S]:
+        """All settings that may be tried, the default first; some may come twice."""
+        yield self.default
+        for rung in self.ladder:
+            yield rung
+            yield from self.varied(rung)
 
     def label(self, settings: S) -> str:
         """What differs from the default; empty for the default itself."""
         names = [field.name for field in fields(settings)]  # type: ignore[arg-type]  # settings are dataclasses
-        changed = [name for name in names if getattr(settings, name) != getattr(self.settings[0], name)]
+        changed = [name for name in names if getattr(settings, name) != getattr(self.default, name)]
         return ", ".join(f"{name}={getattr(settings, name)}" for name in changed)
+
+    def labelled(self, label: str) -> S:
+        """The settings of a label.
+
+        Raises:
+            KeyError: No settings that may be tried have it.
+        """
+        return {self.label(settings): settings for settings in self.every()}[label]
 
 
 _BASELINES: tuple[Baseline[Any], ...] = (
@@ -59,12 +81,12 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "Kubernetes 1.3x",
         "kubernetes/kubernetes, pkg/controller/podautoscaler",
         hpa,
+        HpaSettings(),
         [
-            HpaSettings(),
-            HpaSettings(queue_target=1.0, kv_target_ratio=0.5),
-            HpaSettings(queue_target=0.5, kv_target_ratio=0.35),
-            HpaSettings(queue_target=0.25, kv_target_ratio=0.25, down_window_s=600.0),
+            HpaSettings(queue, kv)
+            for queue, kv in ((8.0, 0.9), (4.0, 0.8), (2.0, 0.7), (1.0, 0.5), (0.5, 0.35), (0.25, 0.25), (0.1, 0.15))
         ],
+        [{"down_window_s": 900.0}, {"up_window_s": 60.0}],
     ),
     Baseline(
         "hpa-rps",
@@ -72,17 +94,12 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "Kubernetes 1.3x",
         "kubernetes/kubernetes, pkg/controller/podautoscaler",
         hpa_rps,
+        HpaRpsSettings(),
         [
-            HpaRpsSettings(),
-            HpaRpsSettings(utilization_ratio=0.85),
-            HpaRpsSettings(utilization_ratio=0.6),
-            HpaRpsSettings(utilization_ratio=0.5),
-            HpaRpsSettings(utilization_ratio=0.4),
-            HpaRpsSettings(utilization_ratio=0.3),
-            HpaRpsSettings(utilization_ratio=0.5, down_window_s=600.0),
-            HpaRpsSettings(utilization_ratio=0.4, down_window_s=600.0),
-            HpaRpsSettings(utilization_ratio=0.3, down_window_s=900.0),
+            HpaRpsSettings(percent / 100)
+            for percent in range(100, 24, -5)
         ],
+        [{"down_window_s": 120.0}, {"down_window_s": 900.0}],
     ),
     Baseline(
         "keda",
@@ -90,12 +107,21 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "KEDA 2.20; thresholds of llm-d's EPP guide",
         "kedacore/keda; llm-d/llm-d guides",
         keda,
+        KedaSettings(),
         [
-            KedaSettings(),
-            KedaSettings(queue_threshold=0.5, running_threshold=8.0),
-            KedaSettings(queue_threshold=5.0, running_threshold=32.0),
-            KedaSettings(queue_threshold=1.0, running_threshold=64.0),
+            KedaSettings(queue, running, decode_running_threshold=decode)
+            for queue, running, decode in (
+                (8.0, 16.0, 192.0),
+                (4.0, 8.0, 160.0),
+                (4.0, 4.0, 128.0),
+                (2.0, 2.0, 96.0),
+                (2.0, 1.0, 64.0),
+                (1.0, 0.7, 48.0),
+                (0.5, 0.5, 32.0),
+                (0.25, 0.3, 16.0),
+            )
         ],
+        [{"use_cached_metrics": True}],
     ),
     Baseline(
         "llm-d-slo",
@@ -103,12 +129,12 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "llm-d guide of 2026-09",
         "llm-d/llm-d, SLO-aware autoscaling guide",
         slo_keda,
+        SloSettings(),
         [
-            SloSettings(),
-            SloSettings(up_ratio=0.4, down_ratio=0.25),
-            SloSettings(up_ratio=0.7, down_ratio=0.5),
-            SloSettings(per_role=False),
+            SloSettings(up, down)
+            for up, down in ((0.9, 0.7), (0.7, 0.5), (0.55, 0.4), (0.4, 0.25), (0.3, 0.2), (0.2, 0.12), (0.1, 0.05))
         ],
+        [{"per_role": False}],
     ),
     Baseline(
         "llm-d-token",
@@ -116,12 +142,12 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "llm-d PR 2466, 2026",
         "llm-d/llm-d, token-aware autoscaling guide",
         token_keda,
+        TokenSettings(),
         [
-            TokenSettings(),
-            TokenSettings(up_period_s=15.0),
-            TokenSettings(budget_ratio=0.3, kv_target_ratio=0.6, up_period_s=15.0),
-            TokenSettings(budget_ratio=0.15, kv_target_ratio=0.4, up_period_s=15.0),
+            TokenSettings(budget, kv, up_period_s=15.0)
+            for budget, kv in ((0.9, 0.9), (0.65, 0.8), (0.45, 0.7), (0.3, 0.6), (0.2, 0.5), (0.1, 0.35), (0.05, 0.2))
         ],
+        [{"up_period_s": 180.0}],
     ),
     Baseline(
         "wva-v1",
@@ -129,10 +155,16 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "WVA before 0.9",
         "llm-d/llm-d-autoscaling; arXiv 2603.09730",
         wva_v1,
+        WvaV1Settings(),
         [
-            WvaV1Settings(),
-            WvaV1Settings(kv_spare_ratio=0.3, queue_spare=4.0),
-            WvaV1Settings(kv_threshold_ratio=0.5, queue_threshold=2.0, kv_spare_ratio=0.2, queue_spare=1.5),
+            WvaV1Settings(kv, queue, kv_spare, queue_spare)
+            for kv, queue, kv_spare, queue_spare in (
+                (0.8, 5.0, 0.1, 3.0),
+                (0.8, 5.0, 0.3, 4.0),
+                (0.5, 2.0, 0.2, 1.5),
+                (0.4, 1.0, 0.25, 0.8),
+                (0.3, 1.0, 0.25, 0.95),
+            )
         ],
     ),
     Baseline(
@@ -141,12 +173,12 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "WVA 0.9",
         "llm-d/llm-d-autoscaling",
         wva_v2,
+        WvaV2Settings(),
         [
-            WvaV2Settings(),
-            WvaV2Settings(up_ratio=0.7, down_ratio=0.5),
-            WvaV2Settings(up_ratio=0.5, down_ratio=0.35),
-            WvaV2Settings(kv_threshold_ratio=0.5, up_ratio=0.5, down_ratio=0.35),
+            WvaV2Settings(up_ratio=up, down_ratio=down)
+            for up, down in ((0.95, 0.8), (0.85, 0.7), (0.7, 0.5), (0.5, 0.35), (0.35, 0.25), (0.25, 0.15), (0.15, 0.1))
         ],
+        [{"kv_threshold_ratio": 0.5}],
     ),
     Baseline(
         "heteroscale",
@@ -154,13 +186,9 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "arXiv 2508.19559",
         "https://arxiv.org/abs/2508.19559",
         heteroscale,
-        [
-            HeteroScaleSettings(),
-            HeteroScaleSettings(utilization_ratio=0.85),
-            HeteroScaleSettings(utilization_ratio=0.55),
-            HeteroScaleSettings(utilization_ratio=0.4),
-            HeteroScaleSettings(utilization_ratio=0.4, down_cooldown_s=600.0),
-        ],
+        HeteroScaleSettings(),
+        [HeteroScaleSettings(percent / 100) for percent in (100, 85, 70, 60, 50, 40, 30, 20)],
+        [{"down_cooldown_s": 900.0}],
     ),
     Baseline(
         "tokenscale",
@@ -168,13 +196,9 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "arXiv 2512.03416",
         "https://arxiv.org/abs/2512.03416",
         tokenscale,
-        [
-            TokenScaleSettings(),
-            TokenScaleSettings(headroom_ratio=0.25, hold_s=300.0),
-            TokenScaleSettings(headroom_ratio=0.5, hold_s=300.0),
-            TokenScaleSettings(headroom_ratio=1.0, hold_s=300.0),
-            TokenScaleSettings(headroom_ratio=0.5, hold_s=600.0),
-        ],
+        TokenScaleSettings(),
+        [TokenScaleSettings(percent / 100, 300.0) for percent in (0, 10, 25, 50, 75, 100, 150, 200)],
+        [{"hold_s": 60.0}, {"hold_s": 900.0}],
     ),
     Baseline(
         "aibrix-kpa",
@@ -182,11 +206,12 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "AIBrix main, 2026",
         "vllm-project/aibrix, pkg/controller/podautoscaler",
         kpa,
+        AibrixSettings(),
         [
-            AibrixSettings(),
-            AibrixSettings(prefill_target=1.0, kv_target_ratio=0.1),
-            AibrixSettings(prefill_target=0.5, kv_target_ratio=0.05, down_cooldown_s=0.0),
+            AibrixSettings(prefill, kv)
+            for prefill, kv in ((8.0, 0.7), (4.0, 0.5), (2.0, 0.35), (1.0, 0.25), (1.0, 0.1), (0.5, 0.05), (0.25, 0.03))
         ],
+        [{"down_cooldown_s": 0.0}],
     ),
     Baseline(
         "aibrix-apa",
@@ -194,12 +219,12 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "AIBrix main, 2026",
         "vllm-project/aibrix, pkg/controller/podautoscaler",
         apa,
+        AibrixSettings(),
         [
-            AibrixSettings(),
-            AibrixSettings(prefill_target=2.0, kv_target_ratio=0.35),
-            AibrixSettings(prefill_target=1.0, kv_target_ratio=0.25),
-            AibrixSettings(prefill_target=1.0, kv_target_ratio=0.25, down_cooldown_s=0.0),
+            AibrixSettings(prefill, kv)
+            for prefill, kv in ((8.0, 0.7), (4.0, 0.5), (2.0, 0.35), (1.0, 0.25), (0.7, 0.15), (0.5, 0.1), (0.25, 0.05))
         ],
+        [{"down_cooldown_s": 0.0}],
     ),
     Baseline(
         "kthena",
@@ -207,12 +232,12 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "Kthena main, 2026",
         "volcano-sh/kthena, pkg/autoscaler",
         kthena,
+        KthenaSettings(),
         [
-            KthenaSettings(),
-            KthenaSettings(queue_target=1.0, kv_target_ratio=0.5),
-            KthenaSettings(queue_target=0.5, kv_target_ratio=0.35),
-            KthenaSettings(queue_target=0.5, kv_target_ratio=0.35, band_width_ratio=1.3),
+            KthenaSettings(queue, kv)
+            for queue, kv in ((8.0, 0.9), (4.0, 0.8), (2.0, 0.7), (1.0, 0.5), (0.5, 0.35), (0.25, 0.25), (0.1, 0.15))
         ],
+        [{"band_width_ratio": 1.3}],
     ),
     Baseline(
         "dynamo",
@@ -220,14 +245,12 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "Dynamo 0.8.1",
         "ai-dynamo/dynamo, components/planner",
         dynamo,
+        DynamoSettings(),
         [
-            DynamoSettings(),
-            DynamoSettings(interval_s=60.0),
-            DynamoSettings(interval_s=60.0, trend=True),
-            DynamoSettings(interval_s=60.0, correct=False),
-            DynamoSettings(interval_s=60.0, itl_target_ratio=0.6),
-            DynamoSettings(interval_s=600.0),
+            DynamoSettings(60.0, correct=False, itl_target_ratio=percent / 100)
+            for percent in (100, 85, 70, 60, 50, 40, 35)
         ],
+        [{"correct": True}, {"trend": True}, {"interval_s": 180.0}, {"interval_s": 600.0}],
     ),
 )
 

@@ -93,12 +93,14 @@ class KedaSettings:
     Attributes:
         queue_threshold: Waiting requests per replica.
         running_threshold: Requests in batches per replica.
+        decode_running_threshold: The same for decode, whose batches are larger; None for one threshold for both.
         use_cached_metrics: Serve HPA the value of the last poll instead of a fresh one.
         polling_s: Time between polls.
     """
 
     queue_threshold: float = 1.0
     running_threshold: float = 16.0
+    decode_running_threshold: float | None = None
     use_cached_metrics: bool = False
     polling_s: float = 30.0
 
@@ -116,7 +118,11 @@ def keda(site: Site, settings: KedaSettings) -> Controller:
     shrinks the pool once HPA's window has passed. Bounds begin at 1, so KEDA's own switch between 0 and 1 is idle.
     """
     bounds, behavior = site.bounds, default_behavior()
-    thresholds = (settings.queue_threshold, settings.running_threshold)
+    decode = settings.decode_running_threshold
+    running = {
+        Role.PREFILL: settings.running_threshold,
+        Role.DECODE: settings.running_threshold if decode is None else decode,
+    }
 
     def control(snapshot: Snapshot, memory: Memory, now_s: float) -> Mapping[Role, int]:
         def metrics(snapshot: Snapshot, role: Role) -> Sequence[Metric]:
@@ -124,6 +130,7 @@ def keda(site: Site, settings: KedaSettings) -> Controller:
             if not settings.use_cached_metrics or now_s - poll.at_s >= settings.polling_s:
                 poll.at_s = now_s
                 poll.values = (readings.queue(snapshot, role) or 0.0, readings.running(snapshot, role) or 0.0)
+            thresholds = (settings.queue_threshold, running[role])
             return [
                 Metric(MetricType.AVERAGE_VALUE, value, threshold)
                 for value, threshold in zip(poll.values, thresholds, strict=True)
