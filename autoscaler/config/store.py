@@ -11,7 +11,8 @@ from autoscaler.config.load import FileReport, LoadedPolicy, clashes, find_files
 from autoscaler.config.problems import Problem
 
 _Stamp = tuple[int, int, int, int]
-_Stamps = tuple[_Stamp | None, ...]
+Stamps = tuple[_Stamp | None, ...]
+"""Of several files: changes when one of them does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class ReloadReport:
 
 @dataclass(slots=True)
 class _File:
-    stamps: _Stamps
+    stamps: Stamps
     digest: bytes
     report: FileReport
     good: tuple[LoadedPolicy, ...] = ()
@@ -87,8 +88,7 @@ class PolicyStore:
     def _refresh(self, file: Path) -> bool:
         """Read a file if it, or one that it names, may have changed; says whether it did."""
         known = self._files.get(file)
-        named = _named(known.report) if known is not None else ()
-        stamps = (_stamp(file), *map(_stamp, named))
+        stamps = (_stamp(file), *(stamps_of_named(known.report) if known is not None else ()))
         if known is not None and known.stamps == stamps:
             return False
         try:
@@ -102,7 +102,7 @@ class PolicyStore:
             return False
         return self._note(file, stamps, digest, parse(raw, file))
 
-    def _note(self, file: Path, stamps: _Stamps, digest: bytes, report: FileReport) -> bool:
+    def _note(self, file: Path, stamps: Stamps, digest: bytes, report: FileReport) -> bool:
         known = self._files.get(file)
         if known is None:
             self._files[file] = _File(stamps, digest, report)
@@ -158,10 +158,10 @@ class PolicyStore:
         return errors
 
 
-def _named(report: FileReport) -> tuple[Path, ...]:
-    """The files that the policies of a file name."""
+def stamps_of_named(report: FileReport) -> Stamps:
+    """Of the files that the policies of a file name."""
     stacks = (loaded.policy.spec.own_stack for loaded in report.policies)
-    return tuple(stack.path for stack in stacks if stack is not None)
+    return tuple(_stamp(stack.path) for stack in stacks if stack is not None)
 
 
 def _stamp(file: Path) -> _Stamp | None:

@@ -14,6 +14,7 @@ from typing import Protocol
 from autoscaler.config import LoadedPolicy, Problem, ReloadReport
 from autoscaler.config.load import FileReport, clashes, parse
 from autoscaler.config.model import KIND
+from autoscaler.config.store import Stamps, stamps_of_named
 from autoscaler.daemon.tenancy import Tenancy
 from autoscaler.kube.crd import policy_ref
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
@@ -54,7 +55,8 @@ class PolicyObject:
 
 @dataclass(slots=True)
 class _Seen:
-    stamp: str
+    text: str
+    named: Stamps
     report: FileReport
     good: LoadedPolicy | None = None
 
@@ -129,17 +131,18 @@ class WatchedPolicies:
         )
 
     def _refresh(self, key: str, document: JsonObject) -> None:
-        """Read an object if what matters of it has changed; its status does not."""
+        """Read an object if what matters of it has changed, or a file that it names; its status does not matter."""
         known = self._seen.get(key)
         text = json.dumps(_essence(document))
-        if known is not None and known.stamp == text:
+        named = stamps_of_named(known.report) if known is not None else ()
+        if known is not None and (known.text, known.named) == (text, named):
             return
         report = parse(text.encode(), Path(KIND.lower()) / key, self._tenancy.files)
         report = replace(
             report, errors=(*report.errors, *(p for one in report.policies for p in self._tenancy.problems(one)))
         )
         good = known.good if known is not None else None
-        self._seen[key] = _Seen(text, report, good if report.errors else report.policies[0])
+        self._seen[key] = _Seen(text, named, report, good if report.errors else report.policies[0])
 
     def _settle(self) -> None:
         """Give each service to the oldest object that claims it, the same one in every daemon."""

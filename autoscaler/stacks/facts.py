@@ -29,11 +29,14 @@ class DrainModel(Strict):
     Attributes:
         kv_lease_s: How long prefill may have to keep KV that decode has not fetched; None where nothing expires.
         grace_s: Termination grace period that the stack's own manifests set; None where it is Kubernetes' 30 s.
+        routing_label: Label of a pod by which the router finds it: without it, it gets no new request and goes on with
+            those it has. None where nothing from outside takes a pod out of routing.
         explanation: What happens to requests in flight.
     """
 
     kv_lease_s: Annotated[float, Field(gt=0)] | None = None
     grace_s: Annotated[float, Field(gt=0)] | None = None
+    routing_label: Text | None = None
     explanation: Text
 
 

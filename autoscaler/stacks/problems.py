@@ -26,7 +26,7 @@ def problem_lines(
         line_of: The line of a place in it; None where nobody knows lines.
     """
     found = error.errors()
-    lines = ["" if line_of is None else f":{line_of(detail['loc'])}" for detail in found]
+    lines = ["" if line_of is None or not detail["loc"] else f":{line_of(detail['loc'])}" for detail in found]
     return "\n".join(f"{origin}{line}: {_words(model, detail)}" for line, detail in zip(lines, found, strict=True))
 
 

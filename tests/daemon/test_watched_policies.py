@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from autoscaler.config.files import PolicyFiles
 from autoscaler.daemon.tenancy import Tenancy
 from autoscaler.daemon.watched_policies import WatchedPolicies
 from autoscaler.targets.kubernetes.refs import JsonObject
@@ -171,3 +173,31 @@ def test_a_file_may_be_named_where_the_daemon_chooses_the_server(shelf: Shelf) -
     trusting.reload()
 
     assert set(trusting.policies) == {"chat"}
+
+
+def put_with_stack_file(shelf: Shelf, name: str) -> None:
+    document = shelf.put("chat", stackFile=name)
+    del document["spec"]["stack"]
+
+
+def test_an_object_names_no_stack_file_unless_the_operator_gives_a_folder(shelf: Shelf) -> None:
+    put_with_stack_file(shelf, "/etc/hostname")
+
+    shelf.watched.reload()
+
+    (problem,) = shelf.watched.problems["serving/chat"]
+    assert (problem.path, shelf.watched.policies) == ("spec.stackFile", {})
+    assert "policyFiles in the settings file" in problem.message
+
+
+def test_an_object_takes_a_stack_file_of_the_operators_folder_and_follows_it(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "ours.yaml").write_text("name: ours")
+    put_with_stack_file(shelf, "ours.yaml")
+    fenced = WatchedPolicies(shelf, Tenancy(files=PolicyFiles(tmp_path, fenced=True)))
+    assert fenced.reload().added == ("chat",)
+    assert not fenced.reload()
+
+    (tmp_path / "ours.yaml").write_text("name: all of ours")
+
+    assert fenced.reload().changed == ("chat",)
+    assert not fenced.reload()
