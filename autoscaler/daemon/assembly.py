@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +22,12 @@ from autoscaler.daemon.places import place_of_switch, places, switch_spec, targe
 from autoscaler.daemon.pod_load import PodLoads
 from autoscaler.daemon.pod_marks import PodMarks
 from autoscaler.daemon.pod_pages import PodPages
-from autoscaler.daemon.queries import kv_lease_s, page_labels, pod_label, service_queries
+from autoscaler.daemon.pod_routing import PodRouting
+from autoscaler.daemon.queries import kv_lease_s, page_labels, pod_label, routing_label, service_queries
 from autoscaler.daemon.scraper import Scraper
 from autoscaler.daemon.stack_check import stack_problems
 from autoscaler.daemon.switching import StackSwitch
+from autoscaler.daemon.withdrawal import Withdrawal
 from autoscaler.sources.endpoints import fixed_endpoints
 from autoscaler.sources.http import Connection
 from autoscaler.sources.prometheus import PrometheusSource
@@ -61,7 +64,13 @@ class Surroundings:
 
 
 def connections(
-    policy: ScalingPolicy, around: Surroundings, clock: Clock, log: Log, *, writes: bool
+    policy: ScalingPolicy,
+    around: Surroundings,
+    clock: Clock,
+    log: Log,
+    *,
+    writes: bool,
+    may_write: Callable[[], bool] = lambda: True,
 ) -> tuple[PrometheusSource | Scraper, Target]:
     """Make the source and the target of a policy; a Prometheus or a cluster is not asked yet.
 
@@ -71,6 +80,7 @@ def connections(
         clock: Where the time comes from.
         log: Where to say what is done without.
         writes: Whether the target will be written; if not, metrics stand in where no cluster is configured.
+        may_write: Whether we are the one who writes; for what is written beside the counts.
 
     Raises:
         AssemblyError: Something that the policy needs is not given.
@@ -90,8 +100,24 @@ def connections(
     if not writes:
         return source, target
     uncontested = UncontestedTarget(target, lambda: competitors(policy, client), clock, log)
-    marks, loads = PodMarks(client, target_aims(policy)), PodLoads(source, pod_label(policy), clock)
-    return source, DrainingTarget(uncontested, marks, loads, kv_lease_s=kv_lease_s(policy), clock=clock, log=log)
+    return source, DrainingTarget(
+        uncontested,
+        PodMarks(client, target_aims(policy)),
+        PodLoads(source, pod_label(policy), clock),
+        kv_lease_s=kv_lease_s(policy),
+        clock=clock,
+        log=log,
+        withdrawal=_withdrawal(policy, client, clock),
+        may_write=may_write,
+    )
+
+
+def _withdrawal(policy: ScalingPolicy, client: KubeClient, clock: Clock) -> Withdrawal | None:
+    """How pods are taken out of routing; None where the stack offers no way, or where we would lose sight of them."""
+    label = routing_label(policy)
+    if label is None or any(label in aimed.pods for aimed in target_aims(policy).values()):
+        return None
+    return Withdrawal(PodRouting(client, label), kv_lease_s=kv_lease_s(policy), clock=clock)
 
 
 def _target(policy: ScalingPolicy, client: KubeClient | None, counted: Target | None = None) -> Target:

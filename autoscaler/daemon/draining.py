@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from autoscaler.core.policy import Role
 from autoscaler.core.snapshot import PoolState
 from autoscaler.daemon.clock import Clock
+from autoscaler.daemon.leavers import choose_leavers
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.pod_marks import OURS, MarksError, Pod
+from autoscaler.daemon.withdrawal import Withdrawal
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
 
 _DEFAULT_GRACE_S = 600.0  # where no pod could be looked at
@@ -64,7 +66,8 @@ class DrainingTarget:
     """Shrinks pools step by step. Implements `targets.base.Target`.
 
     A step waits until the pods of the last one have ended; with prefill also until nobody can still want to fetch what
-    they computed. A pod that outlives its grace period by far holds nothing up.
+    they computed. A pod that outlives its grace period by far holds nothing up. Where the stack offers it, those who
+    are to leave are taken out of routing first, and leave once they have finished.
 
     Without the right to mark pods, or without their load, the controller chooses who leaves; that is logged once.
 
@@ -75,10 +78,21 @@ class DrainingTarget:
         kv_lease_s: How long decode may still fetch KV from a prefill replica; 0 where nothing is kept.
         clock: Where the time comes from.
         log: Where to say what could not be done, and what was lost.
+        withdrawal: Takes pods out of routing; None where the stack does not offer that.
+        may_write: Whether we are the one who writes.
     """
 
     def __init__(
-        self, target: Target, marks: Marks, loads: Loads, *, kv_lease_s: float, clock: Clock, log: Log
+        self,
+        target: Target,
+        marks: Marks,
+        loads: Loads,
+        *,
+        kv_lease_s: float,
+        clock: Clock,
+        log: Log,
+        withdrawal: Withdrawal | None = None,
+        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
         self._target = target
         self._marks = marks
@@ -91,11 +105,16 @@ class DrainingTarget:
         self._ending_since_s: dict[Role, float] = {}
         self._said: set[str] = set()
         self._may_mark = True
+        self._withdrawal = withdrawal
+        self._may_write = may_write
+        self._recovered = False
+        self._shrinking: set[Role] = set()
 
     def read(self) -> PoolReading:
         """Read every pool, and see how far those who leave have got."""
         reading = self._target.read()
         self._pools = reading.pools
+        self._readmit()
         for role, pool in reading.pools.items():
             if pool.terminating:
                 self._ending_since_s.setdefault(role, self._clock.now_s())
@@ -111,23 +130,52 @@ class DrainingTarget:
         pool = self._pools.get(role)
         if pool is None or replicas >= pool.current or dry_run:
             return self._target.write(role, replicas, basis=basis, dry_run=dry_run)
+        self._shrinking.add(role)
         put_off = self._put_off(role, pool)
         if put_off:
             return WriteResult(Outcome.DEFERRED, put_off)
-        pods = self._pods(role)
-        marked = self._mark(role, pods, pool.current - replicas)
+        pods, requests = self._pods(role), self._loads.requests(role)
+        leaving = self._leavers(role, pods, requests, pool.current - replicas)
+        put_off = self._keep_out(role, leaving, requests)
+        if put_off:
+            return WriteResult(Outcome.DEFERRED, put_off)
+        marked = self._mark(pods, leaving)
         result = self._target.write(role, replicas, basis=basis, dry_run=False)
         if result.outcome in (Outcome.APPLIED, Outcome.UNAVAILABLE):  # of the latter nobody knows
             grace_s = max((pod.grace_s for pod in pods), default=_DEFAULT_GRACE_S)
             names = frozenset(pod.ref.name for pod in marked)
             self._leaving[role] = _Leaving(self._clock.now_s(), grace_s, names)
+            if self._withdrawal is not None and result.outcome is Outcome.APPLIED:
+                self._withdrawal.forget(role)
         else:
-            self._set(marked, None)
+            self._set([pod for pod in marked if pod.in_replica_set], None)
+            if result.outcome is not Outcome.CONFLICT:  # which the next tick tries again
+                self._shrinking.discard(role)
         return result
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Put back into routing who stays, and let go of connections."""
+        self._shrinking.clear()
+        self._readmit()
         self._target.close()
+
+    def _readmit(self) -> None:
+        """Put back into routing who is not to leave any more; after a step, and as a new leader, whoever is outside."""
+        shrinking, self._shrinking = self._shrinking, set()
+        if self._withdrawal is None or not self._may_mark:
+            return
+        if not self._may_write():
+            self._recovered = False
+            return
+        try:
+            if not self._recovered:
+                for role in self._pools:
+                    self._withdrawal.recover(role, self._marks.pods(role))
+                self._recovered = True
+            for role in self._pools.keys() - shrinking:
+                self._withdrawal.readmit(role)
+        except MarksError as error:
+            self._say("pods out of routing", f"{error}; they are put back at the next tick")
 
     def _put_off(self, role: Role, pool: PoolState) -> str:
         """Why a step down has to wait; empty where it has not."""
@@ -149,6 +197,7 @@ class DrainingTarget:
                 step.requests = sum(found.get(name, 0.0) for name in step.names)
             return
         step.ended_s = now_s
+        self._recovered = False  # the controller may have let go of others than we chose
         if step.requests > 0 and now_s - step.since_s >= step.grace_s:
             self._log.warning(
                 "requests lost",
@@ -181,22 +230,32 @@ class DrainingTarget:
             )
         return pods
 
-    def _mark(self, role: Role, pods: Sequence[Pod], leave: int) -> Sequence[Pod]:
-        """Mark the least loaded of those who serve, as many as leave beside those who do not serve."""
-        if not self._may_mark or not pods or not all(pod.in_replica_set for pod in pods):
+    def _keep_out(self, role: Role, leaving: Sequence[Pod], requests: Mapping[str, float]) -> str:
+        """Have those who leave out of routing; why they cannot leave yet, empty where they can."""
+        if self._withdrawal is None or not leaving or not self._may_mark:
+            return ""
+        try:
+            return self._withdrawal.keep_out(role, leaving, requests)
+        except MarksError as error:
+            self._say("pods not out of routing", f"{error}; they leave while requests still come")
+            return ""
+
+    def _leavers(self, role: Role, pods: Sequence[Pod], requests: Mapping[str, float], leave: int) -> Sequence[Pod]:
+        if not self._may_mark:
             return ()
-        if any(pod.cost not in ("", OURS) for pod in pods):
-            self._say("pods not marked", f"somebody else sets the deletion cost of {role} pods: theirs stands")
-            return ()
-        requests = self._loads.requests(role)
-        serving = [pod for pod in pods if pod.serves]
-        if any(pod.ref.name not in requests for pod in serving):
-            self._say("pods not marked", f"the load of each {role} pod is not known: the controller chooses who leaves")
-            return ()
-        others = sum(not (pod.serves or pod.leaves) for pod in pods)
-        chosen = sorted(serving, key=lambda pod: (requests[pod.ref.name], pod.ref.name))[: max(leave - others, 0)]
-        self._set([pod for pod in serving if pod.cost and pod not in chosen], None)  # of a step that failed
-        return chosen if self._set([pod for pod in chosen if not pod.cost], OURS) else ()
+        before = self._withdrawal.names(role) if self._withdrawal is not None else frozenset()
+        chosen = choose_leavers(pods, requests, leave, before)
+        if chosen.reason:
+            self._say("pods not marked", f"{role}: {chosen.reason}")
+        return chosen.pods
+
+    def _mark(self, pods: Sequence[Pod], leaving: Sequence[Pod]) -> Sequence[Pod]:
+        """Tell the controller who is to leave, where it can be told; says who is to its knowledge."""
+        if not all(pod.in_replica_set for pod in leaving):
+            return leaving
+        of_a_failed_step = [pod for pod in pods if pod.serves and pod.cost == OURS and pod not in leaving]
+        self._set(of_a_failed_step, None)
+        return leaving if self._set([pod for pod in leaving if not pod.cost], OURS) else ()
 
     def _set(self, pods: Sequence[Pod], cost: str | None) -> bool:
         """Mark pods; says whether they are marked now."""

@@ -7,7 +7,7 @@ shrink, on as many pods as leave, and taken back if the shrink fails: the API se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from autoscaler.core.policy import Role
 from autoscaler.targets.kubernetes.aim import Aim
@@ -19,7 +19,11 @@ from autoscaler.targets.kubernetes.specs.model import Shape
 COST = "controller.kubernetes.io/pod-deletion-cost"
 OURS = "-20250"
 """Below the 0 of a pod without one, and no number that others are likely to set."""
+WITHDRAWN = "pd-autoscaler.io/withdrawn-from-routing"
+"""Holds the value of the label that a pod outside of routing had."""
 _DEFAULT_GRACE_S = 30.0
+CONTROLLERS = {"ReplicaSet": "replicasets", "StatefulSet": "statefulsets"}
+"""Kinds of controllers, with their plurals, of whose pods is known which leave first."""
 
 
 class MarksError(Exception):
@@ -34,31 +38,49 @@ class Pod:
         ref: Which one.
         serves: Whether it is ready, and meant to stay.
         leaves: Whether it has been told to end.
-        in_replica_set: Whether its controller heeds the mark.
+        controller: The ReplicaSet or StatefulSet that keeps it; None for anything else.
         grace_s: How long it may take to end once it is told to.
         cost: The mark that it carries; empty for none.
+        labels: All of them.
+        withdrawn: What its label was before it was taken out of routing; empty where it is in there.
     """
 
     ref: ObjectRef
     serves: bool
     leaves: bool
-    in_replica_set: bool
+    controller: ObjectRef | None
     grace_s: float
     cost: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    withdrawn: str = ""
+
+    @property
+    def in_replica_set(self) -> bool:
+        """Whether its controller heeds the mark."""
+        return self.controller is not None and self.controller.kind == "ReplicaSet"
+
+    @property
+    def ordinal(self) -> int | None:
+        """Its number in a StatefulSet, which lets go of the highest first; None elsewhere."""
+        number = self.ref.name.rpartition("-")[2]
+        numbered = self.controller is not None and self.controller.kind == "StatefulSet" and number.isdecimal()
+        return int(number) if numbered else None
 
     @classmethod
     def of(cls, document: JsonObject) -> Pod:
         """Read a document."""
         metadata, status = document["metadata"], document.get("status", {})
         ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", []))
-        owners = metadata.get("ownerReferences", [])
+        namespace, annotations = metadata.get("namespace", ""), metadata.get("annotations", {})
         return cls(
-            ref=ObjectRef("v1", "Pod", "pods", metadata.get("namespace", ""), metadata["name"]),
+            ref=ObjectRef("v1", "Pod", "pods", namespace, metadata["name"]),
             serves=ready and "deletionTimestamp" not in metadata,
             leaves="deletionTimestamp" in metadata,
-            in_replica_set=any(one.get("controller") and one["kind"] == "ReplicaSet" for one in owners),
+            controller=_controller(namespace, metadata.get("ownerReferences", [])),
             grace_s=float(document.get("spec", {}).get("terminationGracePeriodSeconds", _DEFAULT_GRACE_S)),
-            cost=metadata.get("annotations", {}).get(COST, ""),
+            cost=annotations.get(COST, ""),
+            labels=metadata.get("labels", {}),
+            withdrawn=annotations.get(WITHDRAWN, ""),
         )
 
 
@@ -108,3 +130,10 @@ class PodMarks:
         if aimed.pods or aimed.shape is not Shape.SCALE:
             return aimed.pods
         return str(self._client.get(aimed.ref, "scale").get("status", {}).get("selector", ""))
+
+
+def _controller(namespace: str, owners: Sequence[JsonObject]) -> ObjectRef | None:
+    for owner in owners:
+        if owner.get("controller") and owner["kind"] in CONTROLLERS:
+            return ObjectRef("apps/v1", owner["kind"], CONTROLLERS[owner["kind"]], namespace, owner["name"])
+    return None

@@ -117,15 +117,19 @@ def _runner(
         raise AssemblyError(f"{service}: {error}") from error
     require_fit(document)
     writes = document.spec.mode is not Mode.RECOMMEND
-    source, target = connections(document, settings.around, clock, bound, writes=writes)
     lease = budgets.lease(service)
+
+    def may_write() -> bool:
+        return leadership.may_write(lease)
+
+    source, target = connections(document, settings.around, clock, bound, writes=writes, may_write=may_write)
     return ServiceRunner(
         policy,
         source,
         target,
         store,
         bound,
-        may_write=lambda: leadership.may_write(lease),
+        may_write=may_write,
         at=document.at,
         grant=budgets.grant,
         switch=stack_switch(document, settings.around),

@@ -57,6 +57,15 @@ def kv_lease_s(policy: ScalingPolicy) -> float:
     return stack_of(policy).facts.drain.kv_lease_s or 0.0
 
 
+def routing_label(policy: ScalingPolicy) -> str | None:
+    """Label of a pod by which the stack's router finds it; None where nothing takes a pod out of routing.
+
+    Raises:
+        StackError: There is no such stack.
+    """
+    return stack_of(policy).facts.drain.routing_label
+
+
 def _labels(policy: ScalingPolicy) -> ServiceLabels:
     """What tells the series of the service from others."""
     spec = policy.spec

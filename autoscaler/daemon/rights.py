@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Mode
 from autoscaler.daemon.places import place_of_switch, switch_spec, target_aims, target_specs
+from autoscaler.daemon.pod_marks import CONTROLLERS
+from autoscaler.daemon.queries import routing_label
 from autoscaler.kube.crd import PLURAL, policy_ref
 from autoscaler.kube.lease import lease_ref
 from autoscaler.kube.names import object_name
@@ -72,10 +74,16 @@ def target_rights(policy: ScalingPolicy) -> Iterator[Right]:
 
 
 def marking_rights(policy: ScalingPolicy) -> Iterator[Right]:
-    """What marking the pods needs that should leave first; pods come and go, so no name limits it."""
-    if policy.spec.mode is not Mode.RECOMMEND:
-        for aimed in target_aims(policy).values():
-            yield Right(aimed.ref.namespace, "", "pods", "", "patch")
+    """What marking the pods needs that should leave first, and taking them out of routing where the stack offers that.
+
+    Pods and their controllers come and go, so no name limits it.
+    """
+    if policy.spec.mode is Mode.RECOMMEND:
+        return
+    for aimed in target_aims(policy).values():
+        yield Right(aimed.ref.namespace, "", "pods", "", "patch")
+        if routing_label(policy) is not None:
+            yield from (Right(aimed.ref.namespace, "apps", kind, "", "get") for kind in CONTROLLERS.values())
 
 
 def telling_rights(policy: ScalingPolicy, *, is_object: bool) -> Iterator[Right]:

@@ -18,7 +18,8 @@ LEASE_S = 30.0
 
 
 def pod(name: str, *, serves: bool = True, leaves: bool = False, cost: str = "", grace_s: float = 600.0) -> Pod:
-    return Pod(ObjectRef("v1", "Pod", "pods", "serving", name), serves, leaves, True, grace_s, cost)
+    controller = ObjectRef("apps/v1", "ReplicaSet", "replicasets", "serving", "chat-decode-1")
+    return Pod(ObjectRef("v1", "Pod", "pods", "serving", name), serves, leaves, controller, grace_s, cost)
 
 
 @dataclass

@@ -34,8 +34,8 @@ OWN = ["--leader-elect", "--state", "configmap", "--lease-namespace", "serving",
 Rule = dict[str, Any]
 
 
-def write_policy(folder: Path, mode: str = "enforce") -> Path:
-    document = policy_document("chat", "serving", "http://127.0.0.1:1", mode=mode)
+def write_policy(folder: Path, mode: str = "enforce", stack: str = "vllm") -> Path:
+    document = policy_document("chat", "serving", "http://127.0.0.1:1", mode=mode, stack=stack)
     for role in document["spec"]["roles"].values():
         role["min"] = 3  # what it has to be scaled to without any signal
     path = folder / "chat.yaml"
@@ -169,6 +169,13 @@ def test_who_wants_the_least_loaded_pods_to_leave_first_asks_for_that_right(tmp_
     rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "patch"]}
     assert rule in marking
     assert rule not in plain
+
+
+def test_where_the_stack_lets_pods_out_of_routing_their_controllers_are_read(tmp_path: Path) -> None:
+    marking = printed(str(write_policy(tmp_path, stack="llm-d")), "--mark-pods")[0]["rules"]
+
+    assert {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["get"]} in marking
+    assert {"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["get"]} in marking
 
 
 def test_policies_in_all_namespaces_are_watched_through_a_cluster_role(tmp_path: Path) -> None:
