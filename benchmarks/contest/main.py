@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options().parse_args(arguments)
     folder, document = options.results, options.document
     plan = list(jobs.smoke() if options.smoke else jobs.contest())
+    for entry in plan:
+        store.key_of(Job(entry.case, entry.contender))  # reads the code now, which may change while this runs
     rows = {job: kept.row for job, kept in store.read(folder).items() if store.key_of(job) == kept.key}
     print(f"{len(rows)} rows are up to date", file=sys.stderr)
     end_s = time.monotonic() + 60.0 * options.minutes

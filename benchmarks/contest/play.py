@@ -22,6 +22,7 @@ from autoscaler.simulation.baselines.site import Bounds, Site
 from autoscaler.simulation.clairvoyant.bound import ClairvoyantCost, clairvoyant_cost
 from autoscaler.simulation.clairvoyant.descent import verified_schedule
 from autoscaler.simulation.clairvoyant.replay import Problem
+from autoscaler.simulation.clairvoyant.work import work_of
 from autoscaler.simulation.config import ServiceConfig
 from autoscaler.simulation.replay import service_of
 from autoscaler.simulation.results import Results
@@ -91,13 +92,20 @@ def cost_of(case: Case) -> ClairvoyantCost:
 
 def _bound(job: Job) -> Row:
     cost = cost_of(job.case)
+    config, trace = service(job.case)
     return {
-        "requests": len(load_of(job.case.load, job.case.seed)),
+        "requests": len(trace),
+        "feasible": _brief(_feasible(config, trace), 7),
         "optimum_gpu_hours": _brief(cost.optimum_gpu_hours[job.case.startup_s]),
         "lower_gpu_hours": _brief(cost.bound_gpu_hours),
         "fluid_gpu_hours": _brief(cost.fluid_gpu_hours),
         "static_peak": [cost.static_peak[role] for role in _ROLES],
     }
+
+
+def _feasible(config: ServiceConfig, trace: Trace) -> float:
+    """Share of the requests whose first token would come in time if idle replicas served them, one at a time."""
+    return float((work_of(config, trace).prefill_slack_s > 0).mean())
 
 
 def _ours(job: Job) -> Row:

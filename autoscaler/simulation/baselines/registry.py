@@ -95,10 +95,7 @@ _BASELINES: tuple[Baseline[Any], ...] = (
         "kubernetes/kubernetes, pkg/controller/podautoscaler",
         hpa_rps,
         HpaRpsSettings(),
-        [
-            HpaRpsSettings(percent / 100)
-            for percent in range(100, 24, -5)
-        ],
+        [HpaRpsSettings(percent / 100) for percent in range(100, 14, -5)],
         [{"down_window_s": 120.0}, {"down_window_s": 900.0}],
     ),
     Baseline(
