@@ -22,7 +22,7 @@ DEFAULTS, CAPPED, FLOORED = "defaults", "capped", "floored"
 
 # Rivals that are tuned in every case, the strongest of their kinds; the others are tuned where the claims are made.
 _EVERYWHERE = ("hpa-rps", "keda", DYNAMO)
-_VERIFIED_LOADS = ("m-large-day", "azure-conv-day")
+_VERIFIED_LOADS = ("azure-2023-hour", "azure-conv-day", "m-large-day")
 
 
 @dataclass(frozen=True, slots=True)

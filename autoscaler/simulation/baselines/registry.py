@@ -86,7 +86,7 @@ _BASELINES: tuple[Baseline[Any], ...] = (
             HpaSettings(queue, kv)
             for queue, kv in ((8.0, 0.9), (4.0, 0.8), (2.0, 0.7), (1.0, 0.5), (0.5, 0.35), (0.25, 0.25), (0.1, 0.15))
         ],
-        [{"down_window_s": 900.0}, {"up_window_s": 60.0}],
+        [{"down_window_s": 900.0}],
     ),
     Baseline(
         "hpa-rps",
@@ -247,7 +247,7 @@ _BASELINES: tuple[Baseline[Any], ...] = (
             DynamoSettings(60.0, correct=False, itl_target_ratio=percent / 100)
             for percent in (100, 85, 70, 60, 50, 40, 35)
         ],
-        [{"correct": True}, {"trend": True}, {"interval_s": 180.0}, {"interval_s": 600.0}],
+        [{"correct": True}, {"interval_s": 180.0}],
     ),
 )
 
