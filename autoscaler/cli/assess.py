@@ -22,6 +22,7 @@ from autoscaler.simulation.replay import Replay, Watcher, replay, service_of
 from autoscaler.simulation.timeline import bin_length_s
 from autoscaler.simulation.traces import Trace
 from autoscaler.simulation.traces.history import Reconstruction
+from autoscaler.simulation.wall_clock import OnSchedule
 from autoscaler.sources.history import Floats, History, Name
 
 WANTED: tuple[Name, ...] = (
@@ -90,7 +91,7 @@ def _measured(document: ScalingPolicy, history: History, made: Reconstruction, p
     return Assessment(
         service=document.service,
         objectives=policy.objectives,
-        start_s=float(history.at_s[0]) - history.step_s,
+        start_s=history.start_s,
         end_s=float(history.at_s[-1]),
         price=price,
         used=used,
@@ -109,12 +110,12 @@ def _with_replays(
     fit = fit_of(history, policy)
     fitted, goal = corrected(policy, fit), policy.objectives.attainment_ratio
     watcher.begins(f"{document.service}: replaying your policy")
-    first = replay({"your policy": fitted}, trace, seed=seed, watcher=_Inner(watcher))
+    first = _replayed("your policy", document, fit, trace, history.start_s, seed, watcher)
     better = _recommended(document, first)
     runs = [first]
     watcher.begins(f"{document.service}: replaying the recommended policy")
     if _bounds_mattered(policy, first):
-        runs.append(replay({"recommended": corrected(better.core(), fit)}, trace, seed=seed, watcher=_Inner(watcher)))
+        runs.append(_replayed("recommended", better, fit, trace, history.start_s, seed, watcher))
     chosen = _best(runs, goal)
     cost = clairvoyant_cost(service_of(fitted, trace), trace, (), attainment_ratio=goal)
     needed = [policy.roles[role].gpus_per_replica * count for role, count in chosen.need.items()]
@@ -128,6 +129,14 @@ def _with_replays(
         remarks=(*measured.remarks, *_remarks(fit, policy)),
         curves=replace(measured.curves, needed_gpus=np.sum(needed, axis=0), policy_gpus=chosen.timelines[0].gpus),
     )
+
+
+def _replayed(
+    name: str, document: ScalingPolicy, fit: Fit, trace: Trace, begins_s: float, seed: int, watcher: Watcher
+) -> Replay:
+    """The load under one policy, on the engine as it was measured and by the clock as it was."""
+    fitted, at = corrected(document.core(), fit), OnSchedule(document, begins_s)
+    return replay({name: fitted}, trace, seed=seed, watcher=_Inner(watcher), at={name: at})
 
 
 def risk_of(history: History, objectives: Objectives) -> Mapping[str, Floats]:
@@ -271,7 +280,7 @@ def _curves(history: History, gpus: Mapping[Role, float], missed: Mapping[str, F
     """The history in bins as long as those of a replay."""
     bin_s = bin_length_s(trace.duration_s)
     bins = max(math.ceil(trace.duration_s / bin_s), 1)
-    start_s = float(history.at_s[0]) - history.step_s
+    start_s = history.start_s
     place = np.minimum(((history.at_s - history.step_s / 2 - start_s) // bin_s).astype(np.int64), bins - 1)
 
     def binned(values: Floats, how: Callable[[Floats], float] = lambda found: float(found.mean())) -> Floats:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from autoscaler.cli.engines import Gpu, Model, Startup, TensorParallel, Tpot, Tt
 from autoscaler.cli.exits import CliError
 from autoscaler.cli.history import LOAD, load_of, read_history
 from autoscaler.cli.options import PrometheusUrl
-from autoscaler.cli.spans import parse_since_s
+from autoscaler.cli.spans import parse_instant_s, parse_since_s
 from autoscaler.cli.sweeps import KEYS, cases_of, parse_sweeps
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.report.html.replay import ReplayView, replay_page
@@ -28,6 +29,7 @@ from autoscaler.simulation.replay import replay as played
 from autoscaler.simulation.sweep import Rows, at_rate, sweep
 from autoscaler.simulation.traces import Trace, read_trace
 from autoscaler.simulation.traces.trace import TraceError
+from autoscaler.simulation.wall_clock import MONDAY_S, OnSchedule
 
 PROMETHEUS = "prometheus"
 
@@ -43,10 +45,11 @@ class Output(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is played, and what to know of it."""
+    """What is played, what to know of it, and the Unix time at which it begins."""
 
     trace: Trace
     remarks: tuple[str, ...] = ()
+    begins_s: float = MONDAY_S
 
 
 def replay(
@@ -69,6 +72,15 @@ def replay(
     ] = None,
     prometheus: PrometheusUrl = None,
     since: Annotated[str, typer.Option(metavar="TIME", help="With --trace prometheus: how far back.")] = "24h",
+    begins: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="INSTANT",
+            help="When the load began, for schedules: 2026-11-23T08:00+01:00. Default: when Prometheus saw it, else a "
+            "Monday at 00:00 UTC.",
+        ),
+    ] = None,
     model: Model = None,
     gpu: Gpu = "h100",
     tp: TensorParallel = 1,
@@ -90,7 +102,7 @@ def replay(
         policies = _policies(policy) if policy else _default(model, gpu, tp, ttft, tpot, startup)
         names = [known_baseline(name.strip()) for name in against.split(",") if name.strip()]
         varied = parse_sweeps(sweeps or [])
-        load = _load(trace, policies, prometheus, since, seed, named=bool(policy))
+        load = _dated(_load(trace, policies, prometheus, since, seed, named=bool(policy)), policies, begins)
         if varied:
             print_text(_swept(policies, load, varied, names, rate, seed, output), output)
         else:
@@ -115,8 +127,9 @@ def _once(
     policies: Mapping[str, ScalingPolicy], load: Load, against: list[str], rate: float, seed: int, output: Output
 ) -> str | Mapping[str, Any]:
     cores = {name: policy.core() for name, policy in policies.items()}
+    at = {name: OnSchedule(policy, load.begins_s) for name, policy in policies.items()}
     with ProgressBar(len(cores) + len(against), sys.stderr) as watcher:
-        outcome = played(cores, at_rate(load.trace, rate, seed), against=against, seed=seed, watcher=watcher)
+        outcome = played(cores, at_rate(load.trace, rate, seed), against=against, seed=seed, watcher=watcher, at=at)
     record = {**outcome.record(), **_remarked(load)}
     if output is not Output.HTML:
         return record
@@ -135,7 +148,7 @@ def _swept(
     seed: int,
     output: Output,
 ) -> str | Mapping[str, Any]:
-    cases = cases_of(policies, sweeps, rate, seed)
+    cases = cases_of(policies, sweeps, rate, seed, load.begins_s)
     found: dict[int, Rows] = {}
     with ProgressBar(len(cases), sys.stderr) as bar:
         for place, rows in sweep(cases, load.trace, against):
@@ -164,7 +177,17 @@ def _load(
         bar.begins(f"the last {since} from Prometheus")
         history = read_history(first, prometheus, parse_since_s(since), LOAD, reached=bar.reached)
     made = load_of(history, seed, f"{first.service}, last {since}")
-    return Load(made.trace, made.remarks)
+    return Load(made.trace, made.remarks, history.start_s)
+
+
+def _dated(load: Load, policies: Mapping[str, ScalingPolicy], begins: str | None) -> Load:
+    """The load at the instant that the user names; where schedules follow the clock, which one it is stands below."""
+    dated = load if begins is None else replace(load, begins_s=parse_instant_s(begins, "--from"))
+    if not any(policy.spec.schedules for policy in policies.values()):
+        return dated
+    when = datetime.fromtimestamp(dated.begins_s, UTC).strftime("%A, %Y-%m-%d %H:%M UTC")
+    remark = f"Schedules hold as if the load began on {when}; --from names another instant."
+    return replace(dated, remarks=(*dated.remarks, remark))
 
 
 def _policies(paths: list[Path]) -> dict[str, ScalingPolicy]:

@@ -14,6 +14,7 @@ from autoscaler.config.files import PolicyFiles
 from autoscaler.config.load import parse
 from autoscaler.config.problems import nearest
 from autoscaler.simulation.sweep import Case
+from autoscaler.simulation.wall_clock import OnSchedule
 
 KEYS: Mapping[str, str] = {
     "ttft": "TTFT target",
@@ -48,9 +49,16 @@ def parse_sweeps(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def cases_of(
-    policies: Mapping[str, ScalingPolicy], sweeps: Mapping[str, Sequence[str]], rate: float, seed: int
+    policies: Mapping[str, ScalingPolicy], sweeps: Mapping[str, Sequence[str]], rate: float, seed: int, begins_s: float
 ) -> list[Case]:
     """A case for every combination of values, in the order in which they were given.
+
+    Args:
+        policies: What to vary, by name.
+        sweeps: The values by key.
+        rate: Times the rate, where that is not varied.
+        seed: Of everything random, where that is not varied.
+        begins_s: Unix time at which the load begins, for schedules.
 
     Raises:
         CliError: A value is no number where one is meant.
@@ -59,10 +67,15 @@ def cases_of(
     cases = []
     for values in product(*sweeps.values()):
         settings = dict(zip(sweeps, values, strict=True))
-        varied = {name: with_settings(policy, settings).core() for name, policy in policies.items()}
-        times = _positive("rate", settings["rate"]) if "rate" in settings else rate
+        varied = {name: with_settings(policy, settings) for name, policy in policies.items()}
         cases.append(
-            Case(settings, varied, times, int(_number("seed", settings["seed"])) if "seed" in settings else seed)
+            Case(
+                settings,
+                {name: policy.core() for name, policy in varied.items()},
+                _positive("rate", settings["rate"]) if "rate" in settings else rate,
+                int(_number("seed", settings["seed"])) if "seed" in settings else seed,
+                {name: OnSchedule(policy, begins_s) for name, policy in varied.items()},
+            )
         )
     return cases
 

@@ -24,6 +24,7 @@ from autoscaler.simulation.pods import PodServer
 from autoscaler.simulation.results import Results
 from autoscaler.simulation.service import Service
 from autoscaler.simulation.traces import Trace
+from autoscaler.simulation.wall_clock import MONDAY_S
 from autoscaler.sources.endpoints import INSTANCE, Endpoint
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.targets.simulated import SimulatedTarget
@@ -64,7 +65,7 @@ def simulated_service(policy: ScalingPolicy, replicas: dict[Role, int]) -> Servi
 
 
 class Rehearsal:
-    """One policy on one simulated service and one trace.
+    """One policy on one simulated service and one trace, which begins on a Monday at 00:00 UTC.
 
     Args:
         policy: The policy; with mode enforce it acts.
@@ -89,15 +90,14 @@ class Rehearsal:
         self._policy, self._trace = policy, trace
         self._service = Service(self.config, trace, seed)
         self._clock, self._sleep = clock, sleep
-        # Any fixed instant serves: the pages and the decisions only need one that both count from.
-        self._epoch_s = 1_700_000_000.0
+        self._epoch_s = MONDAY_S
         self._pods = PodServer(
             model_name=policy.spec.model or "", namespace=policy.metadata.namespace, epoch_unix_s=self._epoch_s
         )
         self._labels, self._pod_label = page_labels(policy), pod_label(policy)
         self._source = ScrapeSource(service_queries(policy), self._endpoints)
         self._runner = ServiceRunner(
-            policy.core(), self._source, SimulatedTarget(self._service), MemoryStateStore(), logs.get()
+            policy.core(), self._source, SimulatedTarget(self._service), MemoryStateStore(), logs.get(), at=policy.at
         )
 
     def __enter__(self) -> Self:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from autoscaler.core.policy import Role, ServicePolicy
@@ -19,7 +20,7 @@ from autoscaler.simulation.clairvoyant.bound import ClairvoyantCost, clairvoyant
 from autoscaler.simulation.config import PoolConfig, ServiceConfig, SimulationError
 from autoscaler.simulation.counters import Floats
 from autoscaler.simulation.results import Results
-from autoscaler.simulation.run import Controller, run
+from autoscaler.simulation.run import Controller, PolicyAt, run, unchanging
 from autoscaler.simulation.static import run_static
 from autoscaler.simulation.timeline import clairvoyant_need, timeline_of
 from autoscaler.simulation.traces import Trace
@@ -142,6 +143,7 @@ def replay(
     against: Sequence[str] = (),
     seed: int = 0,
     watcher: Watcher = NOBODY,
+    at: Mapping[str, PolicyAt] = MappingProxyType({}),
 ) -> Replay:
     """Play a load under our policies, and then under others with their published defaults.
 
@@ -151,12 +153,13 @@ def replay(
         against: Names in the registry of baselines, or `static-peak`.
         seed: Of everything random.
         watcher: Told how it gets on.
+        at: What holds of ours when, such as bounds by schedule, by the policy's name.
 
     Raises:
         SimulationError: A name is not known, or an engine model is missing.
     """
-    first = next(iter(policies.values()))
-    config = service_of(first, trace)
+    described_by, first = next(iter(policies.items()))
+    config = service_of(at.get(described_by, unchanging)(first, 0.0), trace)
     startup_s = max(pool.startup_time_s for pool in config.pools.values())
     attainment_ratio = first.objectives.attainment_ratio
     cost = clairvoyant_cost(config, trace, (startup_s,), attainment_ratio=attainment_ratio)
@@ -164,7 +167,7 @@ def replay(
     gpus = {role: pool.gpus_per_replica for role, pool in config.pools.items()}
     rows, timelines = [], []
     duration_s = max(trace.duration_s, 1.0)
-    for name, play in _plays(policies, config, trace, cost, against, seed):
+    for name, play in _plays(policies, at, config, trace, cost, against, seed):
         watcher.begins(name)
         started_s = time.perf_counter()
         results = play(lambda now_s: watcher.reached(min(now_s / duration_s, 1.0)))
@@ -192,6 +195,7 @@ Play = Callable[[Reached], Results]
 
 def _plays(
     policies: Mapping[str, ServicePolicy],
+    at: Mapping[str, PolicyAt],
     config: ServiceConfig,
     trace: Trace,
     cost: ClairvoyantCost,
@@ -202,7 +206,7 @@ def _plays(
     site = Site.of(config, trace, Bounds(1, most))
     others = [known_baseline(name) for name in against]
     for name, policy in policies.items():
-        yield name, _controlled(policy, config, trace, seed)
+        yield name, _controlled(policy, config, trace, seed, at.get(name, unchanging))
     for name in others:
         if name == STATIC_PEAK:
             yield name, _constant(config, trace, cost.static_peak, seed)
@@ -211,8 +215,14 @@ def _plays(
             yield name, _controlled(baseline.build(site, baseline.default), config, trace, seed)
 
 
-def _controlled(controller: Controller | ServicePolicy, config: ServiceConfig, trace: Trace, seed: int) -> Play:
-    return lambda reached: run(controller, config, trace, seed=seed, reached=reached)
+def _controlled(
+    controller: Controller | ServicePolicy,
+    config: ServiceConfig,
+    trace: Trace,
+    seed: int,
+    at: PolicyAt = unchanging,
+) -> Play:
+    return lambda reached: run(controller, config, trace, seed=seed, at=at, reached=reached)
 
 
 def _constant(config: ServiceConfig, trace: Trace, replicas: Mapping[Role, int], seed: int) -> Play:

@@ -18,6 +18,15 @@ from autoscaler.simulation.traces import Trace
 Memory = dict[str, object]
 Controller = Callable[[Snapshot, Memory, float], Mapping[Role, int]]
 """Replicas to have per role, from a snapshot, a memory that is its own, and the time in seconds."""
+PolicyAt = Callable[[ServicePolicy, float], ServicePolicy]
+"""A policy as it holds so many seconds after the load began."""
+
+_INTERVAL_S = 15.0
+
+
+def unchanging(policy: ServicePolicy, _elapsed_s: float) -> ServicePolicy:
+    """The same at any time."""
+    return policy
 
 
 def run(
@@ -26,7 +35,8 @@ def run(
     trace: Trace,
     *,
     seed: int = 0,
-    interval_s: float = 15.0,
+    interval_s: float | None = None,
+    at: PolicyAt = unchanging,
     faults: tuple[Fault, ...] = (),
     tail_s: float = 600.0,
     reached: Callable[[float], None] = lambda _now_s: None,
@@ -38,7 +48,8 @@ def run(
         config: The service.
         trace: Its requests.
         seed: Of everything random.
-        interval_s: Time between decisions.
+        interval_s: Time between decisions; None for the policy's own, 15 s for other controllers.
+        at: What holds of a policy when, such as bounds by schedule.
         faults: What goes wrong.
         tail_s: How long after the trace's end requests may still finish.
         reached: Told the time of each decision, for who watches the run.
@@ -49,10 +60,14 @@ def run(
     service = Service(config, trace, seed)
     for fault in faults:
         service.inject(fault)
-    act = _decider(controller, config) if isinstance(controller, ServicePolicy) else _scaler(controller)
+    if isinstance(controller, ServicePolicy):
+        act, own_interval_s = _decider(controller, at, config), controller.interval_s
+    else:
+        act, own_interval_s = _scaler(controller), _INTERVAL_S
+    every_s = own_interval_s if interval_s is None else interval_s
     ticks = 0
     while not (service.settled and service.now_s >= trace.duration_s) and service.now_s < trace.duration_s + tail_s:
-        service.advance_to(ticks * interval_s)
+        service.advance_to(ticks * every_s)
         act(service)
         reached(service.now_s)
         ticks += 1
@@ -69,13 +84,13 @@ def _scaler(controller: Controller) -> Callable[[Service], None]:
     return act
 
 
-def _decider(policy: ServicePolicy, config: ServiceConfig) -> Callable[[Service], None]:
+def _decider(policy: ServicePolicy, at: PolicyAt, config: ServiceConfig) -> Callable[[Service], None]:
     open_from_tokens = config.disaggregate_from_tokens if math.isfinite(config.disaggregate_from_tokens) else 0.0
     state = State()
 
     def act(service: Service) -> None:
         nonlocal state
-        decision, state = decide(policy, service.snapshot(service.now_s), state, service.now_s)
+        decision, state = decide(at(policy, service.now_s), service.snapshot(service.now_s), state, service.now_s)
         for role, decided in decision.roles.items():
             service.scale(role, decided.desired)
         if decision.switch is not None and decision.switch.threshold_tokens is not None:

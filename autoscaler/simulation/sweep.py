@@ -6,11 +6,12 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from autoscaler.core.policy import ServicePolicy
 from autoscaler.simulation.replay import replay
+from autoscaler.simulation.run import PolicyAt
 from autoscaler.simulation.traces import Trace
 from autoscaler.simulation.traces.reshape import times
 
@@ -24,12 +25,14 @@ class Case:
         policies: The policies with these settings, by name.
         rate: Times the rate of the load.
         seed: Of everything random.
+        at: What holds of a policy when, by its name.
     """
 
     settings: Mapping[str, str]
     policies: Mapping[str, ServicePolicy]
     rate: float
     seed: int
+    at: Mapping[str, PolicyAt] = field(default_factory=dict)
 
 
 Rows = list[dict[str, Any]]
@@ -68,5 +71,6 @@ def at_rate(trace: Trace, rate: float, seed: int) -> Trace:
 
 def play(case: Case, trace: Trace, against: Sequence[str]) -> Rows:
     """The rows of one case."""
-    record = replay(case.policies, at_rate(trace, case.rate, case.seed), against=against, seed=case.seed).record()
+    load = at_rate(trace, case.rate, case.seed)
+    record = replay(case.policies, load, against=against, seed=case.seed, at=case.at).record()
     return [{"policy": row.pop("policy"), **case.settings, **row} for row in record["rows"]]

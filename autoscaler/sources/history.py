@@ -77,6 +77,11 @@ class History:
     inputs: Histogram | None
     outputs: Histogram | None
 
+    @property
+    def start_s(self) -> float:
+        """Unix time at which the first step begins."""
+        return float(self.at_s[0]) - self.step_s
+
     def signal(self, scope: Scope, name: str) -> Floats:
         """Values of a signal; all NaN where the stack does not know it."""
         return self.signals.get((scope, name), np.full(self.at_s.size, math.nan))

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from autoscaler.cli.demo import demo, demo_policy
+from autoscaler.config.schedule import Schedule, ScheduledBounds
 from autoscaler.core.policy import Role
 from autoscaler.daemon.rehearsal import Rehearsal
 from autoscaler.simulation.traces.formats import bundled_trace
@@ -46,3 +47,19 @@ def test_the_pace_is_kept_with_the_clock_that_it_is_given() -> None:
         elapsed = [beat.elapsed_s for beat in rehearsal.beats(speed=10.0)]
 
     assert slept == [at_s / 10.0 for at_s in elapsed]
+
+
+def test_bounds_by_schedule_hold_by_the_clock_of_a_monday() -> None:
+    trace = steps([(2.0, 240.0)], bundled_trace(), seed=1)
+    prefill = ScheduledBounds(min=3)
+    rush = Schedule.model_validate(
+        {"name": "rush", "days": ["mon"], "from": "00:02", "to": "01:00", "prefill": prefill}
+    )
+    plain = demo_policy()
+    policy = plain.model_copy(update={"spec": plain.spec.model_copy(update={"schedules": (rush,)})})
+
+    with Rehearsal(policy, trace, {Role.PREFILL: 1, Role.DECODE: 1}) as rehearsal:
+        decisions = [(beat.elapsed_s, beat.tick.decision) for beat in rehearsal.beats(speed=0.0)]
+
+    least = {at_s: made.roles[Role.PREFILL].desired for at_s, made in decisions if made is not None}
+    assert least[105.0] < 3 <= least[120.0]

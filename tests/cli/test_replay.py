@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from autoscaler.cli.exits import CliError
 from autoscaler.cli.replay import replay
+from autoscaler.cli.spans import parse_instant_s
 from autoscaler.simulation.traces.formats import bundled_trace
 from autoscaler.simulation.traces.synthetic import poisson
 
@@ -161,3 +162,61 @@ def test_a_sweep_that_makes_no_sense_is_refused(trace_file: Path, options: list[
 def test_history_needs_a_policy_that_says_whose(trace_file: Path) -> None:
     with pytest.raises(CliError, match="--trace prometheus needs --policy"):
         said(*engine(trace_file)[2:], "--trace", "prometheus")
+
+
+@pytest.fixture
+def monday_policy(tmp_path: Path) -> Path:
+    """The demo's policy with five prefill replicas from ten past midnight on Mondays."""
+    text = (resources.files("autoscaler.simulation") / "data" / "demo.yaml").read_text()
+    rush = "{name: rush, days: [mon], from: '00:10', to: '24:00', prefill: {min: 5}}"
+    (tmp_path / "monday.yaml").write_text(f"{text}  schedules: [{rush}]\n")
+    return tmp_path / "monday.yaml"
+
+
+def scheduled(trace_file: Path, policy: Path, *options: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(
+        said("--trace", str(trace_file), "--policy", str(policy), "-o", "json", *options)
+    )
+    return record
+
+
+def test_schedules_hold_by_the_clock_of_a_monday_where_the_load_has_no_date(
+    trace_file: Path, monday_policy: Path
+) -> None:
+    monday = scheduled(trace_file, monday_policy)
+    tuesday = scheduled(trace_file, monday_policy, "--from", "2026-11-24T00:00")
+
+    assert monday["rows"][0]["gpu_hours"] > 1.3 * tuesday["rows"][0]["gpu_hours"]
+    assert monday["remarks"] == [
+        "Schedules hold as if the load began on Monday, 2024-01-01 00:00 UTC; --from names another instant."
+    ]
+    assert "Tuesday, 2026-11-24 00:00 UTC" in tuesday["remarks"][0]
+
+
+def test_a_sweep_keeps_to_schedules_too(trace_file: Path, monday_policy: Path) -> None:
+    (swept,) = scheduled(trace_file, monday_policy, "--sweep", "startup=180s")["rows"]
+    (once,) = scheduled(trace_file, monday_policy)["rows"]
+
+    assert swept["gpu_hours"] == once["gpu_hours"]
+
+
+def test_without_schedules_nothing_is_said_of_the_clock(trace_file: Path) -> None:
+    assert "remarks" not in json.loads(said(*engine(trace_file), "-o", "json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-02T00:00", 86_400.0),
+        ("1970-01-02", 86_400.0),
+        ("1970-01-02T02:00+02:00", 86_400.0),
+        ("1970-01-02T00:00:00Z", 86_400.0),
+    ],
+)
+def test_an_instant_is_in_utc_where_it_names_no_zone(text: str, seconds: float) -> None:
+    assert parse_instant_s(text, "--from") == seconds
+
+
+def test_what_is_no_instant_is_refused_with_an_example(trace_file: Path) -> None:
+    with pytest.raises(CliError, match=r"--from monday: wants a date and a time, such as 2026-11-23T08:00"):
+        said(*engine(trace_file), "--from", "monday")

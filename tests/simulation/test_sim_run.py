@@ -6,12 +6,13 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from autoscaler.core.policy import Role
+from autoscaler.core.policy import Role, RolePolicy, ServicePolicy
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.simulation import fleet as fleet_module
 from autoscaler.simulation import pages as pages_module
@@ -182,6 +183,28 @@ def test_a_scaling_policy_drives_a_run() -> None:
 
     assert results.arrived == 7500
     assert any(action.role is Role.PREFILL and action.after > action.before for action in results.actions)
+
+
+def test_a_scaling_policy_decides_at_its_own_interval_on_what_holds_at_the_time() -> None:
+    asked: list[float] = []
+    reached: list[float] = []
+
+    def at(policy: ServicePolicy, elapsed_s: float) -> ServicePolicy:
+        asked.append(elapsed_s)
+        prefill = policy.roles[Role.PREFILL]
+        return policy if elapsed_s < 40 else with_prefill(policy, replace(prefill, min_replicas=3))
+
+    policy = replace(service_policy(), interval_s=20.0)
+    results = run(
+        policy, split(pool(1), pool(1)), Trace.of([0.0], 10, 5, duration_s=60.0), at=at, reached=reached.append
+    )
+
+    assert asked == reached == [0.0, 20.0, 40.0, 60.0]
+    assert Action(40.0, Role.PREFILL, 2, 3) in results.actions
+
+
+def with_prefill(policy: ServicePolicy, prefill: RolePolicy) -> ServicePolicy:
+    return replace(policy, roles={**policy.roles, Role.PREFILL: prefill})
 
 
 @pytest.mark.parametrize("routing", list(Routing))
