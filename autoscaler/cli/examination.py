@@ -163,7 +163,7 @@ def _switch(policy: ScalingPolicy, around: Surroundings, target: Target, counts:
     if made is None:
         return None
     try:
-        return SwitchHand(made.make, target).read(counts)
+        return SwitchHand(made, target).read(counts)
     except SpecError as error:  # what its place lacks is among the problems too
         return SwitchReading(Position.UNKNOWN, None, str(error))
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -13,7 +13,7 @@ from autoscaler.config.connection import Prometheus
 from autoscaler.config.problems import Severity
 from autoscaler.core.policy import Role
 from autoscaler.daemon.clock import Clock
-from autoscaler.daemon.competition import UncontestedTarget
+from autoscaler.daemon.competition import Lookout, UncontestedTarget
 from autoscaler.daemon.draining import DrainingTarget
 from autoscaler.daemon.history import HistoryReader, Past
 from autoscaler.daemon.logs import Log
@@ -37,11 +37,13 @@ from autoscaler.stacks.load import stack_of
 from autoscaler.targets.base import Target
 from autoscaler.targets.kubernetes.build import role_target
 from autoscaler.targets.kubernetes.client import KubeClient
-from autoscaler.targets.kubernetes.competitors import Competition, find_competitors
+from autoscaler.targets.kubernetes.competitors import Competition, find_competitors, find_switch_competitors
 from autoscaler.targets.kubernetes.connection import KubeConfigError, connect
-from autoscaler.targets.kubernetes.switches.build import make_switch
+from autoscaler.targets.kubernetes.switches.build import make_switch, switch_field, switch_objects
 from autoscaler.targets.role import RoleOf, RoleTargets
 from autoscaler.targets.switch import NoSwitch
+
+SWITCH = "switch"
 
 
 class AssemblyError(ValueError):
@@ -99,7 +101,7 @@ def connections(
     target = _target(policy, client, counted)
     if not writes:
         return source, target
-    uncontested = UncontestedTarget(target, lambda: competitors(policy, client), clock, log)
+    uncontested = UncontestedTarget(target, Lookout(lambda: competitors(policy, client), clock, log))
     return source, DrainingTarget(
         uncontested,
         PodMarks(client, target_aims(policy)),
@@ -129,8 +131,16 @@ def _target(policy: ScalingPolicy, client: KubeClient | None, counted: Target | 
     return RoleTargets(roles, client.close if client is not None else lambda: None)
 
 
-def stack_switch(policy: ScalingPolicy, around: Surroundings) -> StackSwitch | None:
+def stack_switch(
+    policy: ScalingPolicy, around: Surroundings, clock: Clock | None = None, log: Log | None = None
+) -> StackSwitch | None:
     """The stack's switch, where the policy uses it; where no cluster is configured it cannot be read.
+
+    Args:
+        policy: The policy.
+        around: What the command line says.
+        clock: Where the time comes from, for whoever moves the switch again and again.
+        log: Where to say what is done without, likewise; without both nobody looks for others who move it.
 
     Raises:
         AssemblyError: The stack does not have the switch that the policy means.
@@ -145,7 +155,11 @@ def stack_switch(policy: ScalingPolicy, around: Surroundings) -> StackSwitch | N
     except KubeConfigError as error:
         reason = str(error)
         return StackSwitch(lambda _target: NoSwitch(reason))
-    return StackSwitch(lambda target: make_switch(client, spec, place, target), client.close)
+    made = StackSwitch(lambda target: make_switch(client, spec, place, target), client.close)
+    if clock is None or log is None:
+        return made
+    lookout = Lookout(lambda: {SWITCH: switch_competitors(policy, client)}, clock, log)
+    return replace(made, others=lambda: lookout.look().get(SWITCH, ()))
 
 
 def require_fit(policy: ScalingPolicy) -> None:
@@ -175,6 +189,15 @@ def competitors(policy: ScalingPolicy, client: KubeClient) -> dict[Role, Competi
     """Who else sets the counts of a policy's targets. Never raises for a sick API server."""
     where, specs = places(policy), target_specs(policy)
     return {role: find_competitors(client, specs[role], where[role], role) for role in specs}
+
+
+def switch_competitors(policy: ScalingPolicy, client: KubeClient) -> Competition:
+    """Who else sets the switch of a policy; nobody sets one without an object of its own but as a count."""
+    if policy.spec.switch is None:
+        return Competition()
+    spec, place = switch_spec(policy, stack_of(policy)), place_of_switch(policy, policy.spec.switch)
+    path = switch_field(spec, place)
+    return find_switch_competitors(client, switch_objects(spec, place)[0], path) if path is not None else Competition()
 
 
 def _source(policy: ScalingPolicy, around: Surroundings, clock: Clock) -> PrometheusSource | Scraper:

@@ -1,9 +1,10 @@
-"""A target that looks for others who set the same counts, before the first write and every so often, and gives way."""
+"""Others who set what we set: looked for before the first write and every so often, and given way to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from autoscaler.core.policy import Role
 from autoscaler.daemon.clock import Clock
@@ -14,59 +15,78 @@ from autoscaler.targets.kubernetes.competitors import Competition
 SEARCH_EVERY_S = 600.0
 # What could not be looked at is looked at again sooner: until then nobody knows.
 SEARCH_AGAIN_S = 60.0
+_Subject = TypeVar("_Subject")
+
+
+class Lookout(Generic[_Subject]):
+    """Looks for others every so often, and remembers whom it found.
+
+    What cannot be looked at, for want of a right, stops nothing and is logged: it is no proof of a competitor.
+
+    Args:
+        search: Looks for others, per subject.
+        clock: Where the time comes from.
+        log: Where to say what could not be looked at.
+
+    Attributes:
+        conflicts: Per subject who else sets it and how to proceed, as of the last look.
+    """
+
+    def __init__(self, search: Callable[[], Mapping[_Subject, Competition]], clock: Clock, log: Log) -> None:
+        self._search = search
+        self._clock = clock
+        self._log = log
+        self._due_s = float("-inf")
+        self._said: set[str] = set()
+        self.conflicts: Mapping[_Subject, tuple[str, ...]] = {}
+
+    def look(self) -> Mapping[_Subject, tuple[str, ...]]:
+        """The conflicts; looks again where that is due."""
+        now_s = self._clock.now_s()
+        if now_s < self._due_s:
+            return self.conflicts
+        found = self._search()
+        unchecked = {line for competition in found.values() for line in competition.unchecked}
+        for line in sorted(unchecked - self._said):
+            self._log.warning("competitors unknown", message=line)
+        self._said = unchecked
+        self._due_s = now_s + (SEARCH_AGAIN_S if unchecked else SEARCH_EVERY_S)
+        self.conflicts = {
+            subject: tuple(map(str, competition.conflicts))
+            for subject, competition in found.items()
+            if competition.conflicts
+        }
+        return self.conflicts
 
 
 class UncontestedTarget:
     """Writes only where nobody else does. Implements `targets.base.Target`.
 
-    What cannot be looked at, for want of a right, stops nothing and is logged: it is no proof of a competitor.
-
     Args:
         target: The target to read and write.
-        search: Looks for others, per role.
-        clock: Where the time comes from.
-        log: Where to say what could not be looked at.
+        lookout: Looks for others, per role.
     """
 
-    def __init__(
-        self, target: Target, search: Callable[[], Mapping[Role, Competition]], clock: Clock, log: Log
-    ) -> None:
+    def __init__(self, target: Target, lookout: Lookout[Role]) -> None:
         self._target = target
-        self._search = search
-        self._clock = clock
-        self._log = log
-        self._found: Mapping[Role, Competition] = {}
-        self._due_s = float("-inf")
-        self._said: set[str] = set()
+        self._lookout = lookout
 
     def read(self) -> PoolReading:
         """Read every pool; one that others write has a blocker that names them."""
-        self._look()
+        conflicts = self._lookout.look()
         reading = self._target.read()
         blockers = dict(reading.blockers)
-        for role, competition in self._found.items():
-            if competition.conflicts:
-                blockers[role] = (*blockers.get(role, ()), *(str(conflict) for conflict in competition.conflicts))
+        for role, others in conflicts.items():
+            blockers[role] = (*blockers.get(role, ()), *others)
         return replace(reading, blockers=blockers)
 
     def write(self, role: Role, replicas: int, *, basis: str, dry_run: bool) -> WriteResult:
         """Set one pool's replica count, unless somebody else does; see `Target.write`."""
-        competition = self._found.get(role)
-        if competition is not None and competition.conflicts:
-            return WriteResult(Outcome.REFUSED, "; ".join(str(conflict) for conflict in competition.conflicts))
+        others = self._lookout.conflicts.get(role)
+        if others:
+            return WriteResult(Outcome.REFUSED, "; ".join(others))
         return self._target.write(role, replicas, basis=basis, dry_run=dry_run)
 
     def close(self) -> None:
         """Let go of connections."""
         self._target.close()
-
-    def _look(self) -> None:
-        now_s = self._clock.now_s()
-        if now_s < self._due_s:
-            return
-        self._found = self._search()
-        unchecked = {line for competition in self._found.values() for line in competition.unchecked}
-        for line in sorted(unchecked - self._said):
-            self._log.warning("competitors unknown", message=line)
-        self._said = unchecked
-        self._due_s = now_s + (SEARCH_AGAIN_S if unchecked else SEARCH_EVERY_S)

@@ -132,7 +132,7 @@ def _runner(
         may_write=may_write,
         at=document.at,
         grant=budgets.grant,
-        switch=stack_switch(document, settings.around),
+        switch=stack_switch(document, settings.around, clock, bound),
         past=past(document, settings.around, bound),
     )
 

@@ -21,7 +21,14 @@ from autoscaler.daemon.memory import later, whole, with_originals
 from autoscaler.daemon.narrator import Narrator
 from autoscaler.daemon.state_store import StateStore, StateStoreError, StateTakenError, StateUnreachableError
 from autoscaler.daemon.stopwatch import Stopwatch
-from autoscaler.daemon.switching import StackSwitch, SwitchHand, setting_of, setting_text, with_position
+from autoscaler.daemon.switching import (
+    StackSwitch,
+    SwitchHand,
+    fight_window_s,
+    setting_of,
+    setting_text,
+    with_position,
+)
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.daemon.troubles import TroubleLog
 from autoscaler.report.record import decision_id
@@ -79,6 +86,7 @@ class ServiceRunner:
         self._now_s = 0.0
         self._watch = Stopwatch()
         self._stack_switch = switch
+        self._hand: SwitchHand | None = None
         self._guarded = self._guard()
         self._state: State | None = None
         self._leads = False
@@ -131,7 +139,10 @@ class ServiceRunner:
                 shown = self._hand.read(reading)
             snapshot = with_position(snapshot, shown)
         with watch.phase("decide"):
-            decision, state = self._decide(self._at(self.policy, now_s), snapshot, memory)
+            policy = self._at(self.policy, now_s)
+            if self._hand is not None and shown is not None:
+                policy = self._hand.give_way(policy, shown)
+            decision, state = self._decide(policy, snapshot, memory)
         if self._leads:
             state = with_originals(state, decision, shown)
         if self._state is not None:
@@ -233,7 +244,8 @@ class ServiceRunner:
 
     def _guard(self) -> GuardedTarget:
         guarded = GuardedTarget(self._target, lambda: self._now_s)
-        self._hand = SwitchHand(self._stack_switch.make, guarded) if self._stack_switch is not None else None
+        if self._stack_switch is not None:
+            self._hand = SwitchHand(self._stack_switch, guarded, lambda: self._now_s, fight_window_s(self.policy))
         return guarded
 
     def _tell_of_switch(self, decision: Decision, shown: SwitchReading | None, switched: WriteResult | None) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from autoscaler.core.decision import SwitchDecision
-from autoscaler.core.policy import Mode, Role
+from autoscaler.core.decision import SwitchDecision, SwitchStep
+from autoscaler.core.policy import Disaggregation, Mode, Role, ServicePolicy
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
-from autoscaler.targets.switch import InstructedSwitch, Position, Setting, Switch, SwitchReading
+from autoscaler.targets.fights import WINDOW_S, WriteMemory, explain, lost_track, observe, wrote
+from autoscaler.targets.switch import InstructedSwitch, Position, Setting, Switch, SwitchReading, same_setting
 
+_TOLD = {Position.ON: Disaggregation.ON, Position.OFF: Disaggregation.OFF}
 _DISAGGREGATED = {Position.ON: True, Position.OFF: False, Position.UNKNOWN: None}
+
+
+_SLACK = 1.5  # growing before a move, and watching after it, take their time beside the dwell
 
 
 def _nothing() -> None:
@@ -26,10 +31,12 @@ class StackSwitch:
     Attributes:
         make: Makes it; a switch that is a replica count reads and writes it through the target given.
         close: Lets go of its connections.
+        others: Who else moves it and how to proceed; asked before each move.
     """
 
     make: Callable[[Target], Switch]
     close: Callable[[], None] = _nothing
+    others: Callable[[], tuple[str, ...]] = tuple
 
 
 class RecalledTarget:
@@ -60,18 +67,54 @@ class RecalledTarget:
 class SwitchHand:
     """Reads and moves one switch; whatever goes wrong with it becomes words.
 
+    It moves nothing that others move: those who can be found beforehand are named, and who moves it back twice after it
+    was moved here freezes it, as with counts (`targets.fights`).
+
     Args:
-        make: Makes the switch.
+        switch: How to get at it.
         target: Where replica counts are written.
+        clock_s: Seconds that never go backwards.
+        window_s: How long a foreign move is remembered.
     """
 
-    def __init__(self, make: Callable[[Target], Switch], target: Target) -> None:
+    def __init__(
+        self,
+        switch: StackSwitch,
+        target: Target,
+        clock_s: Callable[[], float] = lambda: 0.0,
+        window_s: float = WINDOW_S,
+    ) -> None:
         self._target = RecalledTarget(target)
-        self._switch = make(self._target)
+        self._switch = switch.make(self._target)
+        self._others = switch.others
+        self._clock_s = clock_s
+        self._window_s = window_s
+        self._memory: WriteMemory[Setting] = WriteMemory()
         self._shown_tokens: float | None = None
 
     def read(self, counts: PoolReading) -> SwitchReading:
-        """Read the switch, given the counts as this tick has read them."""
+        """Read the switch, given the counts as this tick has read them; a frozen one says so."""
+        shown = self._read(counts)
+        if shown.written is not None:
+            self._memory = observe(
+                self._memory,
+                shown.written,
+                shown.writer,
+                self._clock_s(),
+                window_s=self._window_s,
+                same=same_setting,
+            )
+        frozen = self._frozen()
+        return replace(shown, detail=f"{shown.detail}; {frozen}") if frozen else shown
+
+    def give_way(self, policy: ServicePolicy, shown: SwitchReading) -> ServicePolicy:
+        """The policy; while the switch is frozen, with whoever moves it having the word on where it stands."""
+        told = _TOLD.get(shown.position)
+        if policy.switch is None or told is None or not self._memory.frozen:
+            return policy
+        return replace(policy, switch=replace(policy.switch, disaggregation=told))
+
+    def _read(self, counts: PoolReading) -> SwitchReading:
         self._target.reading = counts
         self._shown_tokens = None
         try:
@@ -83,15 +126,41 @@ class SwitchHand:
 
     def move(self, decided: SwitchDecision, mode: Mode) -> WriteResult | None:
         """Set the switch where the decision wants it set now; what nobody but a person can do is only told."""
+        if decided.step is SwitchStep.GROWING_PREFILL:
+            self._memory = lost_track(self._memory)  # where no prefill is off, growing it is on
         setting = setting_of(decided)
         if setting is None or setting == self._shown_tokens:
             return None
         if mode is Mode.RECOMMEND and not isinstance(self._switch, InstructedSwitch):
             return None
+        frozen = self._frozen()
+        if frozen:
+            return WriteResult(Outcome.FROZEN, frozen)
+        others = self._others()
+        if others:
+            return WriteResult(Outcome.REFUSED, "; ".join(others))
+        result = self._set(setting, dry_run=mode is not Mode.ENFORCE)
+        if result.outcome is Outcome.APPLIED:
+            self._memory = wrote(self._memory, setting)
+        elif result.outcome is Outcome.UNAVAILABLE:
+            self._memory = lost_track(self._memory)
+        return result
+
+    def _set(self, setting: Setting, *, dry_run: bool) -> WriteResult:
         try:
-            return self._switch.set(setting, dry_run=mode is not Mode.ENFORCE)
+            return self._switch.set(setting, dry_run=dry_run)
         except Exception as error:  # noqa: BLE001 - see above
             return WriteResult(Outcome.UNAVAILABLE, f"{error!r}; this is a defect, please report it")
+
+    def _frozen(self) -> str:
+        """Why the switch is not moved any more; empty where it is."""
+        return explain(self._memory, self._clock_s(), what="the switch", window_s=self._window_s)
+
+
+def fight_window_s(policy: ServicePolicy) -> float:
+    """How long a foreign move of the switch is remembered: a change comes after a dwell at the soonest, so for two."""
+    dwell_s = policy.switch.dwell_s if policy.switch is not None else 0.0
+    return max(WINDOW_S, 2 * _SLACK * dwell_s)
 
 
 def setting_of(decided: SwitchDecision) -> Setting | None:

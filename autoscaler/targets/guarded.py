@@ -23,7 +23,7 @@ class GuardedTarget:
     def __init__(self, target: Target, clock_s: Callable[[], float]) -> None:
         self._target = target
         self._clock_s = clock_s
-        self._memory: dict[Role, WriteMemory] = {}
+        self._memory: dict[Role, WriteMemory[int]] = {}
 
     def read(self) -> PoolReading:
         """Read every pool; a frozen one has a blocker that names the culprit."""
@@ -53,5 +53,5 @@ class GuardedTarget:
         """Let go of connections."""
         self._target.close()
 
-    def _recalled(self, role: Role) -> WriteMemory:
+    def _recalled(self, role: Role) -> WriteMemory[int]:
         return self._memory.get(role, WriteMemory())

@@ -36,12 +36,16 @@ class SwitchReading:
         threshold_tokens: Prompts at least this long are prefilled apart; None where the stack has no threshold.
         detail: The same in words, with what was looked at and what is wrong.
         shown: Whether the stack shows its switch at all; if not, only the traffic tells where it stands.
+        written: Where it has been set to, in force or not; None where that is not known.
+        writer: Who set it last, by the server's record; empty where it has none.
     """
 
     position: Position
     threshold_tokens: float | None
     detail: str
     shown: bool = True
+    written: Setting | None = None
+    writer: str = ""
 
 
 Setting = Position | float
@@ -127,11 +131,11 @@ class PrefillZeroSwitch:
             reason = reading.errors.get(Role.PREFILL, "there is no prefill pool")
             return SwitchReading(Position.UNKNOWN, None, f"prefill replicas unknown: {reason}")
         counts = f"{pool.current} prefill replicas asked for, {pool.ready} ready"
-        if pool.current and pool.ready:
-            return SwitchReading(Position.ON, ALWAYS_TOKENS, counts)
-        if not pool.current and not pool.ready:
-            return SwitchReading(Position.OFF, NEVER_TOKENS, counts)
-        return SwitchReading(Position.UNKNOWN, None, f"on its way: {counts}")
+        written, writer = Position.ON if pool.current else Position.OFF, reading.writers.get(Role.PREFILL, "")
+        if bool(pool.current) is not bool(pool.ready):
+            return SwitchReading(Position.UNKNOWN, None, f"on its way: {counts}", written=written, writer=writer)
+        threshold_tokens = ALWAYS_TOKENS if pool.current else NEVER_TOKENS
+        return SwitchReading(written, threshold_tokens, counts, written=written, writer=writer)
 
     def set(self, setting: Setting, *, dry_run: bool) -> WriteResult:
         """See `Switch.set`; off takes prefill to 0, on is the first ready prefill replica, which the pool provides."""
@@ -148,6 +152,13 @@ class PrefillZeroSwitch:
         if position is Position.ON and not pool.current:
             return WriteResult(Outcome.REFUSED, "on needs a prefill replica: grow the prefill pool first")
         return WriteResult(Outcome.APPLIED, f"the switch is {position} already: {pool.current} prefill replicas")
+
+
+def same_setting(one: Setting, other: Setting) -> bool:
+    """Whether two settings amount to the same; stacks write whole tokens, and on is any threshold."""
+    if isinstance(one, Position) or isinstance(other, Position):
+        return position_of(one) is position_of(other)
+    return one == other or abs(one - other) < 1
 
 
 def position_of(setting: Setting) -> Position:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autoscaler.core.policy import Role
-from autoscaler.daemon.competition import UncontestedTarget
+from autoscaler.daemon.competition import Lookout, UncontestedTarget
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.competitors import Competition, Conflict
 from tests.daemon.builders import HandClock, ScriptedTarget, capturing
@@ -20,7 +20,7 @@ class Stand:
         self.inner = ScriptedTarget()
         self.clock = HandClock()
         log, self.lines = capturing()
-        self.target = UncontestedTarget(self.inner, self._search, self.clock, log)
+        self.target = UncontestedTarget(self.inner, Lookout(self._search, self.clock, log))
 
     def _search(self) -> Mapping[Role, Competition]:
         self.searches += 1

@@ -243,7 +243,7 @@ def test_where_the_stack_shows_no_switch_the_traffic_tells_that_it_was_moved(
 
 def test_a_threshold_is_set_where_it_differs_from_the_one_shown() -> None:
     switch = ScriptedSwitch()
-    hand = SwitchHand(lambda _target: switch, ScriptedTarget())
+    hand = SwitchHand(StackSwitch(lambda _target: switch), ScriptedTarget())
     switch.threshold_tokens = 512.0
     hand.read(PoolReading({}))
 

@@ -1,8 +1,9 @@
-"""Who else sets the counts that we set: found before the first write, and looked for again while running."""
+"""Who else sets the counts and the switch that we set: found before the first write, and looked for again while running."""
 
 from __future__ import annotations
 
 from autoscaler.targets.kubernetes.competitors.find import find_competitors
 from autoscaler.targets.kubernetes.competitors.report import Competition, Conflict
+from autoscaler.targets.kubernetes.competitors.switches import find_switch_competitors
 
-__all__ = ["Competition", "Conflict", "find_competitors"]
+__all__ = ["Competition", "Conflict", "find_competitors", "find_switch_competitors"]

@@ -53,13 +53,14 @@ def walk(client: KubeClient, aim: Aim, children: tuple[str, ...]) -> Chain:
         UnreadableError: Its kind is not served.
     """
     chain = Chain(ServedObject(client, aim.refs).get())
-    _climb(client, chain)
+    climb(client, chain)
     _look_beside(client, chain, aim)
     _descend(client, chain, aim, [known_kinds()[kind] for kind in children])
     return chain
 
 
-def _climb(client: KubeClient, chain: Chain) -> None:
+def climb(client: KubeClient, chain: Chain) -> None:
+    """Add the controllers that own the target, and theirs."""
     document = chain.target
     for _ in range(_MOST_OWNERS):
         owner = next((one for one in document["metadata"].get("ownerReferences", []) if one.get("controller")), None)

@@ -21,6 +21,7 @@ class GitOpsTool:
         marks: Labels and annotations that it puts on what it manages, up to here.
         values: What such a mark must be, where its name alone says nothing.
         remedy: What to do about it.
+        watches: Whether it puts back by itself what others change, and not only when somebody runs it.
     """
 
     name: str
@@ -28,6 +29,7 @@ class GitOpsTool:
     marks: tuple[str, ...]
     values: dict[str, str]
     remedy: str
+    watches: bool = True
 
     def marks_on(self, document: JsonObject) -> list[str]:
         """The labels and annotations by which it manages an object."""
@@ -46,7 +48,7 @@ _TOOLS = (
         re.compile(r"argocd|argo-cd"),
         ("argocd.argoproj.io/tracking-id", "argocd.argoproj.io/instance"),
         {},
-        "leave the count out of Git; or add ignoreDifferences for its field together with the sync option "
+        "leave the field out of Git; or add ignoreDifferences for its field together with the sync option "
         "RespectIgnoreDifferences=true",
     ),
     GitOpsTool(
@@ -54,34 +56,41 @@ _TOOLS = (
         re.compile(r"^(kustomize|helm)-controller$"),
         ("kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/"),
         {},
-        "leave the count out of Git: what Flux does not apply it does not put back",
+        "leave the field out of Git: what Flux does not apply it does not put back",
     ),
     GitOpsTool(
         "Helm",
         re.compile(r"^helm$"),
         ("app.kubernetes.io/managed-by",),
         {"app.kubernetes.io/managed-by": "Helm"},
-        "let the chart leave replicas out, or each helm upgrade sets it anew",
+        "let the chart leave the field out, or each helm upgrade sets it anew",
+        watches=False,
     ),
 )
 
 
-def find_gitops(chain: Chain, counts: tuple[Path, ...]) -> tuple[list[Conflict], list[str]]:
-    """Tools that own the count's field, and notes on those that manage an object of the chain without owning it.
+def find_gitops(
+    chain: Chain, fields: tuple[Path, ...], *, watching_only: bool = False
+) -> tuple[list[Conflict], list[str]]:
+    """Tools that own a field of the target, and notes on those that manage an object of the chain without owning it.
 
     Args:
         chain: The objects.
-        counts: Fields of the target that hold the count.
+        fields: Fields of the target that are written here.
+        watching_only: Whether a tool that writes only when somebody runs it is a note, too.
     """
     conflicts: list[Conflict] = []
     notes: list[str] = []
     metadata = chain.target["metadata"]
-    owners = {owner.manager for path in counts for owner in owners_of(chain.target, path)}
+    owners = {owner.manager for path in fields for owner in owners_of(chain.target, path)}
     for tool in _TOOLS:
         managers = sorted(owner for owner in owners if tool.managers.search(owner))
-        if managers:
-            writes = f"{counts[0]} of {named(chain.target)}, under the name {', '.join(managers)}"
+        if managers and (tool.watches or not watching_only):
+            writes = f"{fields[0]} of {named(chain.target)}, under the name {', '.join(managers)}"
             conflicts.append(Conflict(tool.name, metadata["name"], metadata["namespace"], writes, tool.remedy))
+            continue
+        if managers:
+            notes.append(f"{tool.name} has set {fields[0]} of {named(chain.target)}: {tool.remedy}")
             continue
         for document in chain.objects:
             marks = tool.marks_on(document)

@@ -106,6 +106,14 @@ def switch_objects(spec: SwitchSpec, place: SwitchPlace) -> tuple[ObjectRef, ...
     return (file.config_map,) if file.router is None else (file.config_map, file.router)
 
 
+def switch_field(spec: SwitchSpec, place: SwitchPlace) -> Path | None:
+    """The field of the first of a switch's objects that a move changes; None for one without an object of its own."""
+    if spec.path is None:
+        return None
+    path = _path(spec, spec.path, place)
+    return path if spec.object is not None else _file(spec, path, place).text_path
+
+
 def _refs(model: ObjectModel, place: SwitchPlace) -> tuple[ObjectRef, ...]:
     name = model.name[Role.PREFILL].fill(place.values())
     versions = [f"{model.group}/{version}" for version in model.versions]

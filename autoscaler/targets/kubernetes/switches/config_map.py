@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.kubernetes.errors import KubeError, UnavailableError
+from autoscaler.targets.kubernetes.managers import last_writer
 from autoscaler.targets.kubernetes.object_role import OUTCOMES
 from autoscaler.targets.kubernetes.paths import Path
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef, lookup
 from autoscaler.targets.kubernetes.rollout import lags
-from autoscaler.targets.kubernetes.switches.dials import Dial, RefusedError
+from autoscaler.targets.kubernetes.switches.dials import Dial, RefusedError, written_as
 from autoscaler.targets.kubernetes.switches.yaml_edit import EditError, names_of_entry, replace_value, value_at
 from autoscaler.targets.switch import Position, Setting, SwitchReading
 
@@ -45,6 +46,11 @@ class ConfigFile:
     used_by: Path | None = None
     router: ObjectRef | None = None
     allow_router_restart: bool = False
+
+    @property
+    def text_path(self) -> Path:
+        """Where the ConfigMap holds the text."""
+        return Path.parse(f'data["{self.key}"]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +101,18 @@ class ConfigMapSwitch:
         except (KubeError, _UnusableError) as error:
             return SwitchReading(Position.UNKNOWN, None, str(error))
         position, threshold_tokens = self._dial.meaning(value)
-        shown = f"{self._file.config_map}: {self._file.path} in {self._file.key} is {value}"
-        if found.restart_is_due:
-            return SwitchReading(Position.UNKNOWN, None, f"{shown}; {self._file.router} has not been restarted yet")
-        if found.router is not None and _is_restarting(found.router):
-            return SwitchReading(Position.UNKNOWN, None, f"{shown}; {self._file.router} is restarting")
-        return SwitchReading(position, threshold_tokens, shown)
+        reading = SwitchReading(
+            position,
+            threshold_tokens,
+            f"{self._file.config_map}: {self._file.path} in {self._file.key} is {value}",
+            written=written_as(position, threshold_tokens),
+            writer=last_writer(found.config_map, self._file.text_path),
+        )
+        on_its_way = self._on_its_way(found)
+        if not on_its_way:
+            return reading
+        detail = f"{reading.detail}; {self._file.router} {on_its_way}"
+        return replace(reading, position=Position.UNKNOWN, threshold_tokens=None, detail=detail)
 
     def set(self, setting: Setting, *, dry_run: bool) -> WriteResult:
         """See `Switch.set`."""
@@ -116,6 +128,12 @@ class ConfigMapSwitch:
         except (_UnusableError, EditError) as error:
             return WriteResult(Outcome.REFUSED, str(error))
         return self._write(found, text, f"{self._file.path} from {before} to {wanted}", dry_run=dry_run)
+
+    def _on_its_way(self, found: _Found) -> str:
+        """Why the router does not work by the text yet; empty where it does."""
+        if found.restart_is_due:
+            return "has not been restarted yet"
+        return "is restarting" if found.router is not None and _is_restarting(found.router) else ""
 
     def _find(self) -> _Found:
         file = self._file

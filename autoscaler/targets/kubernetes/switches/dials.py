@@ -91,6 +91,13 @@ class NameDial:
         return (self.on if on else self.off)[0]
 
 
+def written_as(position: Position, threshold_tokens: float | None) -> Setting | None:
+    """The setting that a value's meaning amounts to; None for a value that nobody knows."""
+    if position is Position.UNKNOWN:
+        return None
+    return position if threshold_tokens is None else threshold_tokens
+
+
 def _tokens(setting: Setting, on_tokens: float) -> float:
     if isinstance(setting, Position):
         if setting is Position.UNKNOWN:

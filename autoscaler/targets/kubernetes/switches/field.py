@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.kubernetes.errors import KubeError, RejectedError
+from autoscaler.targets.kubernetes.managers import last_writer
 from autoscaler.targets.kubernetes.object_role import OUTCOMES
 from autoscaler.targets.kubernetes.paths import MissingFieldError, Path, Place
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 from autoscaler.targets.kubernetes.served import ServedObject
-from autoscaler.targets.kubernetes.switches.dials import Dial, RefusedError
+from autoscaler.targets.kubernetes.switches.dials import Dial, RefusedError, written_as
 from autoscaler.targets.role import UnreadableError
 from autoscaler.targets.switch import Position, Setting, SwitchReading
 
@@ -50,7 +51,9 @@ class FieldSwitch:
         except MissingFieldError as error:
             return SwitchReading(Position.UNKNOWN, None, f"{self._object.ref} {error}")
         position, threshold_tokens = self._dial.meaning(value)
-        return SwitchReading(position, threshold_tokens, f"{self._object.ref}: {self._path} is {value}")
+        written, writer = written_as(position, threshold_tokens), last_writer(document, self._path)
+        shown = f"{self._object.ref}: {self._path} is {value}"
+        return SwitchReading(position, threshold_tokens, shown, written=written, writer=writer)
 
     def set(self, setting: Setting, *, dry_run: bool) -> WriteResult:
         """See `Switch.set`."""
