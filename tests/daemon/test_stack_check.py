@@ -71,6 +71,10 @@ def test_the_policies_that_come_with_the_program_fit_their_stacks(stack: str) ->
             ["spec.roles.prefill.min: stack production-stack", "The router sends every prompt to prefill"],
         ),
         (
+            {"spec.stack": "dynamo", "spec.switch": {"prefillOff": 0}},
+            ["spec.switch.prefillOff", "answers 503", "allowed: 1 or more"],
+        ),
+        (
             {"spec.stack": "mindie", "spec.roles.prefill.gpusPerReplica": 8},
             ["spec.roles: stack mindie", "8 on prefill and 1 on decode", "the same number of NPUs"],
         ),
@@ -80,10 +84,10 @@ def test_the_policies_that_come_with_the_program_fit_their_stacks(stack: str) ->
         ),
         (
             {"spec.stack": "dynamo", "spec.switch": {"target": {"spec": "llm-d-epp"}}},
-            ["spec.switch.target.spec: is no switch of stack dynamo", "allowed: prefill-zero, dynamo-conditional"],
+            ["spec.switch.target.spec: is no switch of stack dynamo", "allowed: dynamo-conditional"],
         ),
         (
-            {"spec.stack": "dynamo", "spec.switch": {"target": {"spec": "prefill-zer"}}},
+            {"spec.stack": "kserve", "spec.switch": {"target": {"spec": "prefill-zer"}}},
             ["is no switch ", "did you mean prefill-zero?"],
         ),
         (

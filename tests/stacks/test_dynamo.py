@@ -131,7 +131,8 @@ def test_where_engine_metrics_are_not_passed_through_workers_and_frontend_tell_w
         "service.kv_transfer_time_s": 0.08,
         "service.tpot_s": quantile(0.9, FRONTEND.itl_s, ITL_BOUNDS_S),
         "service.tpot_attainment_ratio": below(0.06, FRONTEND.itl_s, ITL_BOUNDS_S),
-        "prefill.queue_depth": "no series match vllm:num_requests_waiting",
+        "prefill.queue_depth": 4.0 - 1.0 + 9.0,
+        "prefill.in_flight": 1.0,
         "decode.running": "no series match vllm:num_requests_running",
     }
     for path, value in expected.items():
