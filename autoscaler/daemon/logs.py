@@ -6,9 +6,9 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from enum import StrEnum
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
@@ -41,6 +41,27 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class LossyStream:
+    """A stream whose lines may be lost: a full disk or a reader that is gone must not end who writes the log.
+
+    Args:
+        stream: Where lines go as long as they can.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, or lose it."""
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush what can be."""
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure(log_format: LogFormat, level: LogLevel, stream: TextIO) -> None:
     """Set up structlog, and route the standard library's logging the same way.
 
@@ -50,7 +71,7 @@ def configure(log_format: LogFormat, level: LogLevel, stream: TextIO) -> None:
         stream: Where lines go.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
-    renderer = _renderer(log_format, stream)
+    renderer, lossy = _renderer(log_format, stream), LossyStream(stream)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -62,10 +83,10 @@ def configure(log_format: LogFormat, level: LogLevel, stream: TextIO) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", lossy)),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(lossy)
     meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[meta, renderer]))
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)

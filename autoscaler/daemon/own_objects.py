@@ -33,7 +33,7 @@ def leadership(settings: Settings, identity: str, clock: SteadyClock, log: Log, 
         return Alone()
     namespace = _own_namespace(settings)
     api = _connect(settings, "--leader-elect", stack, timeout_s=_LEASE_TIMEOUT_S)
-    return Election(api, namespace, settings.own_name, identity, clock, log)
+    return Election(api, namespace, settings.own_name, identity, clock, log, terms=settings.lease_terms)
 
 
 def policy_origin(settings: Settings, clock: SteadyClock, stack: ExitStack) -> PolicyOrigin:

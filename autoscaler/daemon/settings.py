@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from autoscaler.daemon.assembly import Surroundings
+from autoscaler.daemon.elector import Terms
 from autoscaler.daemon.settings_file import FileSettings
 from autoscaler.daemon.status_site import is_loopback
 
@@ -37,6 +38,7 @@ class Settings:
         leader_elect: Whether several daemons share the work.
         own_namespace: Namespace of leases and memory; None for the one of our pod.
         own_name: What their names begin with.
+        lease_terms: How long leases last.
         watch_policies: Whether policies are objects of the cluster instead of files.
         watch_namespace: Namespace of these; empty for all.
         cross_namespace: Whether these may read and scale outside of theirs.
@@ -54,6 +56,7 @@ class Settings:
     leader_elect: bool = False
     own_namespace: str | None = None
     own_name: str = "pd-autoscaler"
+    lease_terms: Terms = field(default_factory=Terms)
     watch_policies: bool = False
     watch_namespace: str = ""
     cross_namespace: bool = False

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -149,3 +150,15 @@ def test_one_decision_can_be_followed_from_the_log_to_its_record() -> None:
     assert tick.decision is not None
     assert line["event"] == "scale"
     assert line["decision"] == record(tick.decision)["id"] == tick.decision_id
+
+
+class FullDisk(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_lines_that_cannot_be_written_are_lost_and_end_nothing() -> None:
+    logs.configure(LogFormat.JSON, LogLevel.INFO, FullDisk())
+
+    logs.get().info("scale")
+    logging.getLogger("somebody").warning("else")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,24 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.live import LiveService
 from tests.support.prometheus import wait_until
 
+RUN = ("-m", "autoscaler", "run", "--listen", "127.0.0.1:0")
+
 
 class Program:
-    """`pd-autoscaler run` as a process of its own."""
+    """`pd-autoscaler run` as a process of its own.
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    Args:
+        folder: Where its log goes.
+        arguments: Of the command.
+        command: What Python is to run.
+    """
+
+    def __init__(self, folder: Path, *arguments: str, command: Sequence[str] = RUN) -> None:
         self._log = folder / "log"
-        command = [sys.executable, "-m", "autoscaler", "run", "--listen", "127.0.0.1:0", *arguments]
         with self._log.open("ab") as log:
             self._seen = self._log.stat().st_size
-            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+            whole = [sys.executable, *command, *arguments]
+            self.process = subprocess.Popen(whole, stdout=subprocess.DEVNULL, stderr=log)
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """Log lines of one kind since this process began."""
