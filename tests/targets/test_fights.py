@@ -10,7 +10,7 @@ from autoscaler.targets.fights import WINDOW_S, WriteMemory, explain, lost_track
 HPA = "kube-controller-manager"
 
 
-def after(*events: tuple[float, str, int], memory: WriteMemory | None = None) -> WriteMemory:
+def after(*events: tuple[float, str, int], memory: WriteMemory[int] | None = None) -> WriteMemory[int]:
     """Play events at times: `wrote` a count, or a count `seen` that another has set."""
     memory = memory or WriteMemory()
     for now_s, what, replicas in events:
