@@ -81,6 +81,10 @@ docs-serve: $(VENV)/.docs ## Show the documentation while you write it
 audit: ## Look for known vulnerabilities in what the daemon installs; skipped, with a word, where nobody can be asked
 	@scripts/audit.sh $(PYTHON) build/audit requirements/run.txt
 
+.PHONY: audit-test
+audit-test: audit ## The audit itself, on a stand-in for the database
+	$(BIN)/pytest -q tests/release/test_audit.py
+
 clean: ## Remove what was built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 

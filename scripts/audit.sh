@@ -1,6 +1,7 @@
 #!/bin/sh
 # Known vulnerabilities of what is installed with the daemon. Usage: audit.sh PYTHON FOLDER REQUIREMENTS
 # Without a network there is nobody to ask: it says so and ends well, so that a checkout can be tested anywhere.
+# AUDIT_OSV_URL names a mirror of the OSV database (its /v1/query) to ask in place of PyPI.
 set -eu
 python=$1
 folder=$2
@@ -18,6 +19,7 @@ skip() {
 found="$folder/found.json"
 rm -f "$found"
 "$folder/bin/pip-audit" --requirement "$requirements" --require-hashes --disable-pip --progress-spinner off \
+  ${AUDIT_OSV_URL:+--vulnerability-service osv --osv-url "$AUDIT_OSV_URL"} \
   --format json --output "$found" >/dev/null 2>&1 || true
 [ -s "$found" ] || skip "the database of vulnerabilities cannot be reached"
 "$folder/bin/python" - "$found" <<'REPORT'
