@@ -18,6 +18,7 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.endpoint_guard import EndpointGuard, EndpointGuardError
 from autoscaler.daemon.ledger import Account, Ledger
+from autoscaler.daemon.loopback import is_loopback, is_meant
 from autoscaler.daemon.metrics.page import MetricsPage
 
 _STUCK_INTERVALS = 5.0
@@ -133,6 +134,7 @@ class _Server(ThreadingHTTPServer):
         self.metrics = metrics
         self.documents = documents
         self.guard = guard
+        self.is_private = is_loopback(host)
         self._tls, self._stamp = guard.context(), guard.stamp()
         if ":" in host:
             self.address_family = socket.AF_INET6
@@ -164,7 +166,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         checks, documents = self.server.checks, self.server.documents
-        if path not in checks and not self.server.guard.admits(self.headers.get("Authorization", "")):
+        if self.server.is_private and not is_meant(self.headers.get("Host", "")):
+            words = b"this is for this machine alone: ask for localhost, or have --listen name an address for others\n"
+            self._answer(HTTPStatus.MISDIRECTED_REQUEST, _TEXT, words)
+        elif path not in checks and not self.server.guard.admits(self.headers.get("Authorization", "")):
             challenge = {"WWW-Authenticate": "Bearer"}
             self._answer(HTTPStatus.UNAUTHORIZED, _TEXT, b"wants the bearer token of the endpoint\n", challenge)
         elif path == "/metrics":

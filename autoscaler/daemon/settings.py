@@ -8,8 +8,8 @@ from pathlib import Path
 
 from autoscaler.daemon.assembly import Surroundings
 from autoscaler.daemon.elector import Terms
+from autoscaler.daemon.loopback import is_loopback
 from autoscaler.daemon.settings_file import FileSettings
-from autoscaler.daemon.status_site import is_loopback
 
 
 class StartError(Exception):

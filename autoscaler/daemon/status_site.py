@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Callable
 from urllib.parse import parse_qs
@@ -16,14 +15,6 @@ from autoscaler.daemon.status_page import status_page
 from autoscaler.report.html.page import asset, security_policy
 
 _GUARDS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def status_documents(ledger: Ledger, recent: Recent, clock: Clock, missing: Callable[[], list[str]]) -> Documents:

@@ -120,3 +120,32 @@ def test_metrics_are_compressed_for_who_takes_that(server: HealthServer, stand: 
 
     assert response.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(body).decode() == get(server, "/metrics")[2]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/"])
+@pytest.mark.parametrize(
+    ("host", "meant"),
+    [
+        ("127.0.0.1:9464", True),
+        ("localhost", True),
+        ("LOCALHOST:9464", True),
+        ("[::1]:9464", True),
+        ("evil.example:9464", False),
+        ("127.0.0.1.evil.example", False),
+        ("localhost.evil.example", False),
+        ("10.0.0.1", False),
+        ("[::1", False),
+    ],
+)
+def test_on_loopback_a_page_whose_name_was_rebound_reads_nothing(
+    server: HealthServer, path: str, host: str, *, meant: bool
+) -> None:
+    status, _, body = get(server, path, Host=host)
+
+    assert (status != 421) == meant
+    assert ("this is for this machine alone" in body) != meant
+
+
+def test_beyond_loopback_any_name_will_do(stand: Stand) -> None:
+    with HealthServer("0.0.0.0", 0, stand.ledger, MetricsPage(stand.ledger), stand.clock) as running:
+        assert get(running, "/metrics", Host="pd-autoscaler.serving.svc:9464")[0] == 200

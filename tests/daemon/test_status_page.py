@@ -11,12 +11,13 @@ from autoscaler.core.policy import Mode, Role
 from autoscaler.core.signals import Scope, absent
 from autoscaler.daemon.health import HealthServer
 from autoscaler.daemon.ledger import Account
+from autoscaler.daemon.loopback import is_loopback
 from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.recent import Recent
 from autoscaler.daemon.settings import Settings
 from autoscaler.daemon.status import status
 from autoscaler.daemon.status_page import status_page
-from autoscaler.daemon.status_site import is_loopback, status_documents
+from autoscaler.daemon.status_site import status_documents
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from tests.daemon.builders import START_S, policy
 from tests.daemon.test_health import Stand, get
