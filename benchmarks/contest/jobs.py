@@ -88,8 +88,8 @@ def _ordered() -> Iterator[Job | Search]:
         yield from (Job(case, contender) for contender in (BOUND, OURS, STATIC_PEAK, AMPLE))
     yield from (Job(Case("constant"), contender) for contender in (BOUND, OURS))
     yield from _switches()
-    for case in central:
-        yield from (Search(case, name, thorough=True) for name in (*HPA_FAMILY, DYNAMO))
+    for name in ("hpa-rps", "keda", DYNAMO, "hpa"):
+        yield from (Search(case, name, thorough=True) for case in central)
     for case in central:
         yield from (Job(case, name) for name in BASELINES)
         yield Job(case, STATIC_BEST)
