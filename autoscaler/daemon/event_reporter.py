@@ -58,7 +58,7 @@ class _Told:
         resume_s: When to try again.
     """
 
-    posted: dict[tuple[Role, Topic, str], _Posted] = field(default_factory=dict)
+    posted: dict[tuple[Role | None, Topic, str], _Posted] = field(default_factory=dict)
     trouble: Trouble | None = None
     resume_s: float = 0.0
 
@@ -70,7 +70,7 @@ class EventReporter:
 
     Args:
         api: Where Events go.
-        subject: What a service's role is told about under; None for nothing.
+        subject: What a service's role is told about under, the switch under prefill's; None for nothing.
         instance: Which process says so.
     """
 
@@ -93,7 +93,7 @@ class EventReporter:
         recent = {key: item for key, item in told.posted.items() if tick.at_s - item.said_s < 2 * REPEAT_AFTER_S}
         told.posted = recent
         for notice in notices_of(tick):
-            subject = self._subject(notice.service, notice.role)
+            subject = self._subject(notice.service, notice.role or Role.PREFILL)
             if subject is None or not (subject.is_policy or mode is Mode.ENFORCE):
                 continue
             try:

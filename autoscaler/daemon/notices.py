@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from autoscaler.core.decision import Reason, RoleDecision, StageName
+from autoscaler.core.decision import Reason, RoleDecision, StageName, SwitchDecision, SwitchStep
 from autoscaler.core.policy import Mode, Role
 from autoscaler.daemon.tick import Tick
 from autoscaler.report.words import binding_stage, reason_text, story_text
@@ -20,6 +20,9 @@ class Topic(StrEnum):
     SCALE_CHECKED = "ScaleChecked"
     SCALE_CONFLICT = "ScaleConflict"
     SCALE_FAILED = "ScaleFailed"
+    SWITCHING = "Switching"
+    SWITCHED = "Switched"
+    SWITCH_FAILED = "SwitchFailed"
     FROZEN = "Frozen"
     ACTION_NEEDED = "ActionNeeded"
     RECOMMENDED = "Recommended"
@@ -36,7 +39,21 @@ _OF_OUTCOME: Mapping[Outcome, Topic] = {
     Outcome.INSTRUCTED: Topic.ACTION_NEEDED,
     Outcome.DEFERRED: Topic.HELD,
 }
-_FINE = frozenset({Topic.SCALED, Topic.SCALE_CHECKED, Topic.ACTION_NEEDED, Topic.RECOMMENDED, Topic.HELD})
+_FINE = frozenset(
+    {
+        Topic.SCALED,
+        Topic.SCALE_CHECKED,
+        Topic.SWITCHING,
+        Topic.SWITCHED,
+        Topic.ACTION_NEEDED,
+        Topic.RECOMMENDED,
+        Topic.HELD,
+    }
+)
+_OF_SWITCH = {Outcome.FROZEN: Topic.FROZEN, Outcome.INSTRUCTED: Topic.ACTION_NEEDED}
+_REST = frozenset({SwitchStep.ON, SwitchStep.OFF})
+_LAST_STEPS = frozenset({(SwitchStep.OBSERVING, SwitchStep.ON), (SwitchStep.DRAINING_PREFILL, SwitchStep.OFF)})
+_MOVED = frozenset({Outcome.APPLIED, Outcome.DRY_RUN})
 _LIMITS = frozenset({StageName.RATE, StageName.BOUNDS, StageName.RATIO, StageName.BUDGET, StageName.CAPACITY})
 
 
@@ -46,14 +63,14 @@ class Notice:
 
     Attributes:
         service: Whose it is.
-        role: Which pool's.
+        role: Which pool's; None for the switch.
         topic: What it is about.
         cause: What makes two notices of a topic the same one, whatever numbers their messages carry.
         message: In words, with the numbers.
     """
 
     service: str
-    role: Role
+    role: Role | None
     topic: Topic
     cause: str
     message: str
@@ -73,8 +90,11 @@ def notices_of(tick: Tick) -> Iterator[Notice]:
     for role, decided in tick.decision.roles.items():
         told = _of_write(role, decided, tick.writes.get(role), tick.at_s) or _of_rest(role, decided, tick.decision.mode)
         if told is not None:
-            topic, cause, message = told
-            yield Notice(tick.service, role, topic, cause, message)
+            yield Notice(tick.service, role, *told)
+    if tick.decision.switch is not None:
+        told = _of_switch(tick.decision.switch, tick, tick.decision.mode)
+        if told is not None:
+            yield Notice(tick.service, None, *told)
 
 
 _Told = tuple[Topic, str, str]
@@ -88,6 +108,25 @@ def _of_write(role: Role, decided: RoleDecision, written: WriteResult | None, at
     if topic is Topic.SCALED:
         return topic, f"at {at_s}", f"scaled {step}: {story_text(decided)}"  # each one counts
     return topic, written.outcome.value, f"{step}: {written.message}"
+
+
+def _of_switch(decided: SwitchDecision, tick: Tick, mode: Mode) -> _Told | None:
+    """What there is to tell of the switch: how a move ended, that one failed, each step of one."""
+    result, step = tick.switched, decided.step
+    came_to_rest = step in _REST and tick.stood is not None and tick.stood not in _REST
+    if came_to_rest and mode is not Mode.RECOMMEND:
+        done = (tick.stood, step) in _LAST_STEPS
+        words = f"the switch {'is' if done else 'stays'} {step.value}: {decided.detail}"
+        return Topic.SWITCHED if done else Topic.SWITCH_FAILED, f"at {tick.at_s}", words  # each one counts
+    if result is not None and result.outcome not in _MOVED:
+        topic = _OF_SWITCH.get(result.outcome, Topic.SWITCH_FAILED)
+        return topic, result.outcome.value, f"the switch is not moved: {result.message}"
+    if step in _REST:
+        return None
+    words = f"{step.value.replace('_', ' ')}: {decided.detail}"
+    if mode is Mode.RECOMMEND:
+        return Topic.RECOMMENDED, step.value, f"the switch should be moved, {words}"
+    return Topic.SWITCHING, step.value, f"the switch is moved, {words}{f'; {result.message}' if result else ''}"
 
 
 def _of_rest(role: Role, decided: RoleDecision, mode: Mode) -> _Told | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from autoscaler.core.decide import decide
-from autoscaler.core.decision import Decision, Reason
+from autoscaler.core.decision import Decision, Reason, SwitchStep
 from autoscaler.core.policy import Mode, Role, ServicePolicy
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import State
@@ -92,6 +92,7 @@ class ServiceRunner:
         self._leads = False
         self._narrator = Narrator(log)
         self._told_of_switch: object = None
+        self._stood: SwitchStep | None = None
 
     def tick(self, now_s: float) -> Tick:
         """Observe, decide, act. Never raises: what failed is in the record."""
@@ -138,6 +139,7 @@ class ServiceRunner:
             with watch.phase("read switch", Dependency.REPLICAS):
                 shown = self._hand.read(reading)
             snapshot = with_position(snapshot, shown)
+        stood = self._stood or memory.switch.step
         with watch.phase("decide"):
             policy = self._at(self.policy, now_s)
             if self._hand is not None and shown is not None:
@@ -157,6 +159,7 @@ class ServiceRunner:
         if self._past is not None and self._state is not None:
             with watch.phase("read history", Dependency.SIGNALS):  # once everything is written: it may take a while
                 self._state = self._past.put_into(self.policy, self._state, now_s)
+        self._stood = decision.switch.step if decision.switch is not None else None
         troubles += _decision_troubles(decision)
         troubles += _write_troubles(writes, switched)
         return Tick(
@@ -171,6 +174,7 @@ class ServiceRunner:
             watch.phases,
             shown,
             switched,
+            stood,
         )
 
     def _decide(self, policy: ServicePolicy, snapshot: Snapshot, memory: State) -> tuple[Decision, State]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from autoscaler.core.decision import Decision
+from autoscaler.core.decision import Decision, SwitchStep
 from autoscaler.core.policy import Role
 from autoscaler.core.snapshot import PoolState
 from autoscaler.report.record import decision_id
@@ -89,6 +89,7 @@ class Tick:
         phases: Where the time went, in order.
         switch: Where the stack's disaggregation switch stands; None where the policy leaves it alone.
         switched: Outcome of moving it; None where it was not to be moved.
+        stood: Where the switch stood before this tick; None where that is not known.
     """
 
     service: str
@@ -102,6 +103,7 @@ class Tick:
     phases: tuple[Phase, ...] = ()
     switch: SwitchReading | None = None
     switched: WriteResult | None = None
+    stood: SwitchStep | None = None
 
     @property
     def decision_id(self) -> str:

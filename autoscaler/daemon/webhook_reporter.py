@@ -24,8 +24,10 @@ LASTING_S = 300.0
 FORGET_S = 600.0
 """A recommendation that comes back within this is the same one."""
 _MOST_WAITING = 10
-_DONE = frozenset({Topic.SCALED})
-_ADVICE = frozenset({Topic.RECOMMENDED, Topic.ACTION_NEEDED, Topic.SCALE_CHECKED})
+_DONE = frozenset({Topic.SCALED, Topic.SWITCHED})
+_WHEN_NEW = frozenset(
+    {Topic.RECOMMENDED, Topic.ACTION_NEEDED, Topic.SCALE_CHECKED, Topic.SWITCHING, Topic.SWITCH_FAILED}
+)
 
 
 @dataclass(slots=True)
@@ -41,13 +43,13 @@ class _Service:
     Attributes:
         waiting: What is still to be told, oldest first.
         told_s: When it was last told about.
-        advised: Per role what was advised, and when it last was.
+        advised: Per role, and of the switch, what was advised or is under way, and when it last was.
         problems: What is wrong.
     """
 
     waiting: list[str] = field(default_factory=list)
     told_s: float = float("-inf")
-    advised: dict[Role, tuple[str, float]] = field(default_factory=dict)
+    advised: dict[Role | None, tuple[str, float]] = field(default_factory=dict)
     problems: dict[tuple[Dependency, str], _Problem] = field(default_factory=dict)
 
 
@@ -92,11 +94,11 @@ class WebhookReporter:
 
 
 def _news(service: _Service, tick: Tick) -> Iterator[str]:
-    """What was done, and advice that is not the one of last time."""
+    """What was done; advice, and steps of the switch, that are not those of last time."""
     for notice in notices_of(tick):
         if notice.topic in _DONE:
             yield notice.message
-        elif notice.topic in _ADVICE:
+        elif notice.topic in _WHEN_NEW:
             known, at_s = service.advised.get(notice.role, ("", float("-inf")))
             service.advised[notice.role] = notice.cause, tick.at_s
             if known != notice.cause or tick.at_s - at_s > FORGET_S:

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.core.policy import Hold, HoldKind, Mode, Role
+from autoscaler.core.policy import Disaggregation, Hold, HoldKind, Mode, Role, SwitchPolicy
 from autoscaler.daemon.notices import Notice, Topic, notices_of
+from autoscaler.daemon.switching import StackSwitch
 from autoscaler.targets.base import Outcome
 from tests.daemon.builders import Bench, blind_signals, crowded_decode_signals, policy, role_policy
+from tests.daemon.test_switching import ScriptedSwitch, without_prefill_load
 
 
 def told(bench: Bench, *, after_s: float = 15.0) -> list[Notice]:
@@ -137,3 +139,60 @@ def test_a_tick_that_failed_tells_nothing_here() -> None:
     bench.source.on_read = fail
 
     assert told(bench) == []
+
+
+def switch_notices(answer: Outcome = Outcome.APPLIED, ticks: int = 30) -> list[Notice]:
+    """What is told of a switch that the policy turns off, without what is told of the pools."""
+    switch = ScriptedSwitch(answer=answer)
+    wanted = replace(policy(), switch=SwitchPolicy(Disaggregation.OFF, confirm_s=60.0, lease_s=30.0))
+    bench = Bench(wanted, switch=StackSwitch(lambda _target: switch))
+    found = []
+    for _ in range(ticks):
+        found += [notice for notice in told(bench) if notice.role is None]
+        bench.source.signals = without_prefill_load()
+    return found
+
+
+def once(notices: list[Notice]) -> list[tuple[Topic, str]]:
+    """Each notice the first time, by topic and the words before its numbers."""
+    return list(dict.fromkeys((notice.topic, notice.message.partition(":")[0]) for notice in notices))
+
+
+def test_a_move_of_the_switch_is_told_step_by_step_and_when_it_is_done() -> None:
+    notices = switch_notices()
+
+    assert once(notices) == [
+        (Topic.SWITCHING, "the switch is moved, growing decode"),
+        (Topic.SWITCHING, "the switch is moved, closing"),
+        (Topic.SWITCHING, "the switch is moved, draining prefill"),
+        (Topic.SWITCHED, "the switch is off"),
+    ]
+    assert {notice.cause for notice in notices if notice.topic is Topic.SWITCHING} == {
+        "growing_decode",
+        "closing",
+        "draining_prefill",
+    }
+    assert [notice.is_warning for notice in notices] == [False] * len(notices)
+
+
+def test_a_switch_that_the_server_refuses_to_move_is_a_warning_with_its_words() -> None:
+    notices = switch_notices(Outcome.FORBIDDEN)
+
+    failed = [notice for notice in notices if notice.topic is Topic.SWITCH_FAILED]
+    assert failed[0].message == "the switch is not moved: configmaps/epp: done"
+    assert failed[0].is_warning
+    assert failed[0].cause == failed[1].cause
+
+
+def test_a_stack_that_does_not_follow_its_switch_is_a_warning() -> None:
+    notices = switch_notices(Outcome.CONFLICT)
+
+    given_up = [notice for notice in notices if notice.message.startswith("the switch stays on: given up")]
+    assert [(notice.topic, notice.is_warning) for notice in given_up[:1]] == [(Topic.SWITCH_FAILED, True)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "topic"), [(Outcome.FROZEN, Topic.FROZEN), (Outcome.INSTRUCTED, Topic.ACTION_NEEDED)]
+)
+def test_who_keeps_the_switch_from_being_moved_is_told_under_a_topic_of_its_own(outcome: Outcome, topic: Topic) -> None:
+    assert topic in {notice.topic for notice in switch_notices(outcome)}

@@ -96,7 +96,8 @@ def test_a_count_that_is_not_frozen_needs_no_words() -> None:
 
 @given(st.lists(st.tuples(st.floats(1, 600), st.booleans(), st.integers(0, 5)), max_size=30))
 def test_a_count_that_only_we_change_never_freezes(steps: list[tuple[float, bool, int]]) -> None:
-    memory, present, now_s = WriteMemory(), 3, 0.0
+    memory: WriteMemory[int] = WriteMemory()
+    present, now_s = 3, 0.0
     for wait_s, writes, replicas in steps:
         now_s += wait_s
         memory = observe(memory, present, "pd-autoscaler", now_s)
