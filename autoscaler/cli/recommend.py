@@ -66,6 +66,8 @@ def recommend(
     count as passed; tolerance, rates and bounds apply. What is wanted is thus the daemon's next step, once its windows
     agree; "uncapped" is where it would go without guards. With --watch windows take their time, as in the daemon.
 
+    What no API changes is told as the exact change to make by hand, in json and yaml under `instructions`.
+
     Exit codes: 10 when a service with healthy signals should change, else 3 when signals or replica counts of any
     service are unusable, else 0; 2 for a bad policy or bad usage.
     """
@@ -90,23 +92,25 @@ def recommend(
     except AssemblyError as error:
         raise CliError(str(error)) from error
     decisions = [tick.decision for tick in ticks if tick.decision is not None]
+    by_hand = {tick.service: {"instructions": instructions(tick)} for tick in ticks}
     if output is Output.JSON:
-        sys.stdout.write(to_json(decisions))
+        sys.stdout.write(to_json(decisions, by_hand))
     elif output is Output.YAML:
-        sys.stdout.write(to_yaml(decisions))
+        sys.stdout.write(to_yaml(decisions, by_hand))
     else:
         print_table(decisions, objectives, sys.stdout)
-        for words in instructions(ticks):
-            typer.echo(words)
+        for tick in ticks:
+            for instruction in instructions(tick):
+                typer.echo(f"{tick.service}: {instruction['change']}")
     raise typer.Exit(exit_code(ticks))
 
 
-def instructions(ticks: Iterable[Tick]) -> list[str]:
-    """What no API changes, in words for a person: the exact change, per service and pool or switch."""
+def instructions(tick: Tick) -> list[dict[str, str]]:
+    """What no API changes, for a person: of a pool, or of the switch, the exact change."""
+    results = [*((role.value, result) for role, result in tick.writes.items()), ("switch", tick.switched)]
     return [
-        f"{tick.service}: {result.message}"
-        for tick in ticks
-        for result in (*tick.writes.values(), tick.switched)
+        {"subject": subject, "change": result.message}
+        for subject, result in results
         if result is not None and result.outcome is Outcome.INSTRUCTED
     ]
 

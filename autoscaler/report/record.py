@@ -13,6 +13,7 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -43,16 +44,23 @@ def decision_id(service: str, at_s: float) -> str:
     return blake2b(f"{service}@{at_s:.3f}".encode(), digest_size=6).hexdigest()
 
 
-def to_json(decisions: Iterable[Decision]) -> str:
-    """Render decisions as a JSON list, two spaces a level, with a final newline."""
-    return (
-        json.dumps([record(decision) for decision in decisions], indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    )
+def to_json(decisions: Iterable[Decision], beside: Mapping[str, Record] = MappingProxyType({})) -> str:
+    """Render decisions as a JSON list, two spaces a level, with a final newline.
+
+    Args:
+        decisions: The decisions.
+        beside: Further keys of a service's record.
+    """
+    return json.dumps(_records(decisions, beside), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def to_yaml(decisions: Iterable[Decision]) -> str:
-    """Render decisions as a YAML list in the order of the JSON form."""
-    return yaml.safe_dump([record(decision) for decision in decisions], sort_keys=False, allow_unicode=True)
+def to_yaml(decisions: Iterable[Decision], beside: Mapping[str, Record] = MappingProxyType({})) -> str:
+    """Render decisions as a YAML list in the order of the JSON form; see `to_json`."""
+    return yaml.safe_dump(_records(decisions, beside), sort_keys=False, allow_unicode=True)
+
+
+def _records(decisions: Iterable[Decision], beside: Mapping[str, Record]) -> list[Record]:
+    return [{**record(decision), **beside.get(decision.service, {})} for decision in decisions]
 
 
 def rfc3339(at_s: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +17,16 @@ from autoscaler.cli.recommend import exit_code, instructions, look_once
 from autoscaler.config import load_paths
 from autoscaler.core.policy import Mode
 from autoscaler.daemon.assembly import Surroundings
+from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
-from tests.daemon.builders import Bench, HandClock, policy, role_policy
+from autoscaler.targets.base import Outcome, WriteResult
+from tests.daemon.builders import Bench, policy, role_policy
 from tests.e2e.stage import policy_document
-from tests.stacks.fixtures import FIXTURES, ROLES
-from tests.stacks.services import NOW_S
+from tests.stacks.fixtures import ROLES
+from tests.stacks.test_mindie import DECODE, PREFILL
+from tests.support import series_mindie
 from tests.support.prometheus import running_prometheus
+from tests.support.series_kit import write_pages
 
 STEADY = Bench(policy(Mode.RECOMMEND, prefill=role_policy(2), decode=role_policy(2))).tick()
 CHANGE = Bench(policy(Mode.RECOMMEND, prefill=role_policy(3))).tick()
@@ -54,22 +60,48 @@ def test_the_exit_code_tells_what_to_do(ticks: list[Tick], code: ExitCode) -> No
     assert exit_code(ticks) is code
 
 
-def test_what_no_api_changes_is_recommended_as_the_exact_change(tmp_path: Path) -> None:
-    path = tmp_path / "mindie.yaml"
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A policy whose counts and whose switch only a person can change, its series as of now."""
+    path = tmp_path_factory.mktemp("by-hand") / "mindie.yaml"
     pools = {role: {"target": {"spec": "mindie-classic", "name": "mindie"}, "min": 3, "max": 8} for role in ROLES}
+    now_s = time.time()
     with running_prometheus() as server:
-        FIXTURES["mindie"](server, {"namespace": "mindie"}, "llama")
+        labels = {"namespace": "mindie"}
+        servers = {"prefill": PREFILL, "decode": DECODE}
+        pages = [series_mindie.page(one, "llama", {**labels, "role": role}) for role, one in servers.items()]
+        write_pages(server, pages, now_s - 330.0, now_s)
         document = policy_document("chat", "mindie", server.url, mode="recommend", stack="mindie", roles=pools)
         document["spec"] |= {"model": "llama", "selector": {"namespace": "mindie"}, "staleAfter": "1h"}
         path.write_text(yaml.safe_dump(document))
-        (loaded,) = load_paths([path])
-        clock = HandClock()
-        clock.at_s = NOW_S
-        tick = look_once(loaded.policy, Surroundings(), clock)
+        yield path
 
-    words = instructions([tick])
-    assert any("mindie: prefill " in line and "set key default_p_rate to " in line for line in words)
-    assert all(line.startswith("chat: ") for line in words)
+
+def test_what_no_api_changes_is_recommended_as_the_exact_change(by_hand: Path) -> None:
+    (loaded,) = load_paths([by_hand])
+
+    told = instructions(look_once(loaded.policy, Surroundings(), SteadyClock()))
+
+    assert {one["subject"] for one in told} <= {"prefill", "decode"}
+    assert any("mindie: prefill " in one["change"] and "set key default_p_rate to " in one["change"] for one in told)
+
+
+def test_a_switch_that_a_person_moves_is_recommended_as_the_exact_change() -> None:
+    done = replace(CHANGE, switched=WriteResult(Outcome.INSTRUCTED, "set ROUTING_ALGORITHM to random"))
+
+    assert instructions(done) == [{"subject": "switch", "change": "set ROUTING_ALGORITHM to random"}]
+
+
+@pytest.mark.parametrize("output", ["json", "yaml", "table"])
+def test_every_output_says_what_a_person_has_to_change(output: str, by_hand: Path) -> None:
+    result = CliRunner().invoke(app, ["recommend", "-o", output, str(by_hand)])
+
+    if output == "table":
+        assert "set key default_p_rate to " in result.stdout
+        return
+    (record,) = yaml.safe_load(result.stdout)
+    assert record["service"] == "chat"
+    assert any("set key default_p_rate to " in one["change"] for one in record["instructions"])
 
 
 def test_a_policy_must_be_named() -> None:
