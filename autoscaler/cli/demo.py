@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from autoscaler.cli.exits import CliError
+from autoscaler.cli.simulator import say_if_slow
 from autoscaler.config.load import parse
 from autoscaler.config.model import ScalingPolicy
 from autoscaler.core.policy import Role
@@ -43,6 +44,7 @@ def demo(
     which traffic triples. At the end the same load is played on the smallest constant fleet that serves its peak.
     """
     logs.configure(logs.LogFormat.CONSOLE, logs.LogLevel.WARNING, sys.stderr)
+    say_if_slow()
     policy = demo_policy()
     trace = times(between(bundled_trace("azure2024_morning"), 0.0, minutes * 60.0), rate, seed)
     typer.echo(f"{len(trace)} requests in {minutes:g} minutes (Azure 2024, code and conversation) on simulated pods")

@@ -46,4 +46,4 @@ def default_policy(
             "roles": {role: {"target": {"name": role}, **pool} for role in ("prefill", "decode")},
         },
     }
-    return checked(document, "options")
+    return checked(document, "your options")

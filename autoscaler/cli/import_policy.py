@@ -77,6 +77,9 @@ def import_policy(
     wanted = list(dict.fromkeys((*(names or ()), *(name for name in (prefill, decode) if name is not None))))
     if not 1 <= len(wanted) <= len(_BOTH):
         raise CliError(f"import wants one or two names, the prefill pool's and the decode pool's; got {len(wanted)}")
+    for name in wanted:
+        if "/" in name or name.endswith((".yaml", ".yml")):
+            raise CliError(f"import {setter.value} {name}: wants the name of an object in the cluster, not a file")
     known = {name: role for name, role in ((prefill, Role.PREFILL), (decode, Role.DECODE)) if name is not None}
     try:
         client = connect(kubeconfig=kubeconfig, context=context)

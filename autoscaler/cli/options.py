@@ -40,5 +40,5 @@ def policy_paths(arguments: Iterable[Path] | None, options: Iterable[Path] | Non
     """
     paths = [*(arguments or ()), *(options or ())]
     if not paths:
-        raise CliError("no policy is named: pass a file or a folder, as in --policy policies/")
+        raise CliError("no policy is named: pass a file or a folder, as in --policy llama-70b.yaml")
     return paths

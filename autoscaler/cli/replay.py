@@ -16,6 +16,7 @@ from autoscaler.cli.engines import Gpu, Model, Startup, TensorParallel, Tpot, Tt
 from autoscaler.cli.exits import CliError
 from autoscaler.cli.history import LOAD, load_of, read_history
 from autoscaler.cli.options import PrometheusUrl
+from autoscaler.cli.simulator import say_if_slow
 from autoscaler.cli.spans import parse_instant_s, parse_since_s
 from autoscaler.cli.sweeps import KEYS, cases_of, parse_sweeps
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
@@ -103,6 +104,7 @@ def replay(
         names = [known_baseline(name.strip()) for name in against.split(",") if name.strip()]
         varied = parse_sweeps(sweeps or [])
         load = _dated(_load(trace, policies, prometheus, since, seed, named=bool(policy)), policies, begins)
+        say_if_slow()
         if varied:
             print_text(_swept(policies, load, varied, names, rate, seed, output), output)
         else:

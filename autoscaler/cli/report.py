@@ -12,6 +12,7 @@ import typer
 from autoscaler.cli.assess import PARTS, assess, checked_price
 from autoscaler.cli.exits import CliError
 from autoscaler.cli.options import PolicyArguments, PolicyOptions, PrometheusUrl, policy_paths
+from autoscaler.cli.simulator import say_if_slow
 from autoscaler.cli.spans import parse_since_s
 from autoscaler.config import PolicyError, load_paths
 from autoscaler.report.assessment import record_of
@@ -54,6 +55,7 @@ def report(
     since_s = parse_since_s(since)
     try:
         loaded = load_paths(policy_paths(policies, policy))
+        say_if_slow()
         with ProgressBar(PARTS * len(loaded), sys.stderr) as bar:
             made = [assess(found.policy, prometheus, since_s, amount, seed=seed, watcher=bar) for found in loaded]
     except (PolicyError, SimulationError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def checked(document: Mapping[str, Any], source: str, files: PolicyFiles | None 
     """
     report = parse(json.dumps(document).encode(), Path(source), files)
     if report.errors:
-        raise PolicyError(report.errors)
+        raise PolicyError(replace(problem, line=None) for problem in report.errors)  # nobody wrote these lines
     return report.policies[0].policy
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from autoscaler.core.attribution import Bottleneck
 from autoscaler.core.decision import (
     Decision,
     Evidence,
@@ -77,7 +78,10 @@ def _attribution(decision: Decision) -> Iterator[str]:
     )
     told = ", ".join(f"{name} {quantity(value, 's') if value is not None else 'unknown'}" for name, value in parts)
     yield f"TTFT by part: {told}"
-    yield f"bottleneck: {found.bottleneck.value}, {found.detail}"
+    if found.bottleneck is Bottleneck.NONE and all(value is None for _, value in parts):
+        yield "bottleneck: unknown, no part of the path is measured"
+    else:
+        yield f"bottleneck: {found.bottleneck.value}, {found.detail}"
 
 
 def _switch(switch: SwitchDecision) -> Iterator[str]:
@@ -102,13 +106,15 @@ def _role(decision: Decision, role: Role, decided: RoleDecision) -> Iterator[str
 
 
 def _signals(decision: Decision, scope: Scope) -> Iterator[str]:
+    above = ""
     for name, signal in decision.signals.get(scope, {}).items():
-        yield f"  {name:<24}{signal_text(signal):>20}{_age(signal)}"
+        detail = "as above" if signal.detail and signal.detail == above else signal.detail
+        yield f"  {name:<24}{signal_text(signal):>20}{_age(signal)}{f'  {detail}' if detail else ''}"
+        above = signal.detail
 
 
 def _age(signal: Signal) -> str:
-    age = f"  {signal.age_s:.0f} s old" if signal.age_s is not None else ""
-    return f"{age}  {signal.detail}" if signal.detail else age
+    return f"  {signal.age_s:.0f} s old" if signal.age_s is not None else ""
 
 
 def _evidence(evidence: Evidence) -> Iterator[str]:

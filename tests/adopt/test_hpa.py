@@ -229,3 +229,7 @@ def test_a_fixed_number_is_the_most_until_its_user_says_more(kube_api: Cluster, 
     assert [(pool.min_replicas, pool.max_replicas) for pool in (roles.prefill, roles.decode)] == [(1, 2), (1, 5)]
     assert "raise it to be told when that is too few" in done.out
     assert "scale deployment/chat-decode --replicas=5" in done.out
+
+
+def test_a_file_is_no_name_of_an_object(import_of: Import) -> None:
+    assert "hpa decode.yaml: wants the name of an object in the cluster" in import_of("hpa", "decode.yaml").error

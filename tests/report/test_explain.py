@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from autoscaler.core.attribution import Attribution, Bottleneck
 from autoscaler.core.decision import Reason, StageName
 from autoscaler.core.policy import Role
+from autoscaler.core.signals import CATALOGUE, absent
 from autoscaler.report.explain import explain
 from tests.report.builders import decision, role_decision
 from tests.support.core import story
@@ -50,3 +52,25 @@ def test_a_pool_whose_count_is_unknown_is_told_with_the_reason() -> None:
     )
 
     assert "decode: not decided, deployments.apps/vllm-decode: 403, verb get is missing" in explain(blind)
+
+
+def blind() -> str:
+    why = "Prometheus at http://prometheus:9090 cannot be reached"
+    nothing = {
+        scope: {name: absent(spec.unit, why) for name, spec in specs.items()} for scope, specs in CATALOGUE.items()
+    }
+    unknown = Attribution(None, None, None, None, Bottleneck.NONE, "no part of the path holds requests up")
+    return explain(replace(decision(), signals=nothing, attribution=unknown))
+
+
+def test_what_nobody_measures_is_no_bottleneck_found() -> None:
+    assert "bottleneck: unknown, no part of the path is measured" in blind()
+
+
+def test_one_cause_of_many_absent_signals_is_told_once_a_scope() -> None:
+    told = blind()
+
+    assert told.count("cannot be reached") == len(
+        [scope for scope in ("service", "prefill", "decode") if scope in told]
+    )
+    assert "as above" in told
