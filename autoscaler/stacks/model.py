@@ -92,7 +92,7 @@ class GatewayModel(Strict):
 
     Attributes:
         model: Names the model.
-        lowercase: Whether the gateway writes the model's name in lower case.
+        lowercase: Whether releases of the gateway write the model's name in lower case; both spellings count.
         selector: Labels of the service's selector that the gateway's series have too; the others are left out.
         fixed: As in `LabelsModel`.
     """

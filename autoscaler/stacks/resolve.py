@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -240,7 +241,11 @@ def _gateway_values(gateway: GatewayModel | None, labels: ServiceLabels) -> dict
     of_service = (*carried, *labels.gateway, *_fixed(gateway.fixed))
     if labels.model is None:
         return {"gateway": join_matchers(of_service), "gateway_any": join_matchers(of_service)}
-    model = Matcher(gateway.model, labels.model.lower() if gateway.lowercase else labels.model)
+    spellings = sorted({labels.model, labels.model.lower()}) if gateway.lowercase else [labels.model]
+    if len(spellings) == 1:
+        model = Matcher(gateway.model, labels.model)
+    else:
+        model = Matcher(gateway.model, "|".join(map(re.escape, spellings)), "=~")
     return {"gateway": join_matchers((*of_service, model)), "gateway_any": join_matchers(of_service)}
 
 

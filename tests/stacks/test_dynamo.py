@@ -70,6 +70,16 @@ def test_a_signal_is_that_of_frontend_router_and_engines_together(signals: Signa
     check(signals, path, (AT_THE_ENGINES | AT_THE_FRONTEND | HELD)[path])
 
 
+def test_releases_that_write_the_model_in_lower_case_are_read_too(server: Prometheus) -> None:
+    write_vllm(server, "dynamo-lower")
+    fill(server, [frontend_page(replace(FRONTEND, keeps_case=False), "dynamo-lower", MODEL)])
+
+    signals = read(server, queries("dynamo-lower"))
+
+    for path, expected in (AT_THE_FRONTEND | HELD).items():
+        check(signals, path, expected)
+
+
 def test_releases_that_do_not_count_what_comes_in_are_read_at_the_engines(server: Prometheus) -> None:
     write_vllm(server, "dynamo-old")
     fill(server, [frontend_page(replace(FRONTEND, started_per_s=None), "dynamo-old", MODEL)])

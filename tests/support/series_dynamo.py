@@ -23,6 +23,7 @@ class Frontend:
         held_for_prefill, held_for_decode: Requests in the router's queues; None without a queueing router.
         queue_has_model: Whether the series of the router's queues name the model.
         cached_name: What the histogram of cached tokens is called.
+        keeps_case: Whether it writes model names as they are, as from 1.2 on.
     """
 
     started_per_s: float | None = 7.0
@@ -36,13 +37,14 @@ class Frontend:
     cached_tokens: Sequence[float] = (230.0,)
     output_tokens: Sequence[float] = (150.0, 350.0)
     cached_name: str = "cached_tokens"
+    keeps_case: bool = True
 
 
 def frontend_page(frontend: Frontend, namespace: str, model: str) -> Page:
     """The page of a frontend's pod."""
     target = {"namespace": namespace, "pod": "frontend-0", "job": f"{namespace}/dynamo-frontend"}
     graph = {"dynamo_namespace": f"{namespace}-graph"}
-    return Page({**target, **graph}, list(_frontend(frontend, model.lower())))
+    return Page({**target, **graph}, list(_frontend(frontend, model if frontend.keeps_case else model.lower())))
 
 
 def _frontend(frontend: Frontend, model: str) -> Iterator[Row]:
