@@ -88,7 +88,7 @@ Python {platform.python_version()}, {packages}; seed {cases.SEED} for everything
   those lengths, Dynamo's formula has a profile without error. *Tuned* is chosen after the fact, with at most 1.5 times
   the replicas that the peak needs: settings form a ladder from sparing to generous, bisection finds the first rung that
   attains enough, and in the cases of the claims HPA, KEDA and Dynamo are tried there and one rung below with each of
-  their variants and with at least half of the peak's replicas.
+  their variants, below also with at least half of the peak's replicas.
 - **Enough** is the objective's 99 %, or what ours attains if that is less; and once more what ours attains if that is
   more (*tuned to ours*). Attainments compare as they are shown, to 0.01 %. Where no setting attains enough, the one
   that attains most is shown; against a rival that cannot attain what ours does the saving is without limit.

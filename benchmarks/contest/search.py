@@ -55,13 +55,14 @@ def _climb(search: Search, goal: float, rows: Mapping[Job, Row]) -> Iterator[Job
         else:
             low = middle + 1
     if search.thorough:
-        for rung in range(max(low - 1, 0), min(low + 1, len(baseline.ladder))):
-            yield from _around(search, rung)
+        yield from _around(search, low)
 
 
 def _around(search: Search, rung: int) -> Iterator[Job]:
+    """A lower bound where it could help, below the rung that attains enough, and variants on both sides."""
     baseline = BASELINES[search.contender]
-    settings = baseline.ladder[rung]
-    yield Job(search.case, search.contender, baseline.label(settings), FLOORED)
-    for varied in baseline.varied(settings):
-        yield Job(search.case, search.contender, baseline.label(varied), CAPPED)
+    below = max(rung - 1, 0)
+    yield Job(search.case, search.contender, baseline.label(baseline.ladder[below]), FLOORED)
+    for settings in baseline.ladder[below : rung + 1]:
+        for varied in baseline.varied(settings):
+            yield Job(search.case, search.contender, baseline.label(varied), CAPPED)
