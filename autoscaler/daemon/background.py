@@ -21,11 +21,15 @@ class BackgroundReporter:
         reporter: Who does the telling.
         name: Of it, for the trouble.
         most_waiting: Ticks that may wait.
+
+    Attributes:
+        dropped: Ticks that were.
     """
 
     def __init__(self, reporter: Reporter, name: str, *, most_waiting: int = _MOST_WAITING) -> None:
         self._reporter = reporter
         self._name = name
+        self.dropped = 0
         self._waiting: Queue[Tick | None] = Queue(most_waiting)
         self._said: dict[str, list[Trouble]] = {}
         self._lock = Lock()
@@ -37,6 +41,8 @@ class BackgroundReporter:
         try:
             self._waiting.put_nowait(tick)
         except Full:
+            with self._lock:
+                self.dropped += 1
             message = f"{self._name} is too slow: {self._waiting.maxsize} ticks wait to be told, this one is dropped"
             return [Trouble(Dependency.WEBHOOK, self._name, message)]
         with self._lock:

@@ -20,6 +20,7 @@ from autoscaler.daemon.leadership import Leadership, own_identity
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.loop import Loop, Workload
+from autoscaler.daemon.metrics.of_daemon import Notifier, of_daemon
 from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.own_objects import event_reporters, leadership, policy_origin, state_store
 from autoscaler.daemon.policy_origin import PolicyOrigin
@@ -60,10 +61,12 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
         store = state_store(settings, stack)
         origin = policy_origin(settings, clock, stack)
         budgets = shared_budgets(settings.file)
+        notifiers = _notifiers(settings, stack)
+        page = MetricsPage(ledger, of_daemon=lambda: of_daemon(budgets.budgets, notifiers))
         reporters = [
             *origin.reporters,
             *event_reporters(settings, origin, identity, stack),
-            *_webhooks(settings, stack),
+            *(notifier.background for notifier in notifiers),
             *([recent] if settings.shows_status else []),
             *_traces(settings, stack),
         ]
@@ -89,7 +92,7 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
             problems = follow()
             if problems and origin.strict:
                 raise StartError("\n".join(problems))
-            with _health_server(settings, ledger, recent, clock, origin) as health:
+            with _health_server(settings, ledger, page, recent, clock, origin) as health:
                 log.info("started", version=__version__, address=health.address, policies=_told_from(settings))
                 origin.start()
                 leads.start()
@@ -162,11 +165,13 @@ def _traces(settings: Settings, stack: ExitStack) -> list[Reporter]:
     return [reporter]
 
 
-def _webhooks(settings: Settings, stack: ExitStack) -> list[Reporter]:
-    made = [BackgroundReporter(WebhookReporter(webhook), webhook.name) for webhook in settings.file.webhooks]
-    for reporter in made:
-        stack.callback(reporter.close)
-    return list(made)
+def _notifiers(settings: Settings, stack: ExitStack) -> list[Notifier]:
+    made = []
+    for webhook in settings.file.webhooks:
+        reporter = WebhookReporter(webhook)
+        made.append(Notifier(webhook.name, reporter, BackgroundReporter(reporter, webhook.name)))
+        stack.callback(made[-1].background.close)
+    return made
 
 
 def _told_from(settings: Settings) -> list[str]:
@@ -177,15 +182,13 @@ def _told_from(settings: Settings) -> list[str]:
 
 @contextmanager
 def _health_server(
-    settings: Settings, ledger: Ledger, recent: Recent, clock: SteadyClock, origin: PolicyOrigin
+    settings: Settings, ledger: Ledger, page: MetricsPage, recent: Recent, clock: SteadyClock, origin: PolicyOrigin
 ) -> Iterator[HealthServer]:
     asked = settings.file.endpoint
     guard = EndpointGuard(asked.cert_file, asked.key_file, asked.token_file)
     documents = status_documents(ledger, recent, clock, origin.missing) if settings.shows_status else {}
     try:
-        server = HealthServer(
-            settings.host, settings.port, ledger, MetricsPage(ledger), clock, origin.missing, documents, guard
-        )
+        server = HealthServer(settings.host, settings.port, ledger, page, clock, origin.missing, documents, guard)
     except EndpointGuardError as error:
         raise StartError(f"--settings: {error}") from error
     except OSError as error:

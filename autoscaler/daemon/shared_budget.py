@@ -53,6 +53,21 @@ class _Member:
         return Claim(service, priority, floor, self.holds_gpus, self.wanted_gpus)
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How far a budget is used up.
+
+    Attributes:
+        gpus: The most that its services may hold together.
+        held_gpus: What they hold or were granted, leaving replicas included.
+        waiting_gpus: What they would hold beyond that, each as if it were alone.
+    """
+
+    gpus: float
+    held_gpus: float
+    waiting_gpus: float
+
+
 class SharedBudget:
     """GPUs that some services share, or all of them.
 
@@ -127,6 +142,14 @@ class SharedBudget:
         unseen_gpus = held_gpus - sum(member.held_gpus[role] for role in policy.roles if role in snapshot.pools)
         own_gpus = granted if policy.budget_gpus is None else policy.budget_gpus
         return max(min(granted, own_gpus) - unseen_gpus, 0.0)
+
+    def usage(self) -> Usage:
+        """How far it is used up, as far as its services have been looked at."""
+        with self._lock:
+            members = list(self._members.values())
+            held_gpus = sum(one.holds_gpus for one in members)
+            waiting_gpus = sum(max((one.wanted_gpus or 0.0) - one.holds_gpus, 0.0) for one in members)
+        return Usage(self.gpus, held_gpus, waiting_gpus)
 
     def _meet(self, policy: ServicePolicy, service: str) -> _Member:
         known = self._members.get(service)

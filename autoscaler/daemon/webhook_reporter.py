@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from autoscaler.core.policy import Role
 from autoscaler.daemon.logs import blanked
@@ -28,6 +29,14 @@ _DONE = frozenset({Topic.SCALED, Topic.SWITCHED})
 _WHEN_NEW = frozenset(
     {Topic.RECOMMENDED, Topic.ACTION_NEEDED, Topic.SCALE_CHECKED, Topic.SWITCHING, Topic.SWITCH_FAILED}
 )
+
+
+class Telling(StrEnum):
+    """What became of something that was to be told."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    DROPPED = "dropped"
 
 
 @dataclass(slots=True)
@@ -59,6 +68,9 @@ class WebhookReporter:
     Args:
         webhook: Where to.
         send: Posts a body.
+
+    Attributes:
+        counts: What became of what was to be told: messages sent and failed, and single lines dropped.
     """
 
     def __init__(self, webhook: Webhook, send: Callable[[Webhook, JsonObject], None] = post) -> None:
@@ -67,6 +79,7 @@ class WebhookReporter:
         self._services: dict[str, _Service] = {}
         self._resume_s = float("-inf")
         self._trouble: Trouble | None = None
+        self.counts = dict.fromkeys(Telling, 0)
 
     def report(self, tick: Tick) -> list[Trouble]:
         """Tell what is new; see `Reporter.report`."""
@@ -75,6 +88,7 @@ class WebhookReporter:
             return []
         service = self._services.setdefault(tick.service, _Service())
         service.waiting += [blanked(text) for text in (*_news(service, tick), *_problems(service, tick))]
+        self.counts[Telling.DROPPED] += max(len(service.waiting) - _MOST_WAITING, 0)
         del service.waiting[:-_MOST_WAITING]
         if service.waiting and tick.at_s >= max(service.told_s + GAP_S, self._resume_s):
             self._tell(service, tick)
@@ -85,9 +99,11 @@ class WebhookReporter:
         try:
             self._send(self._webhook, body_for(self._webhook.kind, tick.service, service.waiting, decision))
         except WebhookError as error:
+            self.counts[Telling.FAILED] += 1
             self._resume_s = tick.at_s + GAP_S
             self._trouble = Trouble(Dependency.WEBHOOK, self._webhook.name, str(error))
             return
+        self.counts[Telling.SENT] += 1
         self._trouble = None
         service.told_s = tick.at_s
         service.waiting.clear()

@@ -41,6 +41,9 @@ def test_two_services_never_hold_more_than_their_budget_and_people_are_told(
         try:
             wait_until(lambda: receiver.requests != [], "a message")
             wait_until(lambda: ticks(program) >= 12, "twelve ticks")
+            assert program.metric("pd_autoscaler_shared_budget_held_gpus", budget="h100") == 9.0
+            assert program.metric("pd_autoscaler_shared_budget_waiting_gpus", budget="h100") > 0.0
+            assert program.metric("pd_autoscaler_webhook_messages_total", webhook="oncall", result="sent") >= 1.0
         finally:
             program.end(signal.SIGTERM)
 

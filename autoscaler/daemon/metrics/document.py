@@ -8,7 +8,7 @@ from autoscaler.core.signals import CATALOGUE
 from autoscaler.daemon.metrics import labels
 from autoscaler.daemon.metrics.labels import Dimension
 from autoscaler.daemon.metrics.spec import Spec
-from autoscaler.daemon.metrics.table import INFO, INFO_HELP, TABLE, most_series, terms
+from autoscaler.daemon.metrics.table import DAEMON_TABLE, INFO, INFO_HELP, TABLE, most_series, terms
 
 _HEAD = """\
 # Metrics
@@ -17,9 +17,10 @@ The daemon serves its own metrics on `/metrics` (`pd-autoscaler run --listen`), 
 format, whichever the scraper asks for. This page is made of the table in `autoscaler/daemon/metrics/table.py`; a test
 keeps the two the same, and a metric that is not in the table cannot be exported.
 
-- Every series has the labels `namespace` and `service`: those of the scaling policy, not of the daemon. **Scrape with
-  `honor_labels: true`** (`honorLabels: true` in a ServiceMonitor or PodMonitor), as with kube-state-metrics; without it
-  Prometheus renames them to `exported_namespace` and `exported_service`, and dashboards and alerts find nothing.
+- Every series of a service has the labels `namespace` and `service`: those of its policy, not of the daemon. **Scrape
+  with `honor_labels: true`** (`honorLabels: true` in a ServiceMonitor or PodMonitor), as with kube-state-metrics;
+  without it Prometheus renames them to `exported_namespace` and `exported_service`, and dashboards and alerts find
+  nothing.
   The alert [PdAutoscalerLabelsRenamed](runbooks/PdAutoscalerLabelsRenamed.md) notices.
 - All numbers are those of the decision record of the latest tick. A policy that goes takes its series along; a tick
   that fails leaves counters and the policy's own numbers. What is not known has no series: absent is never zero.
@@ -44,6 +45,13 @@ def _tables() -> Iterable[str]:
     for spec in TABLE.values():
         yield f"| `{spec.series_name}` | {_type(spec)} | {_names(spec.dimensions)} | {spec.help} | {spec.why} |"
     yield ""
+    yield "And of what the settings file names, with that name in place of `namespace` and `service`:\n"
+    yield "| metric | type | labels | meaning | what for |"
+    yield "| --- | --- | --- | --- | --- |"
+    for spec in DAEMON_TABLE.values():
+        names = ", ".join(f"`{name}`" for name in spec.label_names)
+        yield f"| `{spec.series_name}` | {_type(spec)} | {names} | {spec.help} | {spec.why} |"
+    yield ""
 
 
 def _type(spec: Spec) -> str:
@@ -56,10 +64,11 @@ def _names(dimensions: Iterable[Dimension]) -> str:
 
 def _labels() -> Iterable[str]:
     yield "## Labels\n"
-    yield "Every label is a closed list.\n"
+    yield "Every label is a closed list, but for the names of policies, budgets and webhooks.\n"
     yield "| label | meaning | values |"
     yield "| --- | --- | --- |"
-    used = {dimension: None for spec in TABLE.values() for dimension in spec.dimensions}
+    specs = (*TABLE.values(), *DAEMON_TABLE.values())
+    used = {dimension: None for spec in specs for dimension in spec.dimensions}
     for dimension in used:
         yield f"| {_names([dimension])} | {dimension.meaning} | {_values(dimension)} |"
     yield ""
@@ -88,7 +97,8 @@ def _cardinality() -> Iterable[str]:
     yield "## How many series\n"
     yield f"    series <= 1 + sum over services of ({fixed} + {per_role} * pools)\n"
     yield (
-        "Nothing else multiplies: no pods, no models, no replicas, no decision ids. A service with prefill and decode "
+        "A shared budget adds 3, a webhook 3. Nothing else multiplies: no pods, no models, no replicas, no decisions. "
+        "A service with prefill and decode "
         f"has at most\n{fixed + 2 * per_role} series, 200 of them {fleet - 1}; with several daemons each has its own. "
         "Histograms count with their buckets. The largest\n"
         f"parts of a service: {_largest()}. A test compares what is exported with this bound.\n"

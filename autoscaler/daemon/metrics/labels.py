@@ -13,6 +13,7 @@ from autoscaler.core.policy import Mode, Role
 from autoscaler.core.signals import CATALOGUE
 from autoscaler.daemon.policy_status import CONDITIONS
 from autoscaler.daemon.tick import TIMED, Dependency
+from autoscaler.daemon.webhook_reporter import Telling
 from autoscaler.targets.base import Outcome
 
 
@@ -70,6 +71,7 @@ PART = _one("part", TtftPart, "a part of the time to first token")
 BOTTLENECK = _one("bottleneck", Bottleneck, "what holds requests up")
 STEP = _one("step", SwitchStep, "where a change of the switch stands")
 ARRANGEMENT = _one("arrangement", Arrangement, "prefill and decode on separate pods, or on the same")
+TELLING = _one("result", Telling, "what became of something that was to be told")
 FORECASTER = _one("forecaster", FORECASTERS, "which forecaster")
 SIGNAL = Dimension(
     ("scope", "signal"),

@@ -20,7 +20,9 @@ from autoscaler.daemon.metrics.of_pools import of_pools
 from autoscaler.daemon.metrics.of_service import of_service
 from autoscaler.daemon.metrics.samples import Sample
 from autoscaler.daemon.metrics.spec import PREFIX, Kind, Spec
-from autoscaler.daemon.metrics.table import INFO, INFO_HELP, TABLE
+from autoscaler.daemon.metrics.table import DAEMON_TABLE, INFO, INFO_HELP, TABLE
+
+_ALL = {**TABLE, **DAEMON_TABLE}
 
 
 class MetricsPage:
@@ -29,24 +31,34 @@ class MetricsPage:
     Args:
         ledger: What to render.
         readings: What to say of a service; only metrics of the table.
+        of_daemon: What to say beside services, each with the name of what it is about.
     """
 
-    def __init__(self, ledger: Ledger, readings: Callable[[Account], Iterable[Sample]] | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        readings: Callable[[Account], Iterable[Sample]] | None = None,
+        of_daemon: Callable[[], Iterable[tuple[str, Sample]]] = tuple,
+    ) -> None:
         self._ledger = ledger
         self._readings = readings or samples_of
+        self._of_daemon = of_daemon
 
     def text(self, *, openmetrics: bool) -> str:
         """All families of the table, in its order, as OpenMetrics 1.0 or in Prometheus' text format 0.0.4.
 
         A family may be without series.
         """
-        lines: dict[str, list[str]] = {name: [] for name in TABLE}
+        lines: dict[str, list[str]] = {name: [] for name in _ALL}
         for service, account in self._ledger.accounts().items():
             own = f'namespace="{_escaped(account.namespace)}",service="{_escaped(service)}"'
             for sample in self._readings(account):
                 lines[sample.name] += _lines(sample, own)
+        for subject, sample in self._of_daemon():
+            (label,) = DAEMON_TABLE[sample.name].subject
+            lines[sample.name] += _lines(sample, f'{label}="{_escaped(subject)}"')
         parts = [_info(openmetrics=openmetrics)]
-        for name, spec in TABLE.items():
+        for name, spec in _ALL.items():
             parts += (_head(spec, openmetrics=openmetrics), *lines[name])
         return "".join((*parts, "# EOF\n" if openmetrics else ""))
 
@@ -84,7 +96,7 @@ def _lines(sample: Sample, own: str) -> Iterator[str]:
 
 @cache  # no larger than the table: the values are closed lists
 def _series(name: str, labels: tuple[str, ...]) -> tuple[str, str]:
-    spec = TABLE[name]
+    spec = _ALL[name]
     names = (name for dimension in spec.dimensions for name in dimension.names)
     return spec.series_name, "".join(f',{name}="{value}"' for name, value in zip(names, labels, strict=True))
 

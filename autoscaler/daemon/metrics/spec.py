@@ -11,7 +11,7 @@ from autoscaler.daemon.metrics.labels import Dimension
 
 PREFIX = "pd_autoscaler"
 SERVICE_LABELS = ("namespace", "service")
-"""Labels of every series but that of the build."""
+"""Labels of every series that is about a service."""
 
 
 class Kind(StrEnum):
@@ -32,8 +32,9 @@ class Spec:
         unit: The end of its name, as OpenMetrics wants it; empty where it counts things or states.
         help: What it says.
         why: What it is good for.
-        dimensions: Its labels beside namespace and service.
+        dimensions: Its labels beside those of its subject.
         buckets: Upper bounds of a histogram, without infinity.
+        subject: Labels that say what it is about.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Spec:
     why: str
     dimensions: tuple[Dimension, ...] = ()
     buckets: tuple[float, ...] = ()
+    subject: tuple[str, ...] = SERVICE_LABELS
 
     @property
     def series_name(self) -> str:
@@ -52,7 +54,7 @@ class Spec:
     @property
     def label_names(self) -> tuple[str, ...]:
         """All its labels, in order."""
-        return (*SERVICE_LABELS, *(name for dimension in self.dimensions for name in dimension.names))
+        return (*self.subject, *(name for dimension in self.dimensions for name in dimension.names))
 
     @property
     def per_role(self) -> bool:

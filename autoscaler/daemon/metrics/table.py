@@ -10,6 +10,8 @@ from autoscaler.daemon.metrics import labels
 from autoscaler.daemon.metrics.labels import Dimension
 from autoscaler.daemon.metrics.spec import PREFIX, Kind, Spec
 
+BUDGET, WEBHOOK = ("budget",), ("webhook",)
+
 
 def _gauge(name: str, unit: str, meaning: str, why: str, *dimensions: Dimension) -> Spec:
     return Spec(name, Kind.GAUGE, unit, meaning, why, dimensions)
@@ -334,7 +336,46 @@ _COUNTS = (
     ),
 )
 
+_OF_DAEMON = (
+    Spec(
+        "shared_budget_gpus",
+        Kind.GAUGE,
+        "gpus",
+        "GPUs that the services of a shared budget may hold together.",
+        "what the rest of them is compared with",
+        subject=BUDGET,
+    ),
+    Spec(
+        "shared_budget_held_gpus",
+        Kind.GAUGE,
+        "gpus",
+        "GPUs that they hold or were granted, leaving replicas included.",
+        "how full the budget is",
+        subject=BUDGET,
+    ),
+    Spec(
+        "shared_budget_waiting_gpus",
+        Kind.GAUGE,
+        "gpus",
+        "GPUs that they would hold beyond that, each as if it were alone.",
+        "what the budget costs them; for long above 0, it is too small",
+        subject=BUDGET,
+    ),
+    Spec(
+        "webhook_messages",
+        Kind.COUNTER,
+        "",
+        "Messages to a webhook by what became of them; lines that were dropped count singly.",
+        "whether the people behind it are told",
+        (labels.TELLING,),
+        subject=WEBHOOK,
+    ),
+)
+
 TABLE: Mapping[str, Spec] = MappingProxyType({spec.name: spec for spec in (*_GAUGES, *_COUNTS)})
+"""What is said of each service."""
+DAEMON_TABLE: Mapping[str, Spec] = MappingProxyType({spec.name: spec for spec in _OF_DAEMON})
+"""What is said of what the settings file names."""
 INFO = f"{PREFIX}_info"
 INFO_HELP = "Build of the running daemon."
 
