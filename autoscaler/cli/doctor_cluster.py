@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Mode, Role
-from autoscaler.daemon.assembly import Surroundings, competitors
+from autoscaler.daemon.assembly import Surroundings, competitors, switch_competitors
 from autoscaler.daemon.places import target_aims
 from autoscaler.daemon.pod_marks import MarksError, PodMarks
 from autoscaler.daemon.rights import Right, target_rights, telling_rights
@@ -60,12 +60,14 @@ class ClusterFindings:
     Attributes:
         rights: Those that reading, scaling and telling need.
         competition: Per role who else sets its count.
+        switch: Who else sets the stack's switch.
         grace_s: Per role the shortest grace period of its pods; a role without pods that can be listed is left out.
     """
 
     rights: tuple[ReviewedRight, ...]
     competition: dict[Role, Competition]
     grace_s: dict[Role, float] = field(default_factory=dict)
+    switch: Competition = field(default_factory=Competition)
 
 
 def look_at_cluster(policy: ScalingPolicy, around: Surroundings, own: Iterable[Right] = ()) -> ClusterFindings:
@@ -86,7 +88,8 @@ def look_at_cluster(policy: ScalingPolicy, around: Surroundings, own: Iterable[R
     with closing(KubeApi(configuration)) as api:
         rights = tuple(_review(api, right, later=right not in now) for right in sorted(ever))
     with closing(connect(kubeconfig=around.kubeconfig, context=around.context)) as client:
-        return ClusterFindings(rights, competitors(policy, client), _grace_s(policy, client))
+        others, switch = competitors(policy, client), switch_competitors(policy, client)
+        return ClusterFindings(rights, others, _grace_s(policy, client), switch)
 
 
 def _needed(policy: ScalingPolicy) -> set[Right]:

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from autoscaler.cli.examination import Examination
 from autoscaler.config.problems import Severity
-from autoscaler.core.policy import Role
 from autoscaler.report.words import quantity
 from autoscaler.sources.findings import SignalFinding, Verdict
+from autoscaler.targets.kubernetes.competitors import Competition
 
 _WIDTH = 118
 _MARK = 9  # width of the first column
@@ -34,6 +34,8 @@ def lines(found: Examination) -> Iterator[str]:
     if found.switch:
         yield "switch"
         yield from _row("ok" if found.switch_known else "unknown", found.switch)
+        if found.cluster is not None:
+            yield from _competition(found.cluster.switch)
     yield from _draining(found)
     yield from _rights(found)
     for problem in found.problems:
@@ -61,6 +63,9 @@ def _heard(found: Examination) -> Iterator[str]:
         yield from _row("ok", f"metric names begin with {signals.dialect}{known}")
     else:
         yield from _row("missing", f"no series of the service is there; its names would begin with {signals.dialect}")
+    if signals.jobs:
+        yield from _row("twice", f"several jobs scrape the same pods, so all counts double: {', '.join(signals.jobs)}")
+        yield from _row("", "-> keep one of them, or put job into spec.selector")
 
 
 def _signal(found: SignalFinding, shared: Mapping[str, int]) -> Iterator[str]:
@@ -97,20 +102,23 @@ def _labels(found: Examination) -> Iterator[str]:
 def _targets(found: Examination) -> Iterator[str]:
     yield "targets" if not found.no_cluster else "targets, from metrics because no cluster is configured"
     for role, pool in found.pools.pools.items():
-        yield from _row("ok", f"{role}: {pool.ready} of {pool.current} replicas serve")
+        where = f", counted at {found.places[role]}" if role in found.places else ""
+        writer = f", set last by {found.pools.writers[role]}" if role in found.pools.writers else ""
+        yield from _row("ok", f"{role}: {pool.ready} of {pool.current} replicas serve{where}{writer}")
+        for blocker in found.pools.blockers.get(role, ()):
+            yield from _row("blocked", f"{role}: {blocker}")
     for role, error in found.pools.errors.items():
         yield from _row("missing", f"{role}: {error}")
     if found.no_cluster:
         yield from _row("", f"-> {found.no_cluster}")
     for role, competition in (found.cluster.competition if found.cluster is not None else {}).items():
-        yield from _competition(role, "conflict", map(str, competition.conflicts))
-        yield from _competition(role, "unknown", competition.unchecked)
-        yield from _competition(role, "note", competition.notes)
+        yield from _competition(competition, f"{role}: ")
 
 
-def _competition(role: Role, mark: str, texts: Iterable[str]) -> Iterator[str]:
-    for text in texts:
-        yield from _row(mark, f"{role}: {text}")
+def _competition(found: Competition, subject: str = "") -> Iterator[str]:
+    for mark, texts in (("conflict", found.conflicts), ("unknown", found.unchecked), ("note", found.notes)):
+        for text in texts:
+            yield from _row(mark, f"{subject}{text}")
 
 
 def _draining(found: Examination) -> Iterator[str]:
@@ -119,7 +127,7 @@ def _draining(found: Examination) -> Iterator[str]:
     for pool in found.draining:
         given = f"{pool.role}: pods have {pool.grace_s:.0f} s to end"
         if pool.needed_s is None:
-            yield from _row("unknown", f"{given}; nothing tells how long requests take")
+            yield from _row("unknown", f"{given}; {pool.why}")
             continue
         yield from _row("short" if pool.is_short else "ok", f"{given}, {pool.needed_s:.0f} s are needed: {pool.why}")
         if pool.is_short:

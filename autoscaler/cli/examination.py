@@ -18,6 +18,7 @@ from autoscaler.core.state import State
 from autoscaler.daemon import logs
 from autoscaler.daemon.assembly import Surroundings, connections, require_fit, stack_switch
 from autoscaler.daemon.clock import Clock
+from autoscaler.daemon.places import target_aims
 from autoscaler.daemon.queries import service_queries
 from autoscaler.daemon.rights import Right
 from autoscaler.daemon.scraper import Scraper
@@ -50,6 +51,7 @@ class Examination:
         told_by: The label by which the stack tells the roles, in words.
         signals: Of each signal whether it is there.
         pools: Replica counts, and why there are none.
+        places: Per role the object that holds its count; none for a role whose counts come from metrics.
         cluster: None where no cluster is configured.
         no_cluster: Why not.
         problems: What the stack does not bear, and what of the policy is doubtful on it.
@@ -73,6 +75,7 @@ class Examination:
     draining: tuple[Draining, ...] = ()
     would: dict[str, str] = field(default_factory=dict)
     inert: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
 
 
 def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, own: Iterable[Right] = ()) -> Examination:
@@ -95,7 +98,7 @@ def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, ow
     with closing(source), closing(target):
         ask = _asked(policy, source)
         findings = examine(service_queries(policy), ask, now_s := clock.now_s())
-        stream_s = _stream_s(service_queries(policy), findings.dialect, ask, now_s)
+        stream = _stream(service_queries(policy), findings.dialect, ask, now_s)
         pools = target.read()
         switch = _switch(policy, around, target, pools)
     cluster, no_cluster = None, ""
@@ -115,9 +118,10 @@ def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, ow
         problems=problems,
         switch=switch.detail if switch is not None else "",
         switch_known=switch is None or switch.position is not Position.UNKNOWN,
-        draining=draining(stack.facts.drain, cluster.grace_s if cluster else {}, stream_s),
+        draining=draining(stack.facts.drain, cluster.grace_s if cluster else {}, *stream),
         would=would,
         inert=inert,
+        places={role: str(aimed.ref) for role, aimed in target_aims(policy).items()} if cluster is not None else {},
     )
 
 
@@ -149,13 +153,17 @@ def _few_series(ask: Ask) -> Ask:
     return answer
 
 
-def _stream_s(queries: ServiceQueries, dialect: str, ask: Ask, now_s: float) -> float | None:
-    """How long the slowest request of a hundred stays on decode."""
+def _stream(queries: ServiceQueries, dialect: str, ask: Ask, now_s: float) -> tuple[float | None, str]:
+    """How long the slowest request of a hundred stays on decode, in seconds; and why nothing tells."""
     spoken = next((one for one in (queries, *queries.alternatives) if one.dialect == dialect), queries)
-    texts = [candidate.expressions[0].text for candidate in spoken.stream]
-    answers = ask(texts, now_s)
-    found = (answers[text].elements[0].value for text in texts if answers[text].elements)
-    return next((value for value in found if math.isfinite(value)), None)
+    if not spoken.stream:
+        return None, f"stack {queries.stack} has no query for how long requests take"
+    answers = ask([candidate.expressions[0].text for candidate in spoken.stream], now_s)
+    for candidate in spoken.stream:
+        elements = answers[candidate.expressions[0].text].elements
+        if elements and math.isfinite(elements[0].value):
+            return elements[0].value * candidate.factor, ""
+    return None, "; ".join(("nothing tells how long requests take", *(one.note for one in spoken.stream if one.note)))
 
 
 def _switch(policy: ScalingPolicy, around: Surroundings, target: Target, counts: PoolReading) -> SwitchReading | None:

@@ -39,6 +39,7 @@ from autoscaler.targets.kubernetes.build import role_target
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.competitors import Competition, find_competitors, find_switch_competitors
 from autoscaler.targets.kubernetes.connection import KubeConfigError, connect
+from autoscaler.targets.kubernetes.specs.problems import SpecError
 from autoscaler.targets.kubernetes.switches.build import make_switch, switch_field, switch_objects
 from autoscaler.targets.role import RoleOf, RoleTargets
 from autoscaler.targets.switch import NoSwitch
@@ -196,7 +197,10 @@ def switch_competitors(policy: ScalingPolicy, client: KubeClient) -> Competition
     if policy.spec.switch is None:
         return Competition()
     spec, place = switch_spec(policy, stack_of(policy)), place_of_switch(policy, policy.spec.switch)
-    path = switch_field(spec, place)
+    try:
+        path = switch_field(spec, place)
+    except SpecError as error:
+        return Competition(unchecked=(str(error),))
     return find_switch_competitors(client, switch_objects(spec, place)[0], path) if path is not None else Competition()
 
 

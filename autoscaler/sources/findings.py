@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -65,12 +66,14 @@ class Findings:
         heard: Whether any series of the service is there.
         versions: Version family of the engine; empty where no series tells it.
         signals: One entry per signal of the stack.
+        jobs: Scraping jobs that have pods in common, whose series thus count twice.
     """
 
     dialect: str
     heard: bool
     versions: str
     signals: tuple[SignalFinding, ...]
+    jobs: tuple[str, ...] = ()
 
 
 def examine(queries: ServiceQueries, ask: Ask, now_s: float) -> Findings:
@@ -96,7 +99,17 @@ def examine(queries: ServiceQueries, ask: Ask, now_s: float) -> Findings:
         signals=tuple(
             _finding(query, reading, answers, counts, selectors, spoken.buckets) for query, reading in readings.items()
         ),
+        jobs=_jobs_in_common(spoken, ask, now_s),
     )
+
+
+def _jobs_in_common(queries: ServiceQueries, ask: Ask, now_s: float) -> tuple[str, ...]:
+    """Jobs of the pods that several jobs scrape."""
+    by_job = f"count by ({queries.pod}, job) ({queries.probe})"
+    jobs: defaultdict[str, set[str]] = defaultdict(set)
+    for element in ask([by_job], now_s)[by_job].elements:
+        jobs[element.labels.get(queries.pod, "")].add(element.labels.get("job", ""))
+    return tuple(sorted({job for pod, several in jobs.items() if pod and len(several) > 1 for job in several}))
 
 
 def _spoken_by_others(queries: ServiceQueries, ask: Ask, now_s: float) -> ServiceQueries | None:

@@ -102,6 +102,7 @@ class ServiceQueries:
         generations: Version families of the engine, newest first.
         buckets: How to change the bounds of the latency histograms; empty where that is not known.
         stream: How long the slowest request of a hundred stays on decode, in seconds; the ways to tell, best first.
+        pod: Label that names a replica.
         alternatives: The same questions in the stack's other dialects.
     """
 
@@ -115,4 +116,5 @@ class ServiceQueries:
     generations: tuple[Generation, ...] = ()
     buckets: str = ""
     stream: tuple[Candidate, ...] = ()
+    pod: str = ""
     alternatives: tuple[ServiceQueries, ...] = ()

@@ -140,6 +140,7 @@ def _in_dialect(
         probe=f"{dialect.probe}{{{values['service']}}}",
         buckets=dialect.buckets,
         stream=chosen.candidates(dialect.stream, values, "stream"),
+        pod=dialect.labels.pod,
         generations=tuple(
             Generation(generation.versions, probe)
             for generation in dialect.generations

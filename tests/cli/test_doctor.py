@@ -22,6 +22,7 @@ from autoscaler.sources.findings import Verdict
 from tests.daemon.builders import HandClock
 from tests.e2e.stage import policy_document
 from tests.sources.chat import DECODE, ENGINES, NOW_S, PREFILL, fill
+from tests.support.crds import definition_of, manifest
 from tests.support.distributions import quantile
 from tests.support.kube import Cluster, FakeCluster, fake_kube_api, kube_api, real_kube_api
 from tests.support.kube_api import DeploymentController
@@ -29,6 +30,7 @@ from tests.support.kube_api.manifests import deployment
 from tests.support.loopback import Reply, Request, running_loopback
 from tests.support.prometheus import Prometheus, running_prometheus
 from tests.support.vllm_series import REQUEST_BOUNDS_S, Fleet
+from tests.targets.kubernetes.switches.test_config_map_switch import EPP, add_router, config_map
 
 __all__ = ["fake_kube_api", "kube_api", "real_kube_api"]
 
@@ -252,6 +254,71 @@ def test_streams_that_last_longer_than_pods_have_to_end_are_named(
     assert "short decode: pods have 30 s to end" in shown
     assert "-> set terminationGracePeriodSeconds of the pods to " in shown
     assert "vLLM aborts what runs" in shown
+
+
+def test_where_no_series_tells_how_long_requests_take_it_is_said_how_they_would(
+    server: Prometheus, tmp_path: Path, fake_kube_api: FakeCluster
+) -> None:
+    DeploymentController(fake_kube_api.api, time.time)
+    for role in ("prefill", "decode"):
+        fake_kube_api.create("deployments", deployment(f"chat-{role}", replicas=2))
+
+    shown = text(examine(server, tmp_path, "no-triton", cluster=fake_kube_api, stack="triton"))
+
+    words = " ".join(shown.split())
+    assert "unknown decode: pods have 30 s to end; nothing tells how long requests take; needs tritonserver" in words
+    assert "unknown prefill: pods have 30 s to end; the stack says of no time for which prefill keeps" in words
+
+
+def test_pods_that_several_jobs_scrape_are_told_for_they_count_twice(server: Prometheus, tmp_path: Path) -> None:
+    for job in ("by-annotation", "by-monitor"):
+        fleet = Fleet(ENGINES, "llama", {"namespace": "twice", "job": job})
+        server.write(fleet.time_series(NOW_S - 330.0, NOW_S))
+    fill(server, "once", *ENGINES)
+
+    shown = " ".join(text(examine(server, tmp_path, "twice")).split())
+
+    assert "twice several jobs scrape the same pods, so all counts double: by-annotation, by-monitor" in shown
+    assert "-> keep one of them, or put job into spec.selector" in shown
+    assert "several jobs" not in text(examine(server, tmp_path, "once"))
+
+
+def test_a_target_is_named_with_its_last_writer_and_with_what_keeps_it_from_being_written(
+    server: Prometheus, tmp_path: Path, fake_kube_api: FakeCluster
+) -> None:
+    fill(server, "blocked", *ENGINES)
+    roles = [{"name": role, "replicas": 2} for role in ("prefill", "decode")]
+    spec = {"replicas": 1, "updateStrategy": {"type": "RollingUpdate"}, "template": {"spec": {"roles": roles}}}
+    fake_kube_api.define(definition_of("StormService.orchestration.aibrix.ai"))
+    fake_kube_api.create("stormservices", manifest("StormService.orchestration.aibrix.ai", "chat", spec))
+    pools = {
+        role: {"target": {"spec": "stormservice", "name": "chat"}, "selector": {"role": role}, "max": 4}
+        for role in ("prefill", "decode")
+    }
+
+    shown = " ".join(text(examine(server, tmp_path, "blocked", cluster=fake_kube_api, roles=pools)).split())
+
+    assert "counted at StormService serving/chat, set last by " in shown
+    assert "blocked decode: StormService serving/chat: spec.updateStrategy.type is RollingUpdate: " in shown
+
+
+def test_who_keeps_the_switch_as_it_is_in_git_is_named(
+    server: Prometheus, tmp_path: Path, fake_kube_api: FakeCluster
+) -> None:
+    fill(server, "git", *ENGINES)
+    fake_kube_api.create("configmaps", config_map(EPP))
+    add_router(fake_kube_api)
+    path = f"{fake_kube_api.path('v1', 'configmaps', 'epp')}?fieldManager=argocd-controller"
+    edited = {"data": {"config.yaml": f"{EPP}# edited"}}
+    assert fake_kube_api.request("PATCH", path, edited, content_type="application/merge-patch+json")[0] == 200
+    target = {"spec": "llm-d-epp", "name": "epp", "key": "config.yaml", "router": "epp", "allowRouterRestart": True}
+    switch = {"target": target, "prefillOff": 1}
+
+    shown = text(examine(server, tmp_path, "git", cluster=fake_kube_api, stack="llm-d", switch=switch))
+
+    words = " ".join(shown.split())
+    assert "nonCachedTokens in config.yaml is 16" in words
+    assert 'conflict Argo CD serving/epp writes data["config.yaml"] of ConfigMap epp' in words
 
 
 def test_where_the_switch_stands_is_told(server: Prometheus, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ DECODE = Server(
     usage=0.6,
     preempted_per_s=0.3,
     tpot_s=TPOT_S,
+    e2e_s=(7.0, 8.0, 33.0),
 )
 EXPECTED: dict[str, float | str] = {
     "prefill.queue_depth": 4.0 + GROWTH * (NOW_S % 7_000) + 1.0,

@@ -9,6 +9,7 @@ from tests.support.series_kit import Counter, Gauge, Histogram, Page, Row
 
 TTFT_BOUNDS_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 TOKEN_BOUNDS_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
+E2E_BOUNDS_S = (1, 2.5, 5, 10, 15, 20, 30, 40, 50, 60)
 LENGTH_BOUNDS = (10, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 16000)
 
 
@@ -21,7 +22,7 @@ class Server:
         input_tokens, output_tokens: Means.
         waiting, running, swapped: Gauges.
         usage, hit_rate: Shares.
-        ttft_s, tpot_s: Cycles; an empty one is a histogram without observations.
+        ttft_s, tpot_s, e2e_s: Cycles; an empty one is a histogram without observations.
     """
 
     pod: str
@@ -36,6 +37,7 @@ class Server:
     preempted_per_s: float = 0.0
     ttft_s: Sequence[float] = ()
     tpot_s: Sequence[float] = ()
+    e2e_s: Sequence[float] = ()
 
 
 def page(server: Server, model: str, target: Mapping[str, str]) -> Page:
@@ -60,6 +62,7 @@ def page(server: Server, model: str, target: Mapping[str, str]) -> Page:
     for name, bounds, cycle in (
         ("time_to_first_token_seconds", TTFT_BOUNDS_S, server.ttft_s),
         ("time_per_output_token_seconds", TOKEN_BOUNDS_S, server.tpot_s),
+        ("e2e_request_latency_seconds", E2E_BOUNDS_S, server.e2e_s),
     ):
         rows.append(Histogram(name, bounds, cycle or (0.0,), rate if cycle else 0.0, labels))
     return Page({"pod": server.pod, **target}, rows)

@@ -32,6 +32,7 @@ class Gateway:
     itl_s: Sequence[float] = (0.02, 0.03, 0.07)
     input_tokens: Sequence[float] = (800.0, 1500.0)
     output_tokens: Sequence[float] = (150.0, 350.0)
+    duration_s: Sequence[float] = (4.0, 6.0, 9.0)
     model: str = "llama"
 
 
@@ -44,11 +45,15 @@ def pages(gateway: Gateway, namespace: str, name: str = "chat") -> list[Page]:
         Counter("aigateway_requests_total", rate, of_model),
         Counter("aigateway_requests_total", 40.0, {**own, "model": "another"}),
         Gauge("aigateway_inflight_requests", 90.0, of_model),
-        Histogram("aigateway_ttft_seconds", LATENCY_BOUNDS_S, gateway.ttft_s, rate, of_model, whole_as_int=True),
-        Histogram("aigateway_itl_seconds", LATENCY_BOUNDS_S, gateway.itl_s, rate, of_model, whole_as_int=True),
-        Histogram("aigateway_input_tokens", TOKEN_BOUNDS, gateway.input_tokens, rate, of_model, whole_as_int=True),
-        Histogram("aigateway_output_tokens", TOKEN_BOUNDS, gateway.output_tokens, rate, of_model, whole_as_int=True),
     ]
+    for what, bounds, cycle in (
+        ("ttft_seconds", LATENCY_BOUNDS_S, gateway.ttft_s),
+        ("itl_seconds", LATENCY_BOUNDS_S, gateway.itl_s),
+        ("request_duration_seconds", LATENCY_BOUNDS_S, gateway.duration_s),
+        ("input_tokens", TOKEN_BOUNDS, gateway.input_tokens),
+        ("output_tokens", TOKEN_BOUNDS, gateway.output_tokens),
+    ):
+        rows.append(Histogram(f"aigateway_{what}", bounds, cycle, rate, of_model, whole_as_int=True))
     for endpoint in gateway.endpoints:
         labels = {**own, "endpoint": endpoint.pod}
         rows += [

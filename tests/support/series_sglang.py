@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tests.support.series_kit import Counter, Gauge, Histogram, Page, Row
 
 TTFT_BOUNDS_S = (0.1, 0.2, 0.4, 0.6, 0.8, 1, 2, 4, 6, 8, 10, 20, 40, 60, 80, 100, 200, 400)
+E2E_BOUNDS_S = (*TTFT_BOUNDS_S, 600, 1200, 1800, 2400)
 ITL_BOUNDS_S = (0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.06, 0.08, 0.1, 0.2, 0.4)
 QUEUE_BOUNDS_S = (0.0, 0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 3, 4, 5, 10, 15, 20, 30)
 STAGE_BOUNDS_S = tuple(0.001 * 1.62**index for index in range(30))
@@ -71,6 +72,7 @@ class Pod:
 
 _BOUNDS: Mapping[str, Sequence[float]] = {
     "time_to_first_token_seconds": TTFT_BOUNDS_S,
+    "e2e_request_latency_seconds": E2E_BOUNDS_S,
     "inter_token_latency_seconds": ITL_BOUNDS_S,
     "request_time_per_output_token_seconds": ITL_BOUNDS_S,
     "queue_time_seconds": QUEUE_BOUNDS_S,
@@ -198,6 +200,7 @@ DECODE = Pod(
         "queue_time_seconds": (0.01, 0.03),
         "decode_bootstrap": (0.2, 0.4),
         "decode_transferred": (1.0, 2.0),
+        "e2e_request_latency_seconds": (6.0, 9.0, 35.0),
     },
     ranks=(
         Engine(

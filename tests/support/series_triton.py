@@ -20,6 +20,7 @@ class Server:
         waiting, context, scheduled: Gauges.
         usage: Share of KV blocks in use.
         transfer_ms: Time of a KV transfer; None on a server that fetches none.
+        request_us: Time of a request at its quantile of 0.99; None on a server that is not told to summarise.
     """
 
     pod: str
@@ -31,6 +32,7 @@ class Server:
     scheduled: float = 0.0
     usage: float = 0.0
     transfer_ms: float | None = None
+    request_us: float | None = None
 
 
 def page(server: Server, model: str, target: Mapping[str, str]) -> Page:
@@ -57,4 +59,8 @@ def page(server: Server, model: str, target: Mapping[str, str]) -> Page:
             Counter(name, rate * server.transfer_ms, {**labels, "disaggregated_serving_type": "kv_cache_transfer_ms"}),
             Counter(name, rate, {**labels, "disaggregated_serving_type": "request_count"}),
         ]
+    if server.request_us is not None:
+        for quantile, share in (("0.5", 0.3), ("0.9", 0.7), ("0.95", 0.8), ("0.99", 1.0), ("0.999", 1.0)):
+            of_quantile = {**labels, "quantile": quantile}
+            rows.append(Gauge("nv_inference_request_summary_us", share * server.request_us, of_quantile))
     return Page({"pod": server.pod, **target}, rows)
