@@ -53,10 +53,14 @@ class PodLoads:
     def requests(self, role: Role) -> dict[str, float]:
         """Requests on each pod, running and waiting; empty where the stack has no gauges of them, or nobody answers."""
         found: dict[str, float] = {}
-        for answer in self._ask(load_expressions(self._source.queries, role, self._pod_label)):
-            if answer.error:
-                return {}
-            for element in answer.elements:
+        gauges = load_expressions(self._source.queries, role, self._pod_label)
+        texts = [text for ways in gauges for text in ways]
+        answers = dict(zip(texts, self._ask(texts), strict=True))
+        if any(answer.error for answer in answers.values()):
+            return {}
+        for ways in gauges:
+            told = next((answers[way].elements for way in ways if answers[way].elements), ())
+            for element in told:
                 pod = element.labels.get(self._pod_label)
                 if pod and math.isfinite(element.value):
                     found[pod] = found.get(pod, 0.0) + element.value
@@ -79,20 +83,19 @@ class PodLoads:
         return [answers[text] for text in texts]
 
 
-def load_expressions(queries: ServiceQueries, role: Role, pod_label: str) -> list[str]:
-    """Expressions whose sum is the number of requests on each pod of a role."""
+def load_expressions(queries: ServiceQueries, role: Role, pod_label: str) -> list[tuple[str, ...]]:
+    """For each gauge of requests on a role's pods the ways to ask for it by pod, the best first."""
     scope, names = _GAUGES.get(role, (Scope.SERVICE, ()))
-    found = [_per_pod(query, pod_label) for query in _signals(queries, scope, names)]
-    return [text for text in found if text]
+    gauges = (tuple(_ways(query, pod_label)) for query in _signals(queries, scope, names))
+    return [ways for ways in gauges if ways]
 
 
-def _per_pod(query: SignalQuery, pod_label: str) -> str:
-    """A gauge that is summed over a pool, by pod; empty where the signal is something else."""
+def _ways(query: SignalQuery, pod_label: str) -> Iterator[str]:
+    """A gauge that is summed over a pool, by pod; nothing where the signal is something else."""
     for candidate in query.candidates:
         text = candidate.expressions[0].text.strip()
         if candidate.kind is Kind.VALUE and candidate.factor == 1.0 and _is_plain_sum(text):
-            return f"sum by ({pod_label}) {text.removeprefix('sum').strip()}"
-    return ""
+            yield f"sum by ({pod_label}) {text.removeprefix('sum').strip()}"
 
 
 def _is_plain_sum(text: str) -> bool:

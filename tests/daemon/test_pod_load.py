@@ -51,20 +51,27 @@ def loads(*answers: Answer) -> PodLoads:
 def test_every_stack_tells_how_busy_each_replica_is(file: Path, role: Role) -> None:
     queries, label = queries_of(file)
 
-    texts = load_expressions(queries, role, label)
+    gauges = load_expressions(queries, role, label)
 
-    assert texts != []
-    assert all(text.startswith(f"sum by ({label}) (") for text in texts)
+    assert gauges != []
+    assert all(text.startswith(f"sum by ({label}) (") for ways in gauges for text in ways)
 
 
 def test_the_expressions_can_be_evaluated_without_a_server_too() -> None:
     queries, label = queries_of(VLLM)
 
-    assert [check(text) for text in load_expressions(queries, Role.DECODE, label)]
+    assert [check(text) for ways in load_expressions(queries, Role.DECODE, label) for text in ways]
 
 
 def test_what_runs_and_what_waits_counts() -> None:
     assert loads(pods(a=3.0, b=1.0), pods(a=2.0, c=nan)).requests(Role.DECODE) == {"a": 5.0, "b": 1.0}
+
+
+def test_engines_that_tell_nothing_are_asked_about_in_another_way() -> None:
+    queries, label = queries_of(Path("policies/dynamo.yaml"))
+    source = Source(queries, [pods(), pods(a=1.0, b=0.0)])
+
+    assert PodLoads(source, label, HandClock()).requests(Role.PREFILL) == {"a": 1.0, "b": 0.0}
 
 
 def test_half_an_answer_is_none() -> None:
