@@ -24,6 +24,7 @@ HEAD = "# Generated: make manifests\n"
 NAME = "pd-autoscaler"
 LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/instance": NAME}
 _RBAC_OPTIONS = ("--watch-policies", "--namespace", "--leader-elect", "--state", "--lease-namespace", "--lease-name")
+_SETTINGS = "--settings="
 
 
 def outputs() -> Iterator[tuple[Path, str]]:
@@ -52,6 +53,8 @@ def daemon_arguments(overlay: Path) -> list[str]:
 def roles_of(policy: Path, arguments: list[str]) -> list[dict[str, Any]]:
     """What `pd-autoscaler rbac` prints for a policy file and a daemon that is started so."""
     known = [argument for argument in arguments if argument.partition("=")[0] in _RBAC_OPTIONS]
+    mounted = [argument for argument in arguments if argument.startswith(_SETTINGS)]
+    known += [f"{_SETTINGS}{policy.with_name(Path(argument).name)}" for argument in mounted]
     if "--state=dir" in known:
         known.remove("--state=dir")  # a folder takes no right
     command = typer.Typer(add_completion=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from autoscaler.daemon.assembly import Surroundings, connections
 from autoscaler.daemon.election import Election
 from autoscaler.daemon.event_reporter import EventReporter
 from autoscaler.daemon.policy_origin import ClusterOrigin, FileOrigin, PolicyOrigin
+from autoscaler.daemon.process import shared_budgets
 from autoscaler.daemon.service import ServiceRunner
+from autoscaler.daemon.settings_file import load_settings
+from autoscaler.daemon.shared_budget import SharedBudgets
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.daemon.state_store import MemoryStateStore
 from autoscaler.daemon.tenancy import Tenancy
@@ -164,12 +167,17 @@ def live(made: Installation, folder: Path) -> None:
         origin.followed({})
         policies = [loaded.policy for loaded in origin.policies.policies.values()]
         election = Election(api, NAME, NAME, "pod_1", clock, log)
-        elects = "--leader-elect" in made.arguments
-        election.stand_for([policy.service for policy in policies] if elects else [])
+        elects, budgets = "--leader-elect" in made.arguments, _budgets(made, folder)
+        election.stand_for(budgets.leases(policy.service for policy in policies) if elects else [])
         reporters = [*origin.reporters, EventReporter(api, origin.subject, "pod_1")]
         keeps = "--state=configmap" in made.arguments
         store = ConfigMapStateStore(api, NAME, NAME) if keeps else MemoryStateStore()
-        runners = [_runner(policy, kubeconfig, store, clock, log, election if elects else None) for policy in policies]
+        runners = [
+            _runner(
+                policy, kubeconfig, store, clock, log, _right_to_write(election if elects else None, budgets, policy)
+            )
+            for policy in policies
+        ]
         for runner in runners:
             stack.callback(runner.close)
         for _ in range(4):
@@ -200,13 +208,26 @@ def write_policies(made: Installation, folder: Path) -> Path:
     return shown
 
 
+def _budgets(made: Installation, folder: Path) -> SharedBudgets:
+    """What the settings file that is mounted says of GPUs."""
+    for one in made.documents:
+        if one["kind"] == "ConfigMap" and one["metadata"]["name"] == f"{NAME}-settings":
+            path = folder / "settings.yaml"
+            path.write_text(one["data"]["settings.yaml"])
+            return shared_budgets(load_settings(path))
+    return SharedBudgets()
+
+
+def _may_write(election: Election | None, budgets: SharedBudgets, policy: ScalingPolicy) -> Callable[[], bool]:
+    lease = budgets.lease(policy.service)
+    return (lambda: election.may_write(lease)) if election is not None else (lambda: True)
+
+
 def _runner(
-    policy: ScalingPolicy, kubeconfig: str, store: Any, clock: HandClock, log: Any, election: Election | None
+    policy: ScalingPolicy, kubeconfig: str, store: Any, clock: HandClock, log: Any, may_write: Callable[[], bool]
 ) -> ServiceRunner:
     writes = policy.spec.mode is not Mode.RECOMMEND
     source, target = connections(policy, Surroundings(NOWHERE, kubeconfig), clock, log, writes=writes)
-    service = policy.service
-    may_write = (lambda: election.may_write(service)) if election is not None else (lambda: True)
     return ServiceRunner(policy.core(), source, target, store, log, may_write=may_write)
 
 

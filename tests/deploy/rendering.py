@@ -46,11 +46,13 @@ def kustomized(folder: Path) -> list[JsonObject]:
 
 @cache
 def helmed(overlay: str) -> list[JsonObject]:
-    """Everything that the chart makes with the values of an overlay, its policy and its roles."""
+    """Everything that the chart makes with the values of an overlay, its policy, its roles and its settings."""
     folder = DEPLOY / "overlays" / overlay
     values = values_from_yaml((DEPLOY / "helm" / "values" / f"{overlay}.yaml").read_text())
     policies, roles = (folder / "policy.yaml").read_text(), (folder / "roles.yaml").read_text()
-    return chart_objects({**values, "policies": policies, "roles": roles})
+    settings = folder / "settings.yaml"
+    given = {"settings": settings.read_text()} if settings.exists() else {}
+    return chart_objects({**values, "policies": policies, "roles": roles, **given})
 
 
 def chart_objects(values: JsonObject) -> list[JsonObject]:

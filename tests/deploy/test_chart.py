@@ -52,6 +52,7 @@ def test_a_wrong_value_is_refused_by_name(values: dict[str, Any], words: str) ->
         ({"policySource": "files"}, "--set-file policies="),
         ({"policySource": "files", "policies": "x", "roles": "---", "watchNamespace": "serving"}, "watchNamespace"),
         ({"leaderElect": False}, "replicas=1"),
+        ({"markPods": True}, "--set-file roles="),
     ],
 )
 def test_values_that_do_not_go_together_are_refused_with_what_to_do(values: dict[str, Any], words: str) -> None:

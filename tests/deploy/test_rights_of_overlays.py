@@ -12,13 +12,17 @@ from typing import Self
 
 import pytest
 
+from autoscaler.config import load_paths
+from autoscaler.core.policy import Mode
+from autoscaler.daemon.rights import marking_rights
 from tests.deploy.installation import NOWHERE, Installation, installed, live, write_policies
-from tests.deploy.rendering import NAME, OVERLAYS, JsonObject, rendered
+from tests.deploy.rendering import NAME, OVERLAYS, ROOT, JsonObject, rendered
 from tests.support.kube_api.faults import Request
 from tests.support.kube_api.rbac import Attributes, User, allowed
 from tests.support.prometheus import wait_until
 
 READS = {"get", "list", "watch"}
+MARKING = f"{NAME}-mark-pods"
 ACCOUNT = User.service_account(NAME, NAME)
 
 
@@ -59,6 +63,8 @@ def test_the_rights_suffice_and_with_one_fewer_the_server_refuses_something(over
         assert all(allowed(store, ACCOUNT, asked(one)) for one in requests)
         needless = []
         for role in roles_of(made.documents):
+            if role["metadata"]["name"] == MARKING:
+                continue  # not needed: an offer
             for missing, fewer in without_one(role):
                 replace(made, fewer)
                 if all(allowed(store, ACCOUNT, asked(one)) for one in requests):
@@ -70,6 +76,23 @@ def test_the_rights_suffice_and_with_one_fewer_the_server_refuses_something(over
 def replace(made: Installation, role: JsonObject) -> None:
     code, answer = made.cluster.request("PUT", made.path(role), role)
     assert code == 200, answer
+
+
+def test_marking_pods_takes_what_rbac_prints_for_it() -> None:
+    (marking,) = (one for one in roles_of(rendered("kustomize", "shared-gpus")) if one["metadata"]["name"] == MARKING)
+    (policy,) = load_paths([ROOT / "policies" / "llm-d.yaml"])
+    enforcing = policy.policy.spec.model_copy(update={"mode": Mode.ENFORCE})
+
+    rights = marking_rights(policy.policy.model_copy(update={"spec": enforcing}))
+
+    granted = {
+        (group, resource, verb)
+        for rule in marking["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert {(right.group, right.resource, right.verb) for right in rights} == granted
 
 
 def test_an_actor_scales_what_its_policy_names(tmp_path: Path) -> None:

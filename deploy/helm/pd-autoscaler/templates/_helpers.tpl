@@ -34,6 +34,9 @@ labels:
 {{- if and .Values.policies (not .Values.roles) }}
 {{- fail "policies are given, but not the rights that follow from them: pd-autoscaler rbac policy.yaml ... > roles.yaml, then --set-file roles=roles.yaml" }}
 {{- end }}
+{{- if and .Values.markPods (not .Values.roles) }}
+{{- fail "markPods gives a right wherever the daemon may list pods, which roles say: --set-file roles=roles.yaml" }}
+{{- end }}
 {{- if and (eq .Values.policySource "files") (not .Values.policies) }}
 {{- fail "policySource is files, but no policy is given: --set-file policies=policy.yaml" }}
 {{- end }}
