@@ -157,7 +157,7 @@ def test_a_removed_pod_leaves_the_queue_at_once_and_its_share_of_the_rates_later
     assert 6.0 < rate.usable < 9.0
 
 
-@pytest.mark.parametrize("version", [(0, 8), (0, 9), (0, 11), (0, 20), (0, 33)])
+@pytest.mark.parametrize("version", [(0, 8), (0, 9), (0, 10), (0, 11), (0, 16), (0, 19), (0, 20), (0, 32), (0, 33)])
 def test_older_versions_are_read_under_their_own_names(server: Prometheus, version: tuple[int, int]) -> None:
     namespace = f"version-{version[1]}"
     fill(server, namespace, *(replace(engine, version=version) for engine in ENGINES))
