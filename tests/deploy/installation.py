@@ -173,9 +173,7 @@ def live(made: Installation, folder: Path) -> None:
         keeps = "--state=configmap" in made.arguments
         store = ConfigMapStateStore(api, NAME, NAME) if keeps else MemoryStateStore()
         runners = [
-            _runner(
-                policy, kubeconfig, store, clock, log, _right_to_write(election if elects else None, budgets, policy)
-            )
+            _runner(policy, kubeconfig, store, clock, log, _may_write(election if elects else None, budgets, policy))
             for policy in policies
         ]
         for runner in runners:
