@@ -21,7 +21,7 @@ from autoscaler.report.words import binding_stage, quantity, signal_text
 
 # What would have to change for another answer, by the reason that bound.
 _OTHERWISE: dict[Reason, str] = {
-    Reason.SIGNALS_UNUSABLE: "signals that can be used; `pd-autoscaler check` shows what the policy asks for",
+    Reason.SIGNALS_UNUSABLE: "what is named above put right; `pd-autoscaler doctor` says more of signals",
     Reason.SHRINK_NEEDS_ALL_SIGNALS: "the missing signals, so that a shrink can be judged",
     Reason.OTHER_POOL_SHORT: "the other pool having what it lacks",
     Reason.ROLLOUT_IN_PROGRESS: "the rollout being over",
@@ -140,7 +140,7 @@ def _step(stage: Stage) -> str:
 
 
 def _otherwise(stage: Stage) -> str:
-    if stage.stage is StageName.PROPOSAL:
+    if stage.stage is StageName.PROPOSAL and stage.reason is not Reason.SIGNALS_UNUSABLE:
         return "other signals: this is what they ask for, and no guard changed it"
     return _OTHERWISE.get(stage.reason, "another proposal")
 

@@ -74,3 +74,11 @@ def test_one_cause_of_many_absent_signals_is_told_once_a_scope() -> None:
         [scope for scope in ("service", "prefill", "decode") if scope in told]
     )
     assert "as above" in told
+
+
+def test_a_pool_that_is_held_for_want_of_signals_asks_for_them_and_not_for_others() -> None:
+    held = role_decision(2, (StageName.PROPOSAL, 2, Reason.SIGNALS_UNUSABLE, "running is absent"))
+
+    told = explain(decision(prefill=held))
+
+    assert "another answer needs what is named above put right; `pd-autoscaler doctor`" in told
