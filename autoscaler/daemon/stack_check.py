@@ -141,14 +141,18 @@ def _switch(policy: ScalingPolicy, stack: Stack) -> Iterator[Problem]:
         return
     spec = switch_spec(policy, stack)
     if spec.shape is SwitchShape.NONE:
-        why = f"stack {stack.name} has none that moves while it runs. {stack.facts.switch.explanation}"
-        yield Problem(_SWITCH, f"{why} Remove spec.switch")
+        why = f"stack {stack.name} has none of its own that moves while it runs. {stack.facts.switch.explanation}"
+        others = [one for one in has if one != spec.name]
+        remedy = f"Remove {_SWITCH}{', or name one as its target.spec' if others else ''}"
+        yield Problem(_SWITCH, f"{why} {remedy}", allowed=", ".join(others) or None)
         return
     if spec.remains is not Role.DECODE:
         message = (
             f"cannot be used on stack {stack.name}: off, {spec.remains} serves both phases there, which is not sized"
         )
-        yield Problem(_SWITCH, f"{message} here; move it by hand. {stack.facts.switch.explanation}")
+        place = place_of_switch(policy, switch).values()
+        by_hand = "; ".join(f"to {position}: {words.fill(place)}" for position, words in spec.instructions.items())
+        yield Problem(_SWITCH, f"{message} here. {stack.facts.switch.explanation} By hand, {by_hand}")
         return
     by_length = switch.disaggregation is Disaggregation.THRESHOLD
     if by_length and spec.tokens is None and not spec.instructions:

@@ -92,7 +92,19 @@ def test_the_policies_that_come_with_the_program_fit_their_stacks(stack: str) ->
         ),
         (
             {"spec.stack": "ome", "spec.switch": {}},
-            ["spec.switch: cannot be used on stack ome: off, prefill serves both"],
+            [
+                "spec.switch: cannot be used on stack ome: off, prefill serves both",
+                "By hand, to enable: InferenceService serving/vllm-prefill: add spec.decoder",
+                "to disable: InferenceService serving/vllm-prefill: remove spec.decoder",
+            ],
+        ),
+        (
+            {"spec.switch": {}},
+            ["spec.switch: stack vllm has none of its own", "or name one as its target.spec", "allowed: prefill-zero"],
+        ),
+        (
+            {"spec.stack": "trtllm", "spec.switch": {}},
+            ["spec.switch: stack trtllm has none of its own", "Remove spec.switch"],
         ),
         (
             {"spec.stack": "llm-d", "spec.switch": {"disaggregation": "threshold"}},
@@ -165,6 +177,9 @@ def test_what_the_stack_does_not_bear_is_said_with_what_it_does(changes: dict[st
             "spec.switch": {"prefillOff": 1, "target": {"onTokens": 2048}},
         },
         {"spec.roles.prefill.target": STATIC, "spec.roles.decode.target": STATIC},
+        {"spec.switch": {"target": {"spec": "prefill-zero"}}},
+        {"spec.stack": "kthena", "spec.switch": {"target": {"spec": "prefill-zero"}}},
+        {"spec.stack": "grove", "spec.switch": {"target": {"spec": "prefill-zero"}}},
         {"spec.stack": "llm-d", "spec.switch": {"disaggregation": "threshold", "target": EPP}},
     ],
 )
