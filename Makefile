@@ -30,6 +30,10 @@ layers: $(VENV)/.dev ## Imports point downwards only
 unit: $(VENV)/.dev ## Tests alone; TESTS=path narrows them
 	$(BIN)/pytest $(TESTS)
 
+.PHONY: cpu-stack
+cpu-stack: $(VENV)/.dev system ## Scale a real serving stack: Dynamo with mock workers, Prometheus, load from a trace; 3 min
+	@$(MAKE) --no-print-directory -C tests/cpu_stack test PYTHON=$(PYTHON) OURS=$(abspath $(BIN))/python ARGS="$(ARGS)"
+
 benchmark: $(VENV)/.dev ## The contest against every baseline, hours; resumes. TRACES=folder ARGS="--minutes 60"
 	$(BIN)/python -m benchmarks.contest.main $(ARGS)
 
