@@ -112,13 +112,16 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def running_prometheus(config: str = NO_TARGETS, *, openmetrics: str | None = None) -> Iterator[Prometheus]:
+def running_prometheus(
+    config: str = NO_TARGETS, *, openmetrics: str | None = None, block_h: int = 24
+) -> Iterator[Prometheus]:
     """Start a Prometheus, wait until it is ready, and stop it at the end.
 
     Args:
         config: The configuration file's text.
         openmetrics: Samples with timestamps, ending in `# EOF`, that the TSDB holds from the start. One
             `promtool` run of about two seconds.
+        block_h: Most hours of a block made of them; promtool reads the whole text once a block.
 
     Raises:
         PrometheusUnavailableError: A binary is missing, or the server exited or never became ready.
@@ -129,7 +132,7 @@ def running_prometheus(config: str = NO_TARGETS, *, openmetrics: str | None = No
         (root / "prometheus.yml").write_text(config)
         (root / "data").mkdir()
         if openmetrics is not None:
-            _backfill(root, openmetrics)
+            _backfill(root, openmetrics, block_h)
         log_path = root / "log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
@@ -173,13 +176,13 @@ def _binary(name: str) -> str:
     return path
 
 
-def _backfill(root: Path, openmetrics: str) -> None:
+def _backfill(root: Path, openmetrics: str, block_h: int) -> None:
     text_path = root / "samples.om"
     text_path.write_text(openmetrics)
     result = subprocess.run(
         [
             _binary("promtool"),
-            *("tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=24h"),
+            *("tsdb", "create-blocks-from", "openmetrics", f"--max-block-duration={block_h}h"),
             str(text_path),
             str(root / "data"),
         ],
