@@ -26,8 +26,9 @@ from autoscaler.targets.switch import Position, PrefillZeroSwitch, Setting, Swit
 from tests.daemon.builders import Bench, HandClock, ScriptedTarget, capturing, policy
 from tests.support.crds import definition_of
 from tests.support.kube import FakeCluster, fake_kube_api
-from tests.targets.kubernetes.cases import ENDPOINT, case, create, custom, set_up
+from tests.targets.kubernetes.cases import case
 from tests.targets.kubernetes.conftest import ClientOn, client_on
+from tests.targets.kubernetes.objects import ENDPOINT, create, custom, set_up
 from tests.targets.kubernetes.switches.test_config_map_switch import EPP, add_router, config_map, settle
 
 __all__ = ["client_on", "fake_kube_api"]

@@ -25,7 +25,8 @@ from autoscaler.targets.role import UnreadableError
 from tests.daemon.builders import START_S
 from tests.e2e.stage import policy_document
 from tests.fuzz.mutations import luck_of, mutated
-from tests.targets.kubernetes.cases import CASES, Case
+from tests.targets.kubernetes.cases import CASES
+from tests.targets.kubernetes.objects import Case
 
 ROUNDS = 40
 

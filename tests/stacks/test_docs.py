@@ -13,7 +13,8 @@ from autoscaler.stacks.load import load_stack, stack_names
 from autoscaler.stacks.model import StackModel
 from autoscaler.stacks.resolve import ServiceLabels, resolve
 
-TEXT = (Path(__file__).parents[2] / "docs" / "stacks.md").read_text()
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "stacks.md").read_text()
 OBJECTIVES = Objectives(LatencyObjective(0.95, 2.0), LatencyObjective(0.9, 0.05), 0.95)
 
 
@@ -43,3 +44,21 @@ def test_every_key_of_a_file_and_of_a_candidate_is_explained() -> None:
     identity = {"name", "title", "versions", "read", "explanation"}
     for key in (StackModel.model_fields.keys() | CandidateModel.model_fields.keys()) - identity:
         assert f"`{key}" in described, key
+
+
+PROOF = TEXT[TEXT.index("## What proves it") :]
+PROVEN = [line for line in PROOF.splitlines() if line.startswith("| `")]
+
+
+@pytest.mark.parametrize("row", PROVEN, ids=lambda row: row.split("|")[1].strip())
+def test_each_row_of_proofs_names_tests_that_are_there(row: str) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
+
+    assert named != []
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text()
+
+
+def test_every_stack_is_proven() -> None:
+    assert {name for row in PROVEN for name in re.findall(r"`([a-z0-9-]+)`", row.split("|")[1])} == set(stack_names())
+    assert all((ROOT / file).exists() for file in re.findall(r"\(`(tests/[\w/]+\.py)`", PROOF))

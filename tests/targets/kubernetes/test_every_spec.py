@@ -15,8 +15,9 @@ from autoscaler.targets.kubernetes.specs.load import load_spec, spec_names
 from autoscaler.targets.role import RoleTarget, UnreadableError
 from tests.support.kube import Cluster, FakeCluster
 from tests.support.kube_api import Fault
-from tests.targets.kubernetes.cases import CASES, UID, VERSION, Case, set_up
+from tests.targets.kubernetes.cases import CASES
 from tests.targets.kubernetes.conftest import ClientOn
+from tests.targets.kubernetes.objects import UID, VERSION, Case, set_up
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
 

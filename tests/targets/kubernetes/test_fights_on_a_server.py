@@ -12,8 +12,9 @@ from autoscaler.targets.kubernetes.specs.load import load_spec
 from autoscaler.targets.role import RoleTargets
 from tests.support.kube import FakeCluster
 from tests.support.kube_api import RevertingOperator
-from tests.targets.kubernetes.cases import Case, case, set_up
+from tests.targets.kubernetes.cases import case
 from tests.targets.kubernetes.conftest import ClientOn
+from tests.targets.kubernetes.objects import Case, set_up
 
 
 @dataclass

@@ -11,8 +11,8 @@ from autoscaler.targets.kubernetes.competitors import Competition, find_competit
 from autoscaler.targets.kubernetes.specs.load import load_spec
 from tests.support.crds import definition_of, manifest, plural_of
 from tests.support.kube import Cluster, fake_kube_api, kube_api, real_kube_api
-from tests.targets.kubernetes.cases import Case, set_up
 from tests.targets.kubernetes.conftest import ClientOn, client_on
+from tests.targets.kubernetes.objects import Case, set_up
 
 __all__ = ["client_on", "fake_kube_api", "kube_api", "real_kube_api"]
 

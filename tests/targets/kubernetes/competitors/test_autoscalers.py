@@ -11,8 +11,9 @@ from autoscaler.targets.kubernetes.competitors import Competition
 from tests.support.crds import definition_of, manifest
 from tests.support.kube import Cluster
 from tests.support.kube_api.manifests import deployment, stateful_set
-from tests.targets.kubernetes.cases import LWS, Case, case, set_up
+from tests.targets.kubernetes.cases import case
 from tests.targets.kubernetes.competitors.conftest import Add, Search, hpa, owned_by
+from tests.targets.kubernetes.objects import LWS, Case, set_up
 
 KEDA = "ScaledObject.keda.sh"
 AIBRIX = "PodAutoscaler.autoscaling.aibrix.ai"

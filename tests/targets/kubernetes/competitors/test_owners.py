@@ -11,20 +11,9 @@ from autoscaler.targets.kubernetes.competitors import Competition
 from tests.support.crds import definition_of, manifest, plural_of
 from tests.support.kube import Cluster
 from tests.support.kube_api.manifests import deployment
-from tests.targets.kubernetes.cases import (
-    CLIQUE,
-    DGD,
-    ENDPOINT,
-    KSERVE,
-    OME,
-    RUNTIME,
-    Case,
-    Object,
-    case,
-    custom,
-    set_up,
-)
+from tests.targets.kubernetes.cases import case
 from tests.targets.kubernetes.competitors.conftest import Add, Search, owned_by
+from tests.targets.kubernetes.objects import CLIQUE, DGD, ENDPOINT, KSERVE, OME, RUNTIME, Case, Object, custom, set_up
 
 CLIQUE_SET = "PodCliqueSet.grove.io"
 

@@ -12,9 +12,9 @@ from autoscaler.targets.kubernetes.switches.load import load_switch
 from tests.support.crds import definition_of
 from tests.support.kube import Cluster
 from tests.support.kube_api.manifests import deployment
-from tests.targets.kubernetes.cases import ENDPOINT, create, custom
 from tests.targets.kubernetes.competitors.conftest import owned_by
 from tests.targets.kubernetes.conftest import ClientOn
+from tests.targets.kubernetes.objects import ENDPOINT, create, custom
 
 TEXT = 'data["config.yaml"] of ConfigMap epp'
 

@@ -17,8 +17,8 @@ from tests.support.crds import definition_of
 from tests.support.kube import Cluster, FakeCluster
 from tests.support.kube_api import Fault
 from tests.support.kube_api.resources import Address
-from tests.targets.kubernetes.cases import ENDPOINT, Object, create, custom
 from tests.targets.kubernetes.conftest import ClientOn
+from tests.targets.kubernetes.objects import ENDPOINT, Object, create, custom
 
 GATEWAY = "AIGateway.heimdall.moreh.io"
 NO_POOLS = RoleTargets({}, close=lambda: None)
