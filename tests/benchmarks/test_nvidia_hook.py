@@ -15,7 +15,8 @@ WORKER_TOKENS = 1000.0
 
 def worker(**told: float) -> dict[str, Any]:
     names = (
-        *("wall_time", "num_prefill_requests", "sum_prefill_tokens", "num_queued_prefill", "sum_queued_prefill_tokens"),
+        *("wall_time", "num_prefill_requests", "sum_prefill_tokens", "sum_prefill_kv_tokens"),
+        *("num_queued_prefill", "sum_queued_prefill_tokens"),
         *("num_decode_requests", "sum_decode_kv_tokens", "num_queued_decode", "sum_queued_decode_kv_tokens"),
     )
     return {**dict.fromkeys(names, 0), **told}
@@ -138,6 +139,27 @@ def test_what_the_hook_does_not_tell_is_absent(hook: DecideBehindHook) -> None:
         signal = snapshot.signal(Scope.SERVICE, name)
         assert signal is not None
         assert signal.state is SignalState.ABSENT
+
+
+def test_quantiles_of_lengths_come_from_the_prompts_that_passes_began(hook: DecideBehindHook) -> None:
+    passes = [
+        *(worker(num_prefill_requests=1, sum_prefill_tokens=100 * n) for n in range(1, 20)),
+        worker(num_prefill_requests=2, sum_prefill_tokens=4000),
+        worker(num_prefill_requests=1, sum_prefill_tokens=8192, sum_prefill_kv_tokens=8192),
+    ]
+
+    snapshot = hook.snapshot(tick(15, prefill=passes, traffic=traffic(30, 30, isl=1000, osl=10)))
+
+    assert snapshot.usable(Scope.SERVICE, "input_tokens_p50") == 1100
+    assert snapshot.usable(Scope.SERVICE, "input_tokens_p90") == 1900
+
+
+def test_a_handful_of_prompts_has_no_quantiles(hook: DecideBehindHook) -> None:
+    few = [worker(num_prefill_requests=1, sum_prefill_tokens=1000) for _ in range(3)]
+
+    snapshot = hook.snapshot(tick(15, prefill=few, traffic=traffic(30, 30, isl=1000, osl=10)))
+
+    assert snapshot.usable(Scope.SERVICE, "input_tokens_p50") is None
 
 
 def test_lengths_are_absent_until_a_request_finishes(hook: DecideBehindHook) -> None:

@@ -7,9 +7,11 @@ not export it. A worker's snapshot is its last forward pass before the tick.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
+
+import numpy as np
 
 from autoscaler.core.decide import decide
 from autoscaler.core.policy import Role, ServicePolicy
@@ -20,6 +22,9 @@ from autoscaler.core.state import State
 # The windows of the stacks' queries.
 RATE_WINDOW_S = 120.0
 SHAPE_WINDOW_S = 300.0
+# The hook shows one pass per worker and tick, so quantiles of lengths need longer than a histogram of all requests.
+LENGTHS_WINDOW_S = 3600.0
+LEAST_PROMPTS = 20
 
 Metrics = Mapping[str, Any]
 """What NVIDIA's loop hands to `on_tick`."""
@@ -95,6 +100,7 @@ class DecideBehindHook:
         self._policy, self._worker_tokens = policy, worker_tokens
         self._state = State()
         self._ticks: deque[tuple[float, Window]] = deque()
+        self._prompts: deque[tuple[float, list[float]]] = deque()
 
     def initial_tick_ms(self) -> float:
         """When to ask first."""
@@ -116,13 +122,16 @@ class DecideBehindHook:
         self._ticks.append((now_s, Window.of(metrics)))
         while self._ticks[0][0] <= now_s - SHAPE_WINDOW_S:
             self._ticks.popleft()
+        self._prompts.append((now_s, prompts_begun(metrics)))
+        while self._prompts[0][0] <= now_s - LENGTHS_WINDOW_S:
+            self._prompts.popleft()
         pools = {role: _pool(metrics, role) for role in (Role.PREFILL, Role.DECODE)}
         rates = sum((window for at_s, window in self._ticks if at_s > now_s - RATE_WINDOW_S), Window())
         shapes = sum((window for _, window in self._ticks), Window())
         values = {
             Scope.PREFILL: prefill_values(metrics, rates, shapes),
             Scope.DECODE: decode_values(metrics, rates, self._worker_tokens),
-            Scope.SERVICE: service_values(rates, shapes),
+            Scope.SERVICE: service_values(rates, shapes, [tokens for _, seen in self._prompts for tokens in seen]),
         }
         return Snapshot(self._policy.service, now_s, pools, _signals(values), {})
 
@@ -164,9 +173,26 @@ def decode_values(metrics: Metrics, rates: Window, worker_tokens: float) -> Mapp
     }
 
 
-def service_values(rates: Window, shapes: Window) -> Mapping[str, float | None]:
+def prompts_begun(metrics: Metrics) -> list[float]:
+    """Lengths of the prompts whose first chunk was in a last pass; of several in one pass, their mean for each."""
+    first = (
+        item
+        for item in metrics["prefill_fpm_snapshots"]
+        if item["num_prefill_requests"] and not item["sum_prefill_kv_tokens"]
+    )
+    return [
+        item["sum_prefill_tokens"] / item["num_prefill_requests"]
+        for item in first
+        for _ in range(item["num_prefill_requests"])
+    ]
+
+
+def service_values(rates: Window, shapes: Window, prompts: Sequence[float]) -> Mapping[str, float | None]:
     """What is known of the service's requests, which NVIDIA's loop counts when they finish."""
+    known = len(prompts) >= LEAST_PROMPTS
     return {
+        "input_tokens_p50": float(np.quantile(prompts, 0.5)) if known else None,
+        "input_tokens_p90": float(np.quantile(prompts, 0.9)) if known else None,
         "request_rate": _over(rates.finished, rates.seconds),
         "input_tokens_mean": _over(shapes.input_tokens, shapes.finished),
         "output_tokens_mean": _over(shapes.output_tokens, shapes.finished),
