@@ -37,6 +37,7 @@ class Answer:
         finish_reason: Of the last piece; empty if the stream ended without one.
         done: Whether the stream ended with its end mark.
         error: What broke it.
+        ended_s: When it was over, on the same clock; None while it lasts.
     """
 
     request: Request
@@ -46,6 +47,7 @@ class Answer:
     finish_reason: str = ""
     done: bool = False
     error: str = ""
+    ended_s: float | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -109,6 +111,7 @@ class Client:
                 await self._exchange(answer)
         except (OSError, EOFError, TimeoutError) as error:
             answer.error = repr(error)
+        answer.ended_s = time.monotonic()
         return answer
 
     async def _exchange(self, answer: Answer) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +21,7 @@ from tests.cpu_stack.stage import MOST_REPLICAS, Load, Stage, running_stage
 from tests.e2e.program import Program
 
 ROLES = tuple(MOST_REPLICAS)
-QUIET, BUSY, LATE = Phase(15.0, 1.0), Phase(45.0, 6.0), Phase(240.0, 1.0)
+QUIET, BUSY, LATE = Phase(15.0, 1.0), Phase(45.0, 6.0), Phase(240.0, 2.0)
 NEEDED = {
     *("prefill.queue_depth", "prefill.in_flight", "prefill.offered_tokens_per_s", "prefill.request_rate"),
     *("decode.kv_utilization_mean", "decode.running", "decode.waiting", "decode.kv_capacity_tokens"),
@@ -30,8 +33,13 @@ PATIENCE_S = 150.0
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Ready decode replicas as the autoscaler counts them, around a kill -9 of one of their workers."""
+    """Ready decode replicas as the autoscaler counts them, around a kill -9 of one of their workers.
 
+    Attributes:
+        at_s: When it was, on the monotonic clock.
+    """
+
+    at_s: float
     before: float
     after: float
     later: float
@@ -62,10 +70,10 @@ class Day:
     without_prefill: Answer
     with_prefill_again: Answer
 
-    def asked_for(self, role: Role) -> list[int]:
+    def asked_for(self, role: Role, until_s: float = math.inf) -> list[int]:
         """The counts that a pool was given, one after the other."""
-        counts = [sample.asked_for for sample in self.samples if sample.role is role]
-        return [count for index, count in enumerate(counts) if index == 0 or count != counts[index - 1]]
+        counts = [sample.asked_for for sample in self.samples if sample.role is role and sample.at_s < until_s]
+        return [count for count, _ in itertools.groupby(counts)]
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +94,8 @@ def _live_through(stage: Stage, load: Load) -> Day:
     try:
         stage.wait_for(lambda: all(_peak(stage, role) > 1 for role in ROLES), "growth of both pools", PATIENCE_S)
         stage.wait_for(lambda: all(_has_shrunk(stage, role) for role in ROLES), "shrink of both pools", PATIENCE_S)
-        load.stop()
         kill = _kill_one(stage, program)
+        load.stop()
     finally:
         exit_code = program.end(signal.SIGTERM)
     decided = {role: _decided(program, role) for role in ROLES}
@@ -137,12 +145,13 @@ def _kill_one(stage: Stage, program: Program) -> Kill:
     def counted() -> float:
         return program.metric("pd_autoscaler_ready_replicas", role="decode")
 
-    before = counted()
+    stage.wait_for(lambda: counted() == stage.graph.latest(Role.DECODE).ready, "the count of decode replicas")
+    at_s, before = time.monotonic(), counted()
     stage.graph.processes(Role.DECODE)[0].kill()
-    stage.wait_for(lambda: counted() < before, "one ready decode replica less")
+    stage.wait_for(lambda: counted() == before - 1.0, "one ready decode replica less")
     after = counted()
-    stage.wait_for(lambda: counted() == before, "as many ready decode replicas as before")
-    return Kill(before, after, counted())
+    stage.wait_for(lambda: counted() >= before, "as many ready decode replicas as before")
+    return Kill(at_s, before, after, counted())
 
 
 def test_doctor_finds_every_signal_that_decides_and_has_nothing_against_the_policy(day: Day) -> None:
@@ -155,7 +164,7 @@ def test_doctor_finds_every_signal_that_decides_and_has_nothing_against_the_poli
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_rising_load_makes_a_pool_grow_and_a_falling_one_makes_it_shrink(day: Day, role: Role) -> None:
-    counts = day.asked_for(role)
+    counts = day.asked_for(role, day.kill.at_s)
 
     assert counts[0] < max(counts) > counts[-1]
 
@@ -166,17 +175,20 @@ def test_what_was_decided_was_asked_for_and_what_was_asked_for_ran(day: Day, rol
     settled = {sample.asked_for for sample in of_role if sample.counts == (sample.asked_for,) * 3}
 
     assert day.decided[role] == day.asked_for(role)[1:]
-    assert settled >= {1, max(day.asked_for(role)), day.asked_for(role)[-1]}
+    assert settled >= {min(day.asked_for(role)), max(day.asked_for(role))}
 
 
 def test_no_request_failed_or_was_cut_while_pools_grew_and_shrank_under_load(day: Day) -> None:
-    assert [answer for answer in day.answers if not answer.is_whole] == []
-    assert len(day.answers) > BUSY.duration_s * BUSY.per_s
+    ended = [answer for answer in day.answers if answer.ended_s is not None and answer.ended_s < day.kill.at_s]
+
+    assert [answer for answer in ended if not answer.is_whole] == []
+    assert len(ended) > BUSY.duration_s * BUSY.per_s
     assert day.outlived == []
 
 
 def test_a_worker_that_is_killed_is_counted_out_and_in_again(day: Day) -> None:
-    assert (day.kill.after, day.kill.later) == (day.kill.before - 1.0, day.kill.before)
+    assert day.kill.after == day.kill.before - 1.0
+    assert day.kill.later >= day.kill.before
     assert day.exit_code == 0
 
 
