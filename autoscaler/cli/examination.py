@@ -36,8 +36,6 @@ from autoscaler.targets.kubernetes.connection import KubeConfigError
 from autoscaler.targets.kubernetes.specs.problems import SpecError
 from autoscaler.targets.switch import Position, SwitchReading
 
-_SCRAPES = 3  # a rate needs two samples, a trend three
-_SLOW_PAGES_S = 20.0
 _ANY_OF = "topk(1, "
 
 
@@ -96,7 +94,7 @@ def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, ow
     log, stack = logs.get(service=policy.service), stack_of(policy)
     source, target = connections(policy, around, clock, log, writes=False)
     with closing(source), closing(target):
-        ask = _asked(policy, source)
+        ask = _asked(source)
         findings = examine(service_queries(policy), ask, now_s := clock.now_s())
         stream = _stream(service_queries(policy), findings.dialect, ask, now_s)
         pools = target.read()
@@ -130,13 +128,11 @@ def _told_by(stack: Stack) -> str:
     return f"{role.name}: {', '.join(f'{which} {value}' for which, value in role.values.items())}"
 
 
-def _asked(policy: ScalingPolicy, source: PrometheusSource | Scraper) -> Ask:
+def _asked(source: PrometheusSource | Scraper) -> Ask:
     """Whom to ask; pages that are scraped here are waited for first."""
     if not isinstance(source, Scraper):
         return source.ask
-    scrape = policy.spec.scrape
-    interval_s = scrape.interval_s if scrape is not None else 0.0
-    source.wait_for(_SCRAPES, timeout_s=_SCRAPES * interval_s + _SLOW_PAGES_S)
+    source.wait_for_rates()
     return _few_series(source.ask)
 
 

@@ -35,9 +35,6 @@ from autoscaler.report.record import to_json, to_yaml
 from autoscaler.report.table import print_table
 from autoscaler.targets.base import Outcome
 
-_SCRAPES = 3  # a rate needs two samples, a trend three
-_SLOW_PAGES_S = 20.0
-
 
 class Output(StrEnum):
     """What the recommendation looks like."""
@@ -136,8 +133,8 @@ def _runner(document: ScalingPolicy, around: Surroundings, clock: Clock, stack: 
     switch = stack_switch(document, around)
     runner = ServiceRunner(policy, source, target, store, log, at=document.at, switch=switch)
     stack.callback(runner.close)
-    if isinstance(source, Scraper) and document.spec.scrape is not None:
-        source.wait_for(_SCRAPES, timeout_s=_SCRAPES * document.spec.scrape.interval_s + _SLOW_PAGES_S)
+    if isinstance(source, Scraper):
+        source.wait_for_rates()
     return runner
 
 

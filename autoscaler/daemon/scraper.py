@@ -14,6 +14,8 @@ from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.stacks.queries import ServiceQueries
 
 _PATIENCE_S = 0.2
+_FOR_RATES = 3  # a rate needs two samples, a trend three
+_SLOW_PAGES_S = 20.0
 
 
 class Closeable(Protocol):
@@ -62,10 +64,10 @@ class Scraper:
         """Answer any expressions from what was scraped."""
         return self._source.ask(expressions, now_s)
 
-    def wait_for(self, rounds: int, timeout_s: float) -> None:
-        """Wait until so many scrapes are done, or the time is up; a rate needs two."""
+    def wait_for_rates(self) -> None:
+        """Wait until there are scrapes enough to tell rates and trends from, for as long as slow pages may take."""
         with self._changed:
-            self._changed.wait_for(lambda: self._rounds >= rounds, timeout_s)
+            self._changed.wait_for(lambda: self._rounds >= _FOR_RATES, _FOR_RATES * self._interval_s + _SLOW_PAGES_S)
 
     def close(self) -> None:
         """Let go of connections; a scrape under way, which sick pods may hold up, does so when it ends."""
