@@ -47,7 +47,7 @@ golden: $(VENV)/.dev ## Write the golden decisions again; review the diff
 
 lock: ## Renew the hashed requirement files
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
-	  pyproject.toml -o requirements/run.txt
+	  --extra otel pyproject.toml -o requirements/run.txt
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 	  --extra fast pyproject.toml -c requirements/run.txt -o requirements/demo.txt
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
