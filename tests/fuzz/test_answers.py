@@ -10,7 +10,7 @@ import pytest
 
 from tests.fuzz.mutations import luck_of, mangled, mutated
 from tests.sources.chat import NOW_S
-from tests.sources.test_prometheus_failures import all_of, elements, healthy, reading
+from tests.sources.prometheus_server import all_of, elements, healthy, reading
 from tests.support.loopback import Reply, Request, running_loopback
 
 
