@@ -66,8 +66,12 @@ class Scraper:
 
     def wait_for_rates(self) -> None:
         """Wait until there are scrapes enough to tell rates and trends from, for as long as slow pages may take."""
+        self.wait_for(_FOR_RATES, _FOR_RATES * self._interval_s + _SLOW_PAGES_S)
+
+    def wait_for(self, rounds: int, timeout_s: float) -> None:
+        """Wait until so many scrapes are done, or the time is up."""
         with self._changed:
-            self._changed.wait_for(lambda: self._rounds >= _FOR_RATES, _FOR_RATES * self._interval_s + _SLOW_PAGES_S)
+            self._changed.wait_for(lambda: self._rounds >= rounds, timeout_s)
 
     def close(self) -> None:
         """Let go of connections; a scrape under way, which sick pods may hold up, does so when it ends."""
