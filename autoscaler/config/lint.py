@@ -16,6 +16,7 @@ _FASTEST_TPOT_S = 0.002  # small models on the fastest hardware need about this 
 _SLOWEST_TPOT_S = 1.0  # a token a second is slower than anyone reads
 _FASTEST_TTFT_S = 0.02
 _SLOWEST_TTFT_S = 120.0
+_HALF = 0.5
 
 Finding = tuple[Loc, str, str | None]
 
@@ -56,7 +57,7 @@ def _objectives(spec: Spec) -> Iterator[Finding]:
         (("spec", "objectives", "tpot", "percentile"), spec.objectives.tpot.percentile),
         (("spec", "objectives", "attainment"), spec.objectives.attainment),
     ):
-        if share < 0.5:  # noqa: PLR2004 (half)
+        if share < _HALF:
             yield loc, "more than half of all requests may miss the target", f"{share:.1%}"
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+_SHORTEST_PREFIX = 3  # min, max, url
+
 
 class Severity(StrEnum):
     """How much a problem matters: an error refuses the policy, a warning and a note do not."""
@@ -73,7 +75,7 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
         return plain[wanted]
     if close := difflib.get_close_matches(wanted, plain, n=1, cutoff=0.7):
         return plain[close[0]]
-    prefixes = [name for name in plain if len(name) >= 3 and wanted.startswith(name)]  # noqa: PLR2004 (min, max, url)
+    prefixes = [name for name in plain if len(name) >= _SHORTEST_PREFIX and wanted.startswith(name)]
     return plain[max(prefixes, key=len)] if prefixes else None
 
 

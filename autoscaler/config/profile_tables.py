@@ -18,6 +18,9 @@ from autoscaler.config.problems import nearest
 MAX_BYTES = 16 << 20
 _MAX_UNPACKED_BYTES = 64 << 20
 _MAX_VALUES = 100_000
+_LARGEST = 1e12  # beyond any number that a profiler writes: squares of it still fit
+# What zipfile and numpy raise on bytes that are no archive, or a damaged or encrypted one, or hold objects.
+_NO_ARRAYS = (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, NotImplementedError)
 
 Column = NDArray[np.float64]
 
@@ -42,7 +45,7 @@ class Table:
         """Whether all of these columns are there."""
         return all(name in self.columns for name in names)
 
-    def numbers(self, name: str, unit: str, *, zero: bool = False, most: float = 1e12) -> Column:
+    def numbers(self, name: str, unit: str, *, zero: bool = False, most: float = _LARGEST) -> Column:
         """A column of finite numbers above 0, or from 0 on.
 
         Raises:
@@ -62,7 +65,7 @@ class Table:
         if wrong.any():
             index = int(wrong.argmax())
             low = "0 or more" if zero else "more than 0"
-            high = f" and at most {most:g}" if most < 1e12 else ""  # noqa: PLR2004 (the default)
+            high = f" and at most {most:g}" if most < _LARGEST else ""
             raise ProfileError(f"{self.path}: {name}[{index}] is {flat[index]:g}; {unit}, {low}{high}, is wanted")
         return values
 
@@ -131,15 +134,18 @@ def _floats(value: object) -> Column | None:
 def _npz(raw: bytes, path: Path) -> dict[str, object]:
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > _MAX_UNPACKED_BYTES:
-            raise ProfileError(f"{path}: unpacks to more than {_MAX_UNPACKED_BYTES >> 20} MiB")
-        with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, NotImplementedError) as error:
-        if isinstance(error, ProfileError):
-            raise
+            fits = sum(member.file_size for member in archive.infolist()) <= _MAX_UNPACKED_BYTES
+        columns = _arrays(raw) if fits else {}
+    except _NO_ARRAYS as error:
         raise ProfileError(f"{path}: is no NPZ of plain numbers: {error}") from error
+    if not fits:
+        raise ProfileError(f"{path}: unpacks to more than {_MAX_UNPACKED_BYTES >> 20} MiB")
+    return columns
+
+
+def _arrays(raw: bytes) -> dict[str, object]:
+    with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _json(raw: bytes, path: Path) -> dict[str, object]:

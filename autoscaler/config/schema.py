@@ -37,7 +37,7 @@ class _Generator(GenerateJsonSchema):
             return dft.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         return super().encode_default(dft)
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 (the base class passes it)
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - no schema's: pydantic asks of each
         return False
 
 

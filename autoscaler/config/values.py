@@ -21,6 +21,8 @@ _PIECE = r"[0-9]+(?:\.[0-9]+)?"
 _DURATION = re.compile("".join(rf"(?:(?P<{unit}>{_PIECE}){unit})?" for unit in _UNITS_S))
 _DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(d|h|m|s|ms))+$"  # RE2 too, for the CRD
 _LONGEST_TEXT = 64  # of a number; longer ones are accidents, and Python refuses to convert some of them
+_LARGEST_NUMBER = 1e9  # Python refuses to make floats of huge integers
+_PER_CENT = 100.0
 _UNIT_WORDS = {
     "ms": ("msec", "msecs", "millis", "millisecond", "milliseconds"),
     "s": ("sec", "secs", "second", "seconds"),
@@ -145,7 +147,7 @@ class Ratio:
         if self.zero and number == 0:
             return 0.0
         if not 0 < number < 1:
-            is_bare = isinstance(value, int | float) and 1 < number < 100  # noqa: PLR2004 (per cent)
+            is_bare = isinstance(value, int | float) and 1 < number < _PER_CENT
             meant = f"{_number(number)}%" if is_bare else None
             raise refuse("is out of range", allowed=self.allowed, nearest=meant)
         return number
@@ -177,7 +179,7 @@ class Percentile:
         if number == 1 and not is_percent:
             raise refuse("is no percentile: 1 could be one per cent or all", allowed=self.allowed)
         share = number if number < 1 and not is_percent else number / 100
-        if not 0.01 <= share < 1:  # noqa: PLR2004 (one per cent)
+        if not 1 / _PER_CENT <= share < 1:
             meant = f"p{_number(number * 100)}" if 0 < number < 1 else None
             raise refuse("is no percentile", allowed=self.allowed, nearest=meant)
         return share
@@ -206,7 +208,7 @@ def _number_of(value: object, per_one: Mapping[str, float]) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if not isinstance(value, str):
-        return float(value) if abs(value) <= 1e9 else None  # noqa: PLR2004 (float() overflows on huge integers)
+        return float(value) if abs(value) <= _LARGEST_NUMBER else None
     found = re.fullmatch(rf"({_PIECE})\s?([a-zA-Z%]*)", value) if len(value) <= _LONGEST_TEXT else None
     size = {"": 1.0, **per_one}.get(found[2]) if found is not None else None
     return float(found[1]) / size if found is not None and size is not None else None

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from autoscaler.config import load_paths
+from autoscaler.config.files import FILES, PolicyFiles
 from autoscaler.config.model import ScalingPolicy
 from autoscaler.config.schema import json_schema
 from tests.config.builders import changed, policy
@@ -102,7 +103,8 @@ def test_what_a_shipped_policy_shows_as_default_is_the_default(file: Path) -> No
     lines = file.read_text().splitlines()
     shown = "\n".join(COMMENTED_KEY.sub(r"\1\2", line) for line in lines)
 
-    assert ScalingPolicy.model_validate(yaml.safe_load(shown)) == load_paths([file])[0].policy
+    as_shown = ScalingPolicy.model_validate(yaml.safe_load(shown), context={FILES: PolicyFiles(file.parent)})
+    assert as_shown == load_paths([file])[0].policy
 
 
 def test_the_annotated_policy_shows_defaults() -> None:
