@@ -14,11 +14,17 @@ from typer.testing import CliRunner
 from autoscaler.cli.exits import CliError, ExitCode
 from autoscaler.cli.main import app
 from autoscaler.cli.recommend import look_once
-from autoscaler.config import load_paths
+from autoscaler.config import PolicyStore, ScalingPolicy, load_paths
 from autoscaler.core.signals import CATALOGUE, Scope
-from autoscaler.daemon.assembly import Surroundings
+from autoscaler.daemon.assembly import Surroundings, require_fit
+from autoscaler.daemon.clock import SteadyClock
+from autoscaler.daemon.follower import PolicyFollower
+from autoscaler.daemon.ledger import Ledger
+from autoscaler.daemon.loop import Loop, Workload
 from autoscaler.daemon.queries import service_queries
-from tests.daemon.builders import HandClock
+from autoscaler.daemon.service import ServiceRunner
+from autoscaler.stacks.load import stack_of
+from tests.daemon.builders import Bench, HandClock, capturing
 from tests.e2e.stage import policy_document
 from tests.sources.chat import ENGINES, FROM_S, NOW_S
 from tests.stacks.services import check, read
@@ -206,3 +212,30 @@ windows: {control: 2m, shape: 5m}
 replicas: {asked_for: [{expr: 'count(vllm:up{$pool})'}], ready: [{expr: 'count(vllm:up{$pool})'}]}
 facts: {targets: [deployment], switch: {specs: [none], explanation: x}, drain: {explanation: x}}
 signals:"""
+
+
+def test_a_daemon_stays_with_the_last_good_stack_file_and_takes_the_next(tmp_path: Path) -> None:
+    policy_file(tmp_path)
+    log, _ = capturing()
+    clock, built = SteadyClock(), list[str]()
+
+    def workload(document: ScalingPolicy) -> Workload:
+        def build() -> ServiceRunner:
+            require_fit(document)
+            built.append(stack_of(document).title)
+            return Bench(document.core()).runner
+
+        return Workload(document.core(), document, build)
+
+    loop = Loop(clock, Ledger(), log)
+    follower = PolicyFollower(PolicyStore([tmp_path]), loop, workload, clock, log)
+    assert follower.follow() == []
+    (tmp_path / "acme.stack.yaml").write_text(STACK.replace("like: vllm", "like: vlm"))
+    (trouble,) = follower.follow()
+    (tmp_path / "acme.stack.yaml").write_text(STACK.replace("title: vLLM behind", "title: vLLM, new, behind"))
+    mended = follower.follow()
+    loop.close(0.0)
+
+    assert "did you mean vllm?" in trouble
+    assert mended == []
+    assert built == ["vLLM behind the scrape rules of Acme", "vLLM, new, behind the scrape rules of Acme"]
