@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,41 +11,22 @@ import yaml
 
 from autoscaler.cli.engine_fit import Fit, corrected, engine_ground, fit_of, plausible
 from autoscaler.cli.exits import CliError
-from autoscaler.cli.history import LOAD, gpus_used, load_of, read_history
+from autoscaler.cli.history import load_of, read_history
+from autoscaler.cli.measured import WANTED, measured_of
 from autoscaler.cli.sweeps import checked, plain
 from autoscaler.config import PolicyError, ScalingPolicy
-from autoscaler.core.policy import Objectives, Role, ServicePolicy
-from autoscaler.core.signals import Scope
-from autoscaler.report.assessment import Assessment, Curves, Ground, Played, Price, Risk, Used
+from autoscaler.core.policy import Role, ServicePolicy
+from autoscaler.report.assessment import Assessment, Ground, Played, Price
 from autoscaler.simulation.clairvoyant.bound import clairvoyant_cost
 from autoscaler.simulation.replay import Replay, Watcher, replay, service_of
-from autoscaler.simulation.timeline import bin_length_s
 from autoscaler.simulation.traces import Trace
-from autoscaler.simulation.traces.history import Reconstruction
 from autoscaler.simulation.wall_clock import OnSchedule
-from autoscaler.sources.history import Floats, History, Name
-
-WANTED: tuple[Name, ...] = (
-    *LOAD,
-    (Scope.SERVICE, "ttft_s"),
-    (Scope.SERVICE, "tpot_s"),
-    (Scope.SERVICE, "ttft_attainment_ratio"),
-    (Scope.SERVICE, "tpot_attainment_ratio"),
-    (Scope.PREFILL, "prefill_time_s"),
-    (Scope.DECODE, "step_time_s"),
-    (Scope.DECODE, "running"),
-    (Scope.DECODE, "kv_utilization_mean"),
-)
+from autoscaler.sources.history import History
 
 PARTS = 3
 """What a watcher is told of: reading, and two replays."""
 
 _SPARE = 1.25  # room above the peak of the replay, for a day that is busier than those looked at
-_LENGTHS = (
-    (0.5, "neither prompt nor answer lengths have a histogram"),
-    (0.75, "one of prompt and answer lengths has a histogram"),
-    (1.0, "prompt and answer lengths have histograms"),
-)
 
 
 def assess(
@@ -76,30 +57,11 @@ def assess(
     watcher.begins(f"{document.service}: reading history")
     history = read_history(document, url, since_s, WANTED, until_s=until_s, reached=watcher.reached)
     made = load_of(history, seed, document.service)
-    measured = _measured(document, history, made, price)
+    measured = measured_of(document, history, made, price)
     if any(pool.engine is None for pool in policy.roles.values()):
         why = "spec.engine says nothing of how fast a replica is, so nothing is replayed"
         return replace(measured, grounds=(*measured.grounds, Ground("engine", 0.0, why)))
     return _with_replays(measured, document, history, made.trace, seed, watcher)
-
-
-def _measured(document: ScalingPolicy, history: History, made: Reconstruction, price: Price) -> Assessment:
-    """What the history says by itself."""
-    policy = document.core()
-    gpus = {role: pool.gpus_per_replica for role, pool in policy.roles.items()}
-    used = _used(history, gpus)
-    return Assessment(
-        service=document.service,
-        objectives=policy.objectives,
-        start_s=history.start_s,
-        end_s=float(history.at_s[-1]),
-        price=price,
-        used=used,
-        risk=_risk(history, policy.objectives),
-        grounds=tuple(_data_grounds(history, used, made)),
-        remarks=made.remarks,
-        curves=_curves(history, gpus, risk_of(history, policy.objectives), made.trace),
-    )
 
 
 def _with_replays(
@@ -139,20 +101,6 @@ def _replayed(
     return replay({name: fitted}, trace, seed=seed, watcher=_Inner(watcher), at={name: at})
 
 
-def risk_of(history: History, objectives: Objectives) -> Mapping[str, Floats]:
-    """Per objective and step, 1 where it was missed and 0 where it was met; NaN where that cannot be told.
-
-    The share of requests inside the target decides; where the stack exports none, the percentile does.
-    """
-    found = {}
-    for name, objective in (("ttft", objectives.ttft), ("tpot", objectives.tpot)):
-        share = history.signal(Scope.SERVICE, f"{name}_attainment_ratio")
-        latency_s = history.signal(Scope.SERVICE, f"{name}_s")
-        missed = np.where(np.isfinite(share), share < objective.percentile_ratio, latency_s > objective.target_s)
-        found[name] = np.where(np.isfinite(share) | np.isfinite(latency_s), missed.astype(np.float64), np.nan)
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class _Inner:
     """Passes on how far a replay is; which part it is has been said."""
@@ -164,35 +112,6 @@ class _Inner:
 
     def reached(self, share: float) -> None:
         self.outer.reached(share)
-
-
-def _used(history: History, gpus: Mapping[Role, float]) -> Used:
-    held = gpus_used(history, gpus)
-    known = np.isfinite(held)
-    if not known.any():
-        return Used(None, 0.0)
-    hours = history.at_s.size * history.step_s / 3600.0
-    counts = {role: count[np.isfinite(count)] for role, count in history.asked_for.items()}
-    counts = {role: count for role, count in counts.items() if count.size}
-    return Used(
-        float(held[known].mean()) * hours,
-        float(known.mean()),
-        {role: float(count.mean()) for role, count in counts.items()},
-        {role: int(count.max()) for role, count in counts.items()},
-    )
-
-
-def _risk(history: History, objectives: Objectives) -> Risk:
-    missed = risk_of(history, objectives)
-    step_h = history.step_s / 3600.0
-    each = np.vstack(list(missed.values()))
-    known = np.isfinite(each).any(axis=0)
-    return Risk(
-        hours=float((np.nan_to_num(each).max(axis=0) > 0).sum()) * step_h,
-        known_hours=float(known.sum()) * step_h,
-        ttft_hours=float(np.nansum(missed["ttft"])) * step_h,
-        tpot_hours=float(np.nansum(missed["tpot"])) * step_h,
-    )
 
 
 def _recommended(document: ScalingPolicy, played: Replay) -> ScalingPolicy:
@@ -243,20 +162,6 @@ def _as_yaml(document: ScalingPolicy) -> str:
     return yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True)
 
 
-def _data_grounds(history: History, used: Used, made: Reconstruction) -> list[Ground]:
-    hours = history.at_s.size * history.step_s / 3600.0
-    days = hours / 24.0
-    lengths = sum(known is not None for known in (history.inputs, history.outputs))
-    return [
-        Ground(
-            "span", min(0.5 + days / 7.0 * 0.5, 1.0), f"{hours:.3g} h were looked at; a week holds every day's shape"
-        ),
-        Ground("load", made.coverage_ratio, f"the request rate is known for {made.coverage_ratio:.1%} of the time"),
-        Ground("usage", used.coverage_ratio, f"replica counts are known for {used.coverage_ratio:.1%} of the time"),
-        Ground("lengths", *_LENGTHS[lengths]),
-    ]
-
-
 def _remarks(fit: Fit, policy: ServicePolicy) -> list[str]:
     startups = ", ".join(f"{role.value} {pool.startup_time_s:g} s" for role, pool in policy.roles.items())
     remarks = [f"Replicas start as slowly as the policy says: {startups}. The time seen by a daemon is surer."]
@@ -274,35 +179,6 @@ def _remarks(fit: Fit, policy: ServicePolicy) -> list[str]:
         )
     remarks.append("Used GPU-hours count replicas that were asked for; the replay counts those that hold GPUs.")
     return remarks
-
-
-def _curves(history: History, gpus: Mapping[Role, float], missed: Mapping[str, Floats], trace: Trace) -> Curves:
-    """The history in bins as long as those of a replay."""
-    bin_s = bin_length_s(trace.duration_s)
-    bins = max(math.ceil(trace.duration_s / bin_s), 1)
-    start_s = history.start_s
-    place = np.minimum(((history.at_s - history.step_s / 2 - start_s) // bin_s).astype(np.int64), bins - 1)
-
-    def binned(values: Floats, how: Callable[[Floats], float] = lambda found: float(found.mean())) -> Floats:
-        kept = [values[(place == at) & np.isfinite(values)] for at in range(bins)]
-        return np.array([how(found) if found.size else np.nan for found in kept], dtype=np.float64)
-
-    any_missed = np.where(
-        np.isfinite(missed["ttft"]) | np.isfinite(missed["tpot"]),
-        np.fmax(np.nan_to_num(missed["ttft"]), np.nan_to_num(missed["tpot"])),
-        np.nan,
-    )
-    return Curves(
-        at_s=start_s + bin_s * np.arange(bins, dtype=np.float64),
-        bin_s=bin_s,
-        used_gpus=binned(gpus_used(history, gpus)),
-        needed_gpus=np.zeros(0),
-        policy_gpus=np.zeros(0),
-        requests_per_s=binned(history.signal(Scope.SERVICE, "request_rate")),
-        ttft_s=binned(history.signal(Scope.SERVICE, "ttft_s")),
-        tpot_s=binned(history.signal(Scope.SERVICE, "tpot_s")),
-        at_risk=binned(any_missed, lambda found: float(found.max())),
-    )
 
 
 def checked_price(text: str | None, currency: str) -> Price:

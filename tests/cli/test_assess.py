@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autoscaler.cli.assess import assess, checked_price, risk_of
+from autoscaler.cli.assess import assess, checked_price
 from autoscaler.cli.engine_fit import Fit, corrected, fit_of
 from autoscaler.cli.exits import CliError
 from autoscaler.cli.history import gpus_used
+from autoscaler.cli.measured import risk_of
 from autoscaler.cli.spans import parse_since_s
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.core.signals import Scope
