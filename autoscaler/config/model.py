@@ -55,36 +55,34 @@ class Metadata(Strict):
     )
 
 
-class Ttft(Strict):
-    """Time to first token."""
+class Latency(Strict):
+    """A latency that most requests have to keep."""
 
     percentile: Annotated[float, Percentile()] = Field(
         default=0.95,
         description="Share of requests that has to meet the target: p95, 95, 95% or 0.95. Default p95, the usual one.",
     )
+    target_s: float
+
+    def core(self) -> plain.LatencyObjective:
+        """The same as plain data."""
+        return plain.LatencyObjective(self.percentile, self.target_s)
+
+
+class Ttft(Latency):
+    """Time to first token."""
+
     target_s: Annotated[float, Duration(0.001, 3_600, "2s")] = Field(
         alias="target", description="Longest time to first token, as the user sees it, such as 2s. Required."
     )
 
-    def core(self) -> plain.LatencyObjective:
-        """The same as plain data."""
-        return plain.LatencyObjective(self.percentile, self.target_s)
 
-
-class Tpot(Strict):
+class Tpot(Latency):
     """Time per output token."""
 
-    percentile: Annotated[float, Percentile()] = Field(
-        default=0.95,
-        description="Share of requests that has to meet the target: p95, 95, 95% or 0.95. Default p95, the usual one.",
-    )
     target_s: Annotated[float, Duration(0.0001, 600, "50ms")] = Field(
         alias="target", description="Longest mean time between output tokens of a request, such as 50ms. Required."
     )
-
-    def core(self) -> plain.LatencyObjective:
-        """The same as plain data."""
-        return plain.LatencyObjective(self.percentile, self.target_s)
 
 
 class Objectives(Strict):

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from autoscaler.config.load import FileReport, LoadedPolicy, clashes, find_files, parse
 from autoscaler.config.problems import Problem
@@ -32,6 +33,25 @@ class ReloadReport:
     removed: tuple[str, ...] = ()
     errors: tuple[Problem, ...] = ()
     kept: tuple[str, ...] = ()
+
+    @classmethod
+    def between(
+        cls,
+        before: Mapping[str, LoadedPolicy],
+        after: Mapping[str, LoadedPolicy],
+        errors: tuple[Problem, ...],
+        kept: tuple[str, ...],
+    ) -> Self:
+        """What is new, another one or gone between the policies of two moments, by service."""
+        return cls(
+            added=tuple(name for name in after if name not in before),
+            changed=tuple(
+                name for name, loaded in after.items() if name in before and before[name].policy != loaded.policy
+            ),
+            removed=tuple(name for name in before if name not in after),
+            errors=errors,
+            kept=kept,
+        )
 
     def __bool__(self) -> bool:
         return any((self.added, self.changed, self.removed, self.errors))
@@ -125,17 +145,8 @@ class PolicyStore:
         }
         errors = tuple(error for error in self._errors if error not in known_errors)
         bad_files = {error.file for error in errors}
-        return ReloadReport(
-            added=tuple(name for name in self._policies if name not in before),
-            changed=tuple(
-                name
-                for name, loaded in self._policies.items()
-                if name in before and before[name].policy != loaded.policy
-            ),
-            removed=tuple(name for name in before if name not in self._policies),
-            errors=errors,
-            kept=tuple(name for name, loaded in self._policies.items() if str(loaded.file) in bad_files),
-        )
+        kept = tuple(name for name, loaded in self._policies.items() if str(loaded.file) in bad_files)
+        return ReloadReport.between(before, self._policies, errors, kept)
 
     def _take_over(self) -> list[Problem]:
         """Accept each file without errors, unless it claims what a file that stays as it is has already."""

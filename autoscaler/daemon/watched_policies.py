@@ -118,17 +118,8 @@ class WatchedPolicies:
         before, known = self._policies, set(self.errors)
         self._settle()
         new = tuple(error for error in self.errors if error not in known)
-        return ReloadReport(
-            added=tuple(name for name in self._policies if name not in before),
-            changed=tuple(
-                name
-                for name, loaded in self._policies.items()
-                if name in before and before[name].policy != loaded.policy
-            ),
-            removed=tuple(name for name in before if name not in self._policies),
-            errors=new,
-            kept=tuple(name for name, key in self._owners.items() if self._problems.get(key)),
-        )
+        kept = tuple(name for name, key in self._owners.items() if self._problems.get(key))
+        return ReloadReport.between(before, self._policies, new, kept)
 
     def _refresh(self, key: str, document: JsonObject) -> None:
         """Read an object if what matters of it has changed, or a file that it names; its status does not matter."""

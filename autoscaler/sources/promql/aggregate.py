@@ -13,7 +13,7 @@ import promql_parser
 from numpy.typing import NDArray
 
 from autoscaler.sources.promql.labels import METRIC_NAME, Labels, drop, keep
-from autoscaler.sources.promql.values import EMPTY, Vector
+from autoscaler.sources.promql.values import EMPTY, Vector, no_quantile
 
 Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.int64]
@@ -96,12 +96,8 @@ AGGREGATIONS: Mapping[str, Aggregation] = MappingProxyType(
 
 def _quantile(q: float, values: Sequence[float]) -> float:
     """Prometheus sorts NaN before all numbers."""
-    if math.isnan(q):
-        return math.nan
-    if q < 0:
-        return -math.inf
-    if q > 1:
-        return math.inf
+    if not 0.0 <= q <= 1.0:
+        return no_quantile(q)
     ordered = sorted(values, key=lambda value: -math.inf if math.isnan(value) else value)
     rank = q * (len(ordered) - 1)
     lower = math.floor(rank)

@@ -10,7 +10,7 @@ from itertools import accumulate
 import numpy as np
 
 from autoscaler.sources.promql.labels import BUCKET_BOUND, METRIC_NAME, Labels, drop, value_of
-from autoscaler.sources.promql.values import Vector, distinct
+from autoscaler.sources.promql.values import Vector, distinct, no_quantile
 
 
 def histogram_quantile(q: float, buckets: Vector) -> Vector:
@@ -37,12 +37,8 @@ def histogram_quantile(q: float, buckets: Vector) -> Vector:
 
 def _bucket_quantile(q: float, buckets: list[tuple[float, float]]) -> float:
     """The quantile of one histogram; NaN without an observation or without a bucket up to infinity."""
-    if math.isnan(q):
-        return math.nan
-    if q < 0:
-        return -math.inf
-    if q > 1:
-        return math.inf
+    if not 0.0 <= q <= 1.0:
+        return no_quantile(q)
     bounds, counts = _cumulated(buckets)
     last = len(bounds) - 1
     if bounds[-1] != math.inf or last == 0 or counts[-1] == 0:

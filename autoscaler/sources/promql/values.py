@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -84,3 +85,10 @@ def distinct(vector: Vector) -> Vector:
     if len(set(vector.labels)) < len(vector):
         raise EvaluationError("vector cannot contain metrics with the same labelset")
     return vector
+
+
+def no_quantile(q: float) -> float:
+    """What a quantile outside of 0 to 1 is to Prometheus."""
+    if math.isnan(q):
+        return math.nan
+    return -math.inf if q < 0 else math.inf
