@@ -220,7 +220,7 @@ class Storm:
     def strike(self) -> None:
         """What happens to daemons."""
         for node in self.nodes:
-            if self.luck.random() < 0.1:
+            if self.luck.random() < 0.25:
                 node.restart()
             node.cut_off = self.luck.random() < (0.7 if node.cut_off else 0.1)
             node.paused = self.luck.random() < (0.7 if node.paused else 0.1)
@@ -236,7 +236,7 @@ class Storm:
         self.writes += len(target.written)
         if target.written:
             self.leaders.add(node.name)
-        if any(trouble.dependency is Dependency.STATE for trouble in done.troubles):
+        if target.written and any(trouble.dependency is Dependency.STATE for trouble in done.troubles):
             self.forgot_at_s[name] = self.clock.at_s
         return done
 

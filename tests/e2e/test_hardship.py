@@ -26,7 +26,7 @@ ONE_POD_IN_TWO_SECONDS = {
     "max": 1000,
     "behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 2}]}},
 }
-TICKS = 10
+TICKS = 5
 HEADROOM_BYTES = 64 << 20
 MOST_GROWTH_BYTES = 16 << 20
 EVERYTHING = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
