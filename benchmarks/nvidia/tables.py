@@ -112,6 +112,26 @@ def _score_cells(rows: Sequence[Row]) -> tuple[str, ...]:
     )
 
 
+def settings(rows: Sequence[Row]) -> str:
+    """Each of the planner's settings on every load and startup time: attained, and GPU-hours; first runs alone."""
+    first = {_cell(row): row for row in rows if not row["job"]["repeat"]}
+    matches = list(dict.fromkeys(cell[1:] for cell in first))
+    head = ("setting", *(f"{load} {startup_s:.0f} s" for load, startup_s in matches))
+    body = [
+        (name.removeprefix("planner, "), *(_attained(first[name, *match]) for match in matches))
+        for name in (contenders.OURS, *contenders.PLANNERS)
+    ]
+    return markdown(head, body)
+
+
+def _cell(row: Row) -> tuple[str, str, float]:
+    return row["contender"], row["job"]["load"], row["job"]["startup_time_s"]
+
+
+def _attained(row: Row) -> str:
+    return f"{row['attainment']:.1%} / {row['gpu_hours']:.1f}"
+
+
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table, its columns padded."""
     widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
@@ -143,6 +163,7 @@ TABLES: Sequence[tuple[str, str, Path, Callable[[Sequence[Row]], str]]] = (
     ("fidelity", "out-of-blocks", _FIDELITY, out_of_blocks),
     ("speed", "speed", _README, speed),
     ("away", "away", _README, scores),
+    ("away", "away-settings", _README, settings),
     ("home", "home", _README, scores),
 )
 """Which measurement becomes which table in which document."""

@@ -151,6 +151,20 @@ def test_a_static_fleet_serves_everything_in_our_simulator() -> None:
     assert 0 < busy.decode_ratio <= busy.decode_peak_ratio < 0.1
 
 
+def test_every_setting_is_shown_beside_ours() -> None:
+    rows = [
+        match.score(Job("load", 1, 1, startup_time_s=60.0, repeat=repeat), name, run_of([0.1] * 3 + [9.0], [0.02] * 4))
+        for name in (contenders.OURS, *contenders.PLANNERS)
+        for repeat in (0, 1)
+    ]
+
+    lines = tables.settings(rows).splitlines()
+
+    assert len(lines) == 2 + 1 + len(contenders.PLANNERS)
+    assert lines[0].split("|")[2].strip() == "load 60 s"
+    assert [cell.strip() for cell in lines[-1].split("|")[1:3]] == ["never down", "75.0% / 2.0"]
+
+
 def test_a_table_replaces_what_stood_between_its_marks(tmp_path: Path) -> None:
     document = tmp_path / "doc.md"
     document.write_text("before\n<!-- speed -->\nold\n<!-- /speed -->\nafter\n")
