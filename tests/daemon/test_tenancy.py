@@ -62,6 +62,31 @@ def test_a_query_of_its_own_that_keeps_to_its_namespace_is_fine() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        (
+            {
+                "roles": {
+                    one: {"target": {"name": one, "namespace": "other"}, "max": 4} for one in ("prefill", "decode")
+                }
+            },
+            "spec.roles.prefill.target.namespace",
+        ),
+        (
+            {"stack": "llm-d", "switch": {"target": {"name": "epp", "namespace": "other"}}},
+            "spec.switch.target.namespace",
+        ),
+    ],
+)
+def test_nothing_of_another_namespace_is_scaled_or_switched(spec: dict[str, Any], path: str) -> None:
+    found = problems(**spec)
+
+    assert path in found
+    assert "an object in the cluster scales no other" in found[path]
+    assert path not in problems(Tenancy(cross_namespace=True), **spec)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "http://169.254.169.254/latest",
