@@ -46,6 +46,15 @@ class Sample:
         return self.asked_for, self.ready, self.running
 
 
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A pod that was told to end, and the deletion cost that it carried then."""
+
+    at_s: float
+    pod: str
+    cost: int
+
+
 @dataclass(slots=True)
 class _Pod:
     """A pod, and the process behind it."""
@@ -66,6 +75,7 @@ class GraphRunner:
 
     Attributes:
         samples: The counts, each time one changed.
+        departures: Pods that were told to end.
         outlived: Names of pods that were still there when their grace period was over.
         trouble: What ended the thread; None while all is well.
     """
@@ -87,6 +97,7 @@ class GraphRunner:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="graph-runner")
         self.samples: list[Sample] = []
+        self.departures: list[Departure] = []
         self.outlived: list[str] = []
         self.trouble: BaseException | None = None
         for kind in (_GRAPH_KIND, _ADAPTER_KIND):
@@ -159,6 +170,7 @@ class GraphRunner:
                 self._patch_pod(pod, {"metadata": {"deletionTimestamp": timestamp(time.time() + _GRACE_S)}})
                 pod.term_s = time.monotonic()
                 pod.worker.process.terminate()
+                self.departures.append(Departure(pod.term_s, pod.name, costs[pod.name]))
 
     def _new_pod(self, role: Role) -> _Pod:
         self._made += 1

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from autoscaler.core.policy import Role
+from autoscaler.daemon.pod_marks import OURS
 from tests.cpu_stack.client import Answer, Phase, Request, plan
-from tests.cpu_stack.cluster import Sample
+from tests.cpu_stack.cluster import Departure, Sample
 from tests.cpu_stack.conftest import PYTHON
 from tests.cpu_stack.stage import MOST_REPLICAS, Load, Stage, running_stage
 from tests.e2e.program import Program
@@ -53,6 +54,7 @@ class Day:
         doctor_code, doctor: What `doctor` said under light load.
         answers: To every request of the day.
         samples: Replicas asked for, ready and running, at each change.
+        departures: Pods that left.
         decided: Counts that the autoscaler says it has written, in order, by role.
         outlived: Pods that had to be killed when they left.
         exit_code: Of the autoscaler.
@@ -63,6 +65,7 @@ class Day:
     doctor: dict[str, Any]
     answers: Sequence[Answer]
     samples: Sequence[Sample]
+    departures: Sequence[Departure]
     decided: dict[Role, list[int]]
     outlived: Sequence[str]
     kill: Kill
@@ -102,7 +105,7 @@ def _live_through(stage: Stage, load: Load) -> Day:
     stage.wait_for(
         lambda: all(stage.graph.latest(role).asked_for == decided[role][-1] for role in ROLES), "the last word"
     )
-    samples = list(stage.graph.samples)
+    samples, departures = list(stage.graph.samples), list(stage.graph.departures)
     stage.graph.set_replicas(Role.PREFILL, 0)
     stage.wait_for_workers(Role.PREFILL, 0)
     without_prefill = stage.send(Request(0.0, 100, 10))
@@ -114,6 +117,7 @@ def _live_through(stage: Stage, load: Load) -> Day:
         doctor=doctor,
         answers=load.answers,
         samples=samples,
+        departures=departures,
         decided=decided,
         outlived=stage.graph.outlived,
         kill=kill,
@@ -184,6 +188,13 @@ def test_no_request_failed_or_was_cut_while_pools_grew_and_shrank_under_load(day
     assert [answer for answer in ended if not answer.is_whole] == []
     assert len(ended) > BUSY.duration_s * BUSY.per_s
     assert day.outlived == []
+
+
+def test_who_leaves_is_whom_the_autoscaler_marked_as_least_loaded(day: Day) -> None:
+    left = [departure.cost for departure in day.departures if departure.at_s < day.kill.at_s]
+
+    assert len(left) >= len(ROLES)
+    assert set(left) == {int(OURS)}
 
 
 def test_a_worker_that_is_killed_is_counted_out_and_in_again(day: Day) -> None:
