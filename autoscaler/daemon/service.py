@@ -145,6 +145,7 @@ class ServiceRunner:
             if self._hand is not None and shown is not None:
                 policy = self._hand.give_way(policy, shown)
             decision, state = self._decide(policy, snapshot, memory)
+            decision = self._hand.worded(decision) if self._hand is not None else decision
         if self._leads:
             state = with_originals(state, decision, shown)
         if self._state is not None:

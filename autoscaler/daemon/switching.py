@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from autoscaler.core.decision import SwitchDecision, SwitchStep
+from autoscaler.core.decision import Decision, SwitchDecision, SwitchStep
 from autoscaler.core.policy import Disaggregation, Mode, Role, ServicePolicy
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
@@ -113,6 +113,13 @@ class SwitchHand:
         if policy.switch is None or told is None or not self._memory.frozen:
             return policy
         return replace(policy, switch=replace(policy.switch, disaggregation=told))
+
+    def worded(self, decision: Decision) -> Decision:
+        """The decision; while the switch is frozen, with that as why it stays, and not the policy's word."""
+        frozen = self._frozen()
+        if decision.switch is None or not frozen:
+            return decision
+        return replace(decision, switch=replace(decision.switch, detail=frozen))
 
     def _read(self, counts: PoolReading) -> SwitchReading:
         self._target.reading = counts

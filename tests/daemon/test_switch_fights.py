@@ -257,4 +257,5 @@ def test_a_daemon_whose_switch_is_frozen_says_so_and_goes_on_with_it_where_it_st
     assert last.decision is not None
     assert last.decision.switch is not None
     assert last.decision.switch.step is SwitchStep.ON
+    assert last.decision.switch.detail.startswith("frozen: somebody-else changes the switch back")
     assert made.target.counts[Role.DECODE] == 2
