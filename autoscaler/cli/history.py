@@ -15,7 +15,7 @@ from autoscaler.daemon.assembly import AssemblyError, prometheus_connection
 from autoscaler.daemon.queries import service_queries
 from autoscaler.simulation.traces.history import LengthHistory, LoadHistory, Reconstruction, reconstruct
 from autoscaler.simulation.traces.trace import TraceError
-from autoscaler.sources.history import Floats, Histogram, History, HistoryError, HistoryReader, Name
+from autoscaler.sources.history import Floats, Histogram, History, HistoryError, HistoryReader, Name, RangeClient
 from autoscaler.stacks.errors import StackError
 
 STEP_S = 120.0
@@ -45,7 +45,7 @@ def read_history(
     """
     until_s = time.time() if until_s is None else until_s
     try:
-        reader = HistoryReader(service_queries(policy), prometheus_connection(policy, url))
+        reader = HistoryReader(service_queries(policy), RangeClient(prometheus_connection(policy, url)))
     except (AssemblyError, StackError) as error:
         raise CliError(f"{policy.service}: {error}") from error
     try:

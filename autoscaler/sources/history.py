@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import requests
@@ -22,7 +21,6 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
 from autoscaler.sources.answers import Answer, Element
-from autoscaler.sources.http import Connection
 from autoscaler.sources.query_client import Failure, FailureKind, QueryClient
 from autoscaler.sources.readings import age_expression, read_query, read_replicas, replica_expressions
 from autoscaler.stacks.queries import ServiceQueries, SignalQuery
@@ -87,13 +85,25 @@ class History:
         return self.signals.get((scope, name), np.full(self.at_s.size, math.nan))
 
 
+class Ranges(Protocol):
+    """Whoever answers questions about a span of time."""
+
+    def ask_range(
+        self, expression: str, start_s: float, end_s: float, step_s: float, timeout_s: float
+    ) -> list[dict[str, Any]] | Failure:
+        """Evaluate an expression at every step from start to end; series as Prometheus sends them."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+
+
 class RangeClient(QueryClient):
     """Asks for ranges."""
 
     def ask_range(
         self, expression: str, start_s: float, end_s: float, step_s: float, timeout_s: float
     ) -> list[dict[str, Any]] | Failure:
-        """Evaluate an expression at every step from start to end; series as the server sends them."""
+        """See `Ranges.ask_range`."""
         start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (start_s, end_s))
         try:
             found: list[dict[str, Any]] = self._client.custom_query_range(
@@ -116,15 +126,12 @@ class HistoryReader:
 
     Args:
         queries: What to ask.
-        connection: Where to and as whom.
-        clock: Monotonic seconds.
+        client: Whom; closed with the reader.
     """
 
-    def __init__(
-        self, queries: ServiceQueries, connection: Connection, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, queries: ServiceQueries, client: Ranges) -> None:
         self._queries = queries
-        self._client = RangeClient(connection, clock)
+        self._client = client
 
     def close(self) -> None:
         """Let go of connections."""

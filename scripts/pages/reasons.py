@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from autoscaler.core.decision import Reason, StageName
+from autoscaler.core.decision import StageName
 from autoscaler.daemon.notices import Topic
 from autoscaler.daemon.policy_status import CONDITIONS
 from scripts.pages.markdown import code, page, table
@@ -61,8 +61,3 @@ def conditions_page() -> str:
 def documented() -> set[str]:
     """Reasons that are written about."""
     return {name for group in texts()["reasons"].values() for name in group}
-
-
-def undocumented() -> set[str]:
-    """Reasons that are not."""
-    return {reason.value for reason in Reason} - documented()

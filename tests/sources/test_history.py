@@ -8,8 +8,7 @@ import pytest
 
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
-from autoscaler.sources.history import HistoryError, HistoryReader, RangeClient
-from autoscaler.sources.http import Connection
+from autoscaler.sources.history import History, HistoryError, HistoryReader
 from autoscaler.sources.query_client import Failure, FailureKind
 from autoscaler.stacks.candidates import Kind
 from autoscaler.stacks.queries import Candidate, Expression, ReplicaQuery, ServiceQueries, SignalQuery
@@ -42,25 +41,25 @@ def points(value: float, start_s: float, end_s: float) -> Points:
     return [[at_s, str(value)] for at_s in np.arange(start_s, end_s + 1, STEP_S).tolist()]
 
 
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    def run(asked: ServiceQueries, answers: Answers, *, steps: int = 10) -> Any:
-        def ask(_self: RangeClient, text: str, start_s: float, end_s: float, *_rest: float) -> Any:
-            return answers(text, start_s, end_s)
+class Told:
+    """A server that answers as it is told."""
 
-        monkeypatch.setattr(RangeClient, "ask_range", ask)
-        reader = HistoryReader(asked, Connection("http://nowhere"))
-        try:
-            return reader.read(
-                0.0, steps * STEP_S, STEP_S, [(Scope.SERVICE, "request_rate"), (Scope.SERVICE, "nonsense")]
-            )
-        finally:
-            reader.close()
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
 
-    return run
+    def ask_range(self, expression: str, start_s: float, end_s: float, *_rest: float) -> list[dict[str, Any]] | Failure:
+        return self._answers(expression, start_s, end_s)
+
+    def close(self) -> None:
+        """Holds nothing."""
 
 
-def test_the_first_way_that_has_a_value_at_a_step_is_taken_at_that_step(read: Callable[..., Any]) -> None:
+def read(asked: ServiceQueries, answers: Answers, *, steps: int = 10) -> History:
+    reader = HistoryReader(asked, Told(answers))
+    return reader.read(0.0, steps * STEP_S, STEP_S, [(Scope.SERVICE, "request_rate"), (Scope.SERVICE, "nonsense")])
+
+
+def test_the_first_way_that_has_a_value_at_a_step_is_taken_at_that_step() -> None:
     def answers(text: str, start_s: float, end_s: float) -> list[dict[str, Any]]:
         if text == "new":
             return [{"metric": {}, "values": points(2.0, 6 * STEP_S, end_s)}]
@@ -73,7 +72,7 @@ def test_the_first_way_that_has_a_value_at_a_step_is_taken_at_that_step(read: Ca
     assert np.isnan(history.asked_for[Role.DECODE]).all()
 
 
-def test_a_long_time_is_asked_for_in_parts_that_servers_accept(read: Callable[..., Any]) -> None:
+def test_a_long_time_is_asked_for_in_parts_that_servers_accept() -> None:
     spans = []
 
     def answers(text: str, start_s: float, end_s: float) -> list[dict[str, Any]]:
@@ -88,7 +87,7 @@ def test_a_long_time_is_asked_for_in_parts_that_servers_accept(read: Callable[..
     assert (history.signal(Scope.SERVICE, "request_rate") == 1.0).all()
 
 
-def test_the_histogram_behind_a_mean_is_found_and_taken_apart(read: Callable[..., Any]) -> None:
+def test_the_histogram_behind_a_mean_is_found_and_taken_apart() -> None:
     wanted = 'sum by (le) (rate(tokens_bucket{role="decode"}[120s]))'
 
     def answers(text: str, start_s: float, end_s: float) -> list[dict[str, Any]]:
@@ -97,12 +96,13 @@ def test_the_histogram_behind_a_mean_is_found_and_taken_apart(read: Callable[...
 
     history = read(queries("rate"), answers)
 
+    assert history.inputs is not None
     assert history.inputs.bounds.tolist() == [10, 100, np.inf]
     assert history.inputs.rates[0].tolist() == [1, 3, 1]
     assert history.outputs is None
 
 
-def test_a_dialect_that_most_of_the_time_is_told_in_is_spoken(read: Callable[..., Any]) -> None:
+def test_a_dialect_that_most_of_the_time_is_told_in_is_spoken() -> None:
     other = queries("spoken", dialect="b_", probe="b_running")
 
     def answers(text: str, start_s: float, end_s: float) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def test_a_dialect_that_most_of_the_time_is_told_in_is_spoken(read: Callable[...
     assert (history.signal(Scope.SERVICE, "request_rate") == 3.0).all()
 
 
-def test_a_query_that_this_server_does_not_understand_is_no_obstacle(read: Callable[..., Any]) -> None:
+def test_a_query_that_this_server_does_not_understand_is_no_obstacle() -> None:
     def answers(text: str, start_s: float, end_s: float) -> list[dict[str, Any]] | Failure:
         if text == "new":
             return Failure(FailureKind.EXPRESSION, "unknown function", hopeless=False)
@@ -126,12 +126,12 @@ def test_a_query_that_this_server_does_not_understand_is_no_obstacle(read: Calla
     assert (read(queries("new", "old"), answers).signal(Scope.SERVICE, "request_rate") == 1.0).all()
 
 
-def test_a_server_that_fails_ends_the_reading_in_its_own_words(read: Callable[..., Any]) -> None:
+def test_a_server_that_fails_ends_the_reading_in_its_own_words() -> None:
     with pytest.raises(HistoryError, match="took no connection"):
         read(queries("rate"), lambda *_: Failure(FailureKind.TIMEOUT, "took no connection within 60 s", hopeless=True))
 
 
-def test_why_a_signal_is_missing_is_kept(read: Callable[..., Any]) -> None:
+def test_why_a_signal_is_missing_is_kept() -> None:
     history = read(queries("rate"), lambda *_: [])
 
     assert "no series match rate_selector" in history.why_absent[Scope.SERVICE, "request_rate"]
