@@ -48,7 +48,7 @@ class Daemon:
         around = Surroundings(kubeconfig=self.kubeconfig)
         log, self.lines = capturing()
         source, target = connections(loaded.policy, around, self.clock, log, writes=True)
-        made = stack_switch(loaded.policy, around)
+        made = stack_switch(loaded.policy, around, self.clock, log)
         store = FileStateStore(folder / "state")
         self.runner = ServiceRunner(loaded.policy.core(), source, target, store, log, switch=made)
 
@@ -109,6 +109,26 @@ def test_a_threshold_in_the_pickers_config_map_is_set_to_never_and_the_picker_re
     assert closing.switched is not None
     assert closing.switched.outcome is Outcome.APPLIED
     assert daemon.replicas(Role.PREFILL) == 2
+
+
+def test_a_text_that_argo_cd_keeps_as_it_is_in_git_is_left_to_it_before_the_first_move(
+    fake_kube_api: FakeCluster, tmp_path: Path
+) -> None:
+    fake_kube_api.create("configmaps", config_map(EPP))
+    path = f"{fake_kube_api.path('v1', 'configmaps', 'epp')}?fieldManager=argocd-controller"
+    synced = {"data": {"config.yaml": f"{EPP}# synced"}}
+    assert fake_kube_api.request("PATCH", path, synced, content_type="application/merge-patch+json")[0] == 200
+    add_router(fake_kube_api)
+    target = {"spec": "llm-d-epp", "name": "epp", "key": "config.yaml", "router": "epp", "allowRouterRestart": True}
+    daemon = Daemon(tmp_path, fake_kube_api, {"disaggregation": "off", "prefillOff": 1, "target": target})
+
+    closing = daemon.until(lambda tick: step_of(tick) is SwitchStep.CLOSING)
+    daemon.runner.close()
+
+    assert closing.switched is not None
+    assert closing.switched.outcome is Outcome.REFUSED
+    assert closing.switched.message.startswith('Argo CD serving/epp writes data["config.yaml"] of ConfigMap epp')
+    assert fake_kube_api.get("v1", "configmaps", "epp")["data"]["config.yaml"] == f"{EPP}# synced"
 
 
 def test_release_puts_the_threshold_back_that_stood_there_before(fake_kube_api: FakeCluster, tmp_path: Path) -> None:
