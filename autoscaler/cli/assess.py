@@ -107,7 +107,7 @@ class _Inner:
 
     outer: Watcher
 
-    def begins(self, name: str) -> None:
+    def begins(self, what: str) -> None:
         """Said already."""
 
     def reached(self, share: float) -> None:

@@ -176,7 +176,7 @@ def _load(
         )
     first = next(iter(policies.values()))
     with ProgressBar(1, sys.stderr) as bar:
-        bar.begins(f"the last {since} from Prometheus")
+        bar.begins(f"reading the last {since} from Prometheus")
         history = read_history(first, prometheus, parse_since_s(since), LOAD, reached=bar.reached)
     made = load_of(history, seed, f"{first.service}, last {since}")
     return Load(made.trace, made.remarks, history.start_s)

@@ -43,16 +43,16 @@ class ProgressBar:
     ) -> None:
         self._progress.stop()
 
-    def begins(self, name: str) -> None:
+    def begins(self, what: str) -> None:
         """The next part begins."""
-        self._progress.update(self._task, completed=self._begun, description=f"playing {name}")
+        self._progress.update(self._task, completed=self._begun, description=what)
         self._begun += 1
 
     def reached(self, share: float) -> None:
         """How much of the part that began last is done, from 0 to 1."""
         self._progress.update(self._task, completed=self._begun - 1 + share)
 
-    def finished(self, name: str) -> None:
+    def finished(self, what: str) -> None:
         """One more part is done, whichever it was."""
         self._begun += 1
-        self._progress.update(self._task, completed=self._begun, description=name)
+        self._progress.update(self._task, completed=self._begun, description=what)

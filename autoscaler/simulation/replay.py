@@ -93,19 +93,19 @@ class Replay:
 class Watcher(Protocol):
     """Is told how a replay gets on."""
 
-    def begins(self, name: str) -> None:
-        """A row is about to be played."""
+    def begins(self, what: str) -> None:
+        """The next part is about to begin, in words."""
         ...
 
     def reached(self, share: float) -> None:
-        """How much of it is played, from 0 to 1."""
+        """How much of it is done, from 0 to 1."""
         ...
 
 
 class Nobody:
     """Watches nothing."""
 
-    def begins(self, name: str) -> None:
+    def begins(self, what: str) -> None:
         """Ignored."""
 
     def reached(self, share: float) -> None:
@@ -168,7 +168,7 @@ def replay(
     rows, timelines = [], []
     duration_s = max(trace.duration_s, 1.0)
     for name, play in _plays(policies, at, config, trace, cost, against, seed):
-        watcher.begins(name)
+        watcher.begins(f"playing {name}")
         started_s = time.perf_counter()
         results = play(lambda now_s: watcher.reached(min(now_s / duration_s, 1.0)))
         rows.append(_row(name, results, bound, time.perf_counter() - started_s))

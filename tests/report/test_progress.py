@@ -26,8 +26,8 @@ def test_a_terminal_shows_what_is_played_and_how_far_it_is(monkeypatch: pytest.M
     monkeypatch.setenv("COLUMNS", "120")
     file = Terminal()
     with ProgressBar(4, file) as bar:
-        bar.begins("chat")
-        bar.begins("hpa")
+        bar.begins("playing chat")
+        bar.begins("playing hpa")
         bar.reached(0.5)
 
     assert "playing hpa" in file.getvalue()
