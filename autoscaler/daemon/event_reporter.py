@@ -1,8 +1,8 @@
-"""Tells ticks as Events on the policy object, or on the workloads where policies come from files."""
+"""Tells ticks as Events: on the workloads, and on the policy where it is an object."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,17 +48,20 @@ class _Posted:
     count: int = 1
 
 
+_Key = tuple[ObjectRef, Role | None, Topic, str]
+
+
 @dataclass(slots=True)
 class _Told:
     """What has been told of one service.
 
     Attributes:
-        posted: Events by topic and cause, as long as they may be repeated.
+        posted: Events by object, role, topic and cause, as long as they may be repeated.
         trouble: Why the last one could not be posted.
         resume_s: When to try again.
     """
 
-    posted: dict[tuple[Role | None, Topic, str], _Posted] = field(default_factory=dict)
+    posted: dict[_Key, _Posted] = field(default_factory=dict)
     trouble: Trouble | None = None
     resume_s: float = 0.0
 
@@ -70,13 +73,15 @@ class EventReporter:
 
     Args:
         api: Where Events go.
-        subject: What a service's role is told about under, the switch under prefill's; None for nothing.
+        subjects: What is told about under a service's role, the switch being told under prefill's.
         instance: Which process says so.
     """
 
-    def __init__(self, api: EventReporterApi, subject: Callable[[str, Role], Subject | None], instance: str) -> None:
+    def __init__(
+        self, api: EventReporterApi, subjects: Callable[[str, Role], Sequence[Subject]], instance: str
+    ) -> None:
         self._api = api
-        self._subject = subject
+        self._subjects = subjects
         self._instance = instance
         self._told: dict[str, _Told] = {}
 
@@ -93,18 +98,18 @@ class EventReporter:
         recent = {key: item for key, item in told.posted.items() if tick.at_s - item.said_s < 2 * REPEAT_AFTER_S}
         told.posted = recent
         for notice in notices_of(tick):
-            subject = self._subject(notice.service, notice.role or Role.PREFILL)
-            if subject is None or not (subject.is_policy or mode is Mode.ENFORCE):
-                continue
-            try:
-                self._tell(told, notice, subject, tick)
-            except KubeError as error:
-                told.resume_s = tick.at_s + RETRY_AFTER_S
-                return Trouble(Dependency.EVENTS, "events", str(error))
+            for subject in self._subjects(notice.service, notice.role or Role.PREFILL):
+                if not (subject.is_policy or mode is Mode.ENFORCE):
+                    continue
+                try:
+                    self._tell(told, notice, subject, tick)
+                except KubeError as error:
+                    told.resume_s = tick.at_s + RETRY_AFTER_S
+                    return Trouble(Dependency.EVENTS, "events", str(error))
         return None
 
     def _tell(self, told: _Told, notice: Notice, subject: Subject, tick: Tick) -> None:
-        key, at_s = (notice.role, notice.topic, notice.cause), tick.at_s
+        key, at_s = (subject.ref, notice.role, notice.topic, notice.cause), tick.at_s
         message = f"{blanked(notice.message)} [decision {tick.decision_id}]"
         posted = told.posted.get(key)
         if posted is not None and at_s - posted.said_s < REPEAT_AFTER_S:

@@ -55,7 +55,7 @@ def event_reporters(settings: Settings, origin: PolicyOrigin, identity: str, sta
         api = _connect(settings, "an Event", stack)
     except StartError:
         return []  # whoever advises from metrics alone has no cluster to tell
-    return [EventReporter(api, origin.subject, identity)]
+    return [EventReporter(api, origin.subjects, identity)]
 
 
 @contextmanager

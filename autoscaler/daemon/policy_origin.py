@@ -34,7 +34,7 @@ class PolicyOrigin(Protocol):
     reporters: Sequence[Reporter]
     strict: bool
 
-    def subject(self, service: str, role: Role) -> Subject | None:
+    def subjects(self, service: str, role: Role) -> Sequence[Subject]:
         """What Events about a role are about."""
         ...
 
@@ -64,11 +64,9 @@ class FileOrigin:
         self.policies: Policies = PolicyStore(paths)
         self.reporters: Sequence[Reporter] = ()
 
-    def subject(self, service: str, role: Role) -> Subject | None:
+    def subjects(self, service: str, role: Role) -> Sequence[Subject]:
         """The workload."""
-        loaded = self.policies.policies.get(service)
-        aimed = target_aims(loaded.policy).get(role) if loaded is not None else None
-        return Subject(aimed.ref) if aimed is not None else None
+        return _workload(self.policies, service, role)
 
     def start(self) -> None:
         """Files need no beginning."""
@@ -112,10 +110,11 @@ class ClusterOrigin:
         self.policies: Policies = self._watched
         self.reporters: Sequence[Reporter] = (self._status,)
 
-    def subject(self, service: str, role: Role) -> Subject | None:  # noqa: ARG002 - both roles are the policy's
-        """The policy object."""
+    def subjects(self, service: str, role: Role) -> Sequence[Subject]:
+        """The policy object, and the workload."""
         policy = self._watched.object_of(service)
-        return Subject(policy.ref, policy.uid, is_policy=True) if policy is not None else None
+        own = [Subject(policy.ref, policy.uid, is_policy=True)] if policy is not None else []
+        return [*own, *_workload(self.policies, service, role)]
 
     def start(self) -> None:
         """Begin to watch."""
@@ -137,3 +136,9 @@ class ClusterOrigin:
     def close(self) -> None:
         """Watch no more."""
         self._watching.close()
+
+
+def _workload(policies: Policies, service: str, role: Role) -> list[Subject]:
+    loaded = policies.policies.get(service)
+    aimed = target_aims(loaded.policy).get(role) if loaded is not None else None
+    return [Subject(aimed.ref)] if aimed is not None else []

@@ -91,11 +91,9 @@ def telling_rights(policy: ScalingPolicy, *, is_object: bool) -> Iterator[Right]
     namespace = policy.metadata.namespace
     if is_object:
         yield Right(namespace, _GROUP, f"{PLURAL}/status", policy.metadata.name, "patch")
-        told = {namespace}
-    elif policy.spec.mode is Mode.ENFORCE:
-        told = {aimed.ref.namespace for aimed in target_aims(policy).values()}
-    else:
-        return
+    told = {namespace} if is_object else set()
+    if policy.spec.mode is Mode.ENFORCE:
+        told |= {aimed.ref.namespace for aimed in target_aims(policy).values()}
     yield from (Right(place, "", "events", "", verb) for place in told for verb in ("create", "patch"))
 
 

@@ -28,10 +28,10 @@ class Stand:
             address = self.world.address("apps/v1", "deployments")
             self.world.store.create(address, deployment(f"chat-{role}"), manager="test")
         self.is_policy = on_policy
-        self.reporter = EventReporter(self.api, self.subject, "pod_1")
+        self.reporter = EventReporter(self.api, self.subjects, "pod_1")
 
-    def subject(self, _service: str, role: Role) -> Subject | None:
-        return Subject(ObjectRef.deployment(NAMESPACE, f"chat-{role}"), is_policy=self.is_policy)
+    def subjects(self, _service: str, role: Role) -> list[Subject]:
+        return [Subject(ObjectRef.deployment(NAMESPACE, f"chat-{role}"), is_policy=self.is_policy)]
 
     def tick(self, after_s: float = 15.0) -> list[Trouble]:
         done = self.bench.tick(after_s)
@@ -65,6 +65,24 @@ def test_a_change_is_an_event_on_its_workload() -> None:
     assert event["message"].startswith("scaled prefill from 2 to 3 replicas: ")
     assert event["message"].endswith(f" [decision {decision_id('chat', stand.bench.now_s)}]")
     assert event["reportingInstance"] == "pod_1"
+
+
+@pytest.mark.parametrize(
+    ("mode", "about"), [(Mode.ENFORCE, {"chat", "chat-decode"}), (Mode.RECOMMEND, {"chat"})], ids=str
+)
+def test_under_a_policy_object_both_it_and_the_workload_are_told_each_once(mode: Mode, about: set[str]) -> None:
+    stand = Stand(Bench(policy(mode, decode=role_policy(3))))
+    own = Subject(
+        ObjectRef("pd-autoscaler.io/v1alpha1", "ScalingPolicy", "scalingpolicies", NAMESPACE, "chat"), "u", True
+    )
+    stand.reporter = EventReporter(stand.api, lambda service, role: [own, *stand.subjects(service, role)], "pod_1")
+
+    for _ in range(3):
+        stand.tick()
+
+    told = [(event["involvedObject"]["name"], event["reason"]) for event in stand.events()]
+    assert {name for name, _ in told} == about
+    assert len(told) == len(set(told))
 
 
 def test_what_lasts_is_one_event_that_is_counted_up() -> None:
@@ -167,7 +185,7 @@ def test_no_credentials_get_into_an_event() -> None:
 def test_the_longest_name_still_makes_an_event() -> None:
     stand = Stand(limited())
     ref = ObjectRef.deployment(NAMESPACE, "d" * 253)
-    stand.reporter = EventReporter(stand.api, lambda _service, _role: Subject(ref, "uid"), "pod_1")
+    stand.reporter = EventReporter(stand.api, lambda _service, _role: [Subject(ref, "uid")], "pod_1")
 
     stand.tick()
 

@@ -169,7 +169,7 @@ def live(made: Installation, folder: Path) -> None:
         election = Election(api, NAME, NAME, "pod_1", clock, log)
         elects, budgets = "--leader-elect" in made.arguments, _budgets(made, folder)
         election.stand_for(budgets.leases(policy.service for policy in policies) if elects else [])
-        reporters = [*origin.reporters, EventReporter(api, origin.subject, "pod_1")]
+        reporters = [*origin.reporters, EventReporter(api, origin.subjects, "pod_1")]
         keeps = "--state=configmap" in made.arguments
         store = ConfigMapStateStore(api, NAME, NAME) if keeps else MemoryStateStore()
         runners = [

@@ -92,14 +92,14 @@ class Daemon:
             store = ConfigMapStateStore(api, "serving", "pd")
             runner = ServiceRunner(self.policy.core(), source, target, store, self.log)
             stack.callback(runner.close)
-            events = EventReporter(api, self._subject, "pod_1")
+            events = EventReporter(api, self._subjects, "pod_1")
             for _ in range(3):
                 election.turn()
                 events.report(runner.tick(self.clock.now_s()))
                 self.clock.at_s += 660.0
 
-    def _subject(self, _service: str, role: Role) -> Subject | None:
-        return Subject(target_aims(self.policy)[role].ref)
+    def _subjects(self, _service: str, role: Role) -> list[Subject]:
+        return [Subject(target_aims(self.policy)[role].ref)]
 
     def refused(self) -> set[tuple[str, str, str]]:
         """Verb, resource and name of every request that was answered with 403."""
