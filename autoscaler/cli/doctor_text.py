@@ -105,6 +105,12 @@ def _targets(found: Examination) -> Iterator[str]:
         where = f", counted at {found.places[role]}" if role in found.places else ""
         writer = f", set last by {found.pools.writers[role]}" if role in found.pools.writers else ""
         yield from _row("ok", f"{role}: {pool.ready} of {pool.current} replicas serve{where}{writer}")
+        said, seen = found.gpus_per_replica.get(role), found.pools.gpus_per_replica.get(role)
+        if seen is not None and said is not None and seen != said:
+            words = f"{role}: a replica's pods ask for {seen:g} accelerators, and the policy says {said:g}"
+            yield from _row(
+                "note", f"{words}: set spec.roles.{role}.gpusPerReplica, which budgets and savings count in"
+            )
         for blocker in found.pools.blockers.get(role, ()):
             yield from _row("blocked", f"{role}: {blocker}")
     for role, error in found.pools.errors.items():

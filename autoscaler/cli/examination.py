@@ -50,6 +50,7 @@ class Examination:
         signals: Of each signal whether it is there.
         pools: Replica counts, and why there are none.
         places: Per role the object that holds its count; none for a role whose counts come from metrics.
+        gpus_per_replica: Per role what the policy says that a replica holds.
         cluster: None where no cluster is configured.
         no_cluster: Why not.
         problems: What the stack does not bear, and what of the policy is doubtful on it.
@@ -74,6 +75,7 @@ class Examination:
     would: dict[str, str] = field(default_factory=dict)
     inert: dict[str, str] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    gpus_per_replica: dict[str, float] = field(default_factory=dict)
 
 
 def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, own: Iterable[Right] = ()) -> Examination:
@@ -120,6 +122,7 @@ def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, ow
         would=would,
         inert=inert,
         places={role: str(aimed.ref) for role, aimed in target_aims(policy).items()} if cluster is not None else {},
+        gpus_per_replica={role: pool.gpus_per_replica for role, pool in policy.spec.roles.by_role().items()},
     )
 
 

@@ -30,6 +30,7 @@ from tests.support.kube_api.manifests import deployment
 from tests.support.loopback import Reply, Request, running_loopback
 from tests.support.prometheus import Prometheus, running_prometheus
 from tests.support.vllm_series import REQUEST_BOUNDS_S, Fleet
+from tests.targets.kubernetes.objects import create, ready_pod
 from tests.targets.kubernetes.switches.test_config_map_switch import EPP, add_router, config_map
 
 __all__ = ["fake_kube_api", "kube_api", "real_kube_api"]
@@ -300,6 +301,21 @@ def test_a_target_is_named_with_its_last_writer_and_with_what_keeps_it_from_bein
 
     assert "counted at StormService serving/chat, set last by " in shown
     assert "blocked decode: StormService serving/chat: spec.updateStrategy.type is RollingUpdate: " in shown
+
+
+def test_accelerators_that_the_pods_ask_for_are_held_against_the_policys(
+    server: Prometheus, tmp_path: Path, fake_kube_api: FakeCluster
+) -> None:
+    fill(server, "accelerators", *ENGINES)
+    for role in ("prefill", "decode"):
+        fake_kube_api.create("deployments", deployment(f"chat-{role}", replicas=1))
+    labels = deployment("chat-decode", replicas=1)["spec"]["selector"]["matchLabels"]
+    create(fake_kube_api, ready_pod("chat-decode-0", labels, gpus=4))
+
+    shown = " ".join(text(examine(server, tmp_path, "accelerators", cluster=fake_kube_api)).split())
+
+    assert "note decode: a replica's pods ask for 4 accelerators, and the policy says 1: set spec.roles.decode" in shown
+    assert "prefill: a replica's pods" not in shown
 
 
 def test_who_keeps_the_switch_as_it_is_in_git_is_named(
