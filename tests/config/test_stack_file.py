@@ -60,7 +60,10 @@ def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"spec.stack": REMOVED}, "spec.stack: is missing: which serving stack is it? (allowed: one of stack,"),
-        ({"spec.stackFile": "my.stack.yaml"}, "spec.stackFile: does not go with stack (got my.stack.yaml, allowed: one"),
+        (
+            {"spec.stackFile": "my.stack.yaml"},
+            "spec.stackFile: does not go with stack (got my.stack.yaml, allowed: one",
+        ),
     ],
 )
 def test_a_stack_is_either_named_or_brought(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
