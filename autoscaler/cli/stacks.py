@@ -84,6 +84,7 @@ def _show(stack: Stack, *, queries: bool) -> Iterator[str]:
     for dispatch, names in _by_dispatch(stack).items():
         yield from _field("names", f"{', '.join(names)} ({dispatch} dispatch)")
     yield from _field("roles", "; ".join(dict.fromkeys(map(_roles, stack.dialects))))
+    yield from _field("labels", "; ".join(dict.fromkeys(map(_labels, stack.dialects))))
     if stack.gateway is not None:
         labels = ", ".join((*stack.gateway.selector, stack.gateway.model))
         lower = ", in lower case" if stack.gateway.lowercase else ""
@@ -100,6 +101,10 @@ def _show(stack: Stack, *, queries: bool) -> Iterator[str]:
     if queries:
         for name, term in stack.dialects[0].terms.items():
             yield from _field("term", f"${name} stands for {term}")
+    streams = list(_ways(stack.dialects[0].stream, queries=queries))
+    if streams:
+        yield "\nhow long the slowest request of a hundred stays on decode [s]"
+        yield from streams
     for scope, signals in stack.dialects[0].signals.items():
         yield f"\n{scope}"
         for name, signal in signals.items():
@@ -121,6 +126,12 @@ def _roles(dialect: Dialect) -> str:
     return ", ".join(f'{which} {role.name}{sign}"{value}"' for which, value in role.values.items())
 
 
+def _labels(dialect: Dialect) -> str:
+    labels = dialect.labels
+    fixed = "".join(f', {name}="{value}"' for name, value in labels.fixed.items())
+    return f"{labels.pod} names a replica, {labels.model} the model{fixed}"
+
+
 def _drain(stack: Stack) -> str:
     drain = stack.facts.drain
     times = {"KV is kept": drain.kv_lease_s, "grace period": drain.grace_s}
@@ -133,7 +144,11 @@ def _signal(signal: SignalModel, *, queries: bool) -> Iterator[str]:
     if signal.candidates is None:
         yield from _paragraph(f"absent: {signal.absent}", "    ")
         return
-    for index, candidate in enumerate(signal.candidates, start=1):
+    yield from _ways(signal.candidates, queries=queries)
+
+
+def _ways(candidates: Iterable[CandidateModel], *, queries: bool) -> Iterator[str]:
+    for index, candidate in enumerate(candidates, start=1):
         words = _candidate(candidate)
         if words or queries:
             yield from _paragraph(f"{index}. {words}".rstrip(), "    ")

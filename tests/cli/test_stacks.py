@@ -70,3 +70,10 @@ def test_a_stack_that_does_not_exist_is_refused_with_the_nearest_name() -> None:
 
 def test_which_stack_to_show_has_to_be_said() -> None:
     assert "stacks show: which one? There are aibrix," in refusal("show")
+
+
+def test_labels_are_told_and_where_a_query_needs_something_of_the_server() -> None:
+    assert 'labels     pod names a replica, model_name the model, server=""' in run_stacks("show", "production-stack")
+    assert "summary_latencies=true" in run_stacks("show", "triton")
+    assert "how long the slowest request" not in run_stacks("show", "vllm")
+    assert "vllm:e2e_request_latency_seconds_bucket" in run_stacks("show", "vllm", "-q")
