@@ -26,6 +26,7 @@ from autoscaler.daemon import logs
 from autoscaler.daemon.assembly import Surroundings
 from autoscaler.daemon.process import run_daemon
 from autoscaler.daemon.settings import Settings, StartError, StateKind
+from autoscaler.targets.kubernetes.budget import RequestBudget
 
 _LAST_PORT = 65_535
 # Kubernetes kills a pod 30 s after it asked it to end.
@@ -111,7 +112,7 @@ def run(
         watch_policies=watch_policies,
         watch_namespace=namespace or "",
         cross_namespace=allow_cross_namespace,
-        around=Surroundings(prometheus, kubeconfig, context),
+        around=Surroundings(prometheus, kubeconfig, context, RequestBudget()),
         host=host,
         port=port,
         status_page=status_page,

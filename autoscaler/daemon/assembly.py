@@ -35,6 +35,7 @@ from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.load import stack_of
 from autoscaler.targets.base import Target
+from autoscaler.targets.kubernetes.budget import RequestBudget
 from autoscaler.targets.kubernetes.build import role_target
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.competitors import Competition, find_competitors, find_switch_competitors
@@ -59,11 +60,13 @@ class Surroundings:
         prometheus_url: Server to ask in place of the one that a policy names.
         kubeconfig: Path of a kubeconfig; None for the usual places.
         context: Context in it; None for the current one.
+        requests: How many requests about targets the API server may be sent; None for any number.
     """
 
     prometheus_url: str | None = None
     kubeconfig: str | None = None
     context: str | None = None
+    requests: RequestBudget | None = None
 
 
 def connections(
@@ -152,7 +155,7 @@ def stack_switch(
     if spec.path is None:
         return StackSwitch(lambda target: make_switch(None, spec, place, target))
     try:
-        client = connect(kubeconfig=around.kubeconfig, context=around.context)
+        client = connect(kubeconfig=around.kubeconfig, context=around.context, budget=around.requests)
     except KubeConfigError as error:
         reason = str(error)
         return StackSwitch(lambda _target: NoSwitch(reason))
@@ -214,14 +217,14 @@ def _source(policy: ScalingPolicy, around: Surroundings, clock: Clock) -> Promet
         pages = {Role.PREFILL: scrape.endpoints.prefill, Role.DECODE: scrape.endpoints.decode}
         fixed = fixed_endpoints(((url, labels[role]) for role, urls in pages.items() for url in urls), pod)
         return Scraper(ScrapeSource(service_queries(policy), fixed), scrape.interval_s, clock)
-    client = connect(kubeconfig=around.kubeconfig, context=around.context)
+    client = connect(kubeconfig=around.kubeconfig, context=around.context, budget=around.requests)
     pods = PodPages(client, target_aims(policy), labels, pod, scrape.port, scrape.path)
     return Scraper(ScrapeSource(service_queries(policy), pods), scrape.interval_s, clock, owned=(client,))
 
 
 def _cluster(policy: ScalingPolicy, around: Surroundings, log: Log, *, required: bool) -> KubeClient | None:
     try:
-        return connect(kubeconfig=around.kubeconfig, context=around.context)
+        return connect(kubeconfig=around.kubeconfig, context=around.context, budget=around.requests)
     except KubeConfigError as error:
         if required or around.kubeconfig is not None or around.context is not None:
             raise AssemblyError(f"{policy.service}: {error}") from error

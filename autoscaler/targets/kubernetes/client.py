@@ -12,6 +12,7 @@ from typing import Any
 import urllib3.exceptions
 from kubernetes.client import ApiClient, ApiException, Configuration
 
+from autoscaler.targets.kubernetes.budget import RequestBudget
 from autoscaler.targets.kubernetes.errors import KubeError, Operation, UnavailableError, error_of
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
@@ -32,10 +33,16 @@ class KubeClient:
         configuration: Address, certificates and credentials, see `connection`.
         timeout_s: How long a request may wait for its connection and for each part of its answer.
         clock: Monotonic seconds.
+        budget: How many requests may be sent; None for any number.
     """
 
     def __init__(
-        self, configuration: Configuration, *, timeout_s: float = 5.0, clock: Callable[[], float] = time.monotonic
+        self,
+        configuration: Configuration,
+        *,
+        timeout_s: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        budget: RequestBudget | None = None,
     ) -> None:
         configuration.retries = False
         self._api: Any = ApiClient(configuration)  # half of its methods carry no types
@@ -43,6 +50,7 @@ class KubeClient:
         self._timeout_s = timeout_s
         self._resume_s = float("-inf")
         self._clock = clock
+        self._budget = budget
 
     def get(self, ref: ObjectRef, subresource: str = "") -> JsonObject:
         """Read one object.
@@ -93,6 +101,9 @@ class KubeClient:
         left_s = self._resume_s - self._clock()
         if left_s > 0:
             raise UnavailableError(operation, None, "not asked, as the server wanted", retry_after_s=math.ceil(left_s))
+        if self._budget is not None and not self._budget.take(self._timeout_s):
+            said = f"not asked: this daemon sends {self._budget.per_s:g} requests/s at most, and as many wait already"
+            raise UnavailableError(operation, None, said)
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
         request = self._api.param_serialize(
             method=_METHODS[operation.verb],

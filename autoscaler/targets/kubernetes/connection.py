@@ -12,6 +12,7 @@ from kubernetes.client import Configuration
 from kubernetes.config import ConfigException
 from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
+from autoscaler.targets.kubernetes.budget import RequestBudget
 from autoscaler.targets.kubernetes.client import KubeClient
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -28,6 +29,7 @@ def connect(
     context: str | None = None,
     timeout_s: float = 5.0,
     environ: Mapping[str, str] = os.environ,
+    budget: RequestBudget | None = None,
 ) -> KubeClient:
     """Connect to the cluster that the user means.
 
@@ -39,14 +41,15 @@ def connect(
         context: Name of a context in it; None for its current one.
         timeout_s: Timeout of each request.
         environ: Environment variables.
+        budget: How many requests may be sent; None for any number.
 
     Raises:
         KubeConfigError: No configuration, or one that cannot be used.
     """
     named = kubeconfig or environ.get("KUBECONFIG")
     if named is None and context is None and "KUBERNETES_SERVICE_HOST" in environ:
-        return KubeClient(in_cluster(environ), timeout_s=timeout_s)
-    return KubeClient(from_kubeconfig(named or _DEFAULT_KUBECONFIG, context), timeout_s=timeout_s)
+        return KubeClient(in_cluster(environ), timeout_s=timeout_s, budget=budget)
+    return KubeClient(from_kubeconfig(named or _DEFAULT_KUBECONFIG, context), timeout_s=timeout_s, budget=budget)
 
 
 def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT_DIR) -> Configuration:
