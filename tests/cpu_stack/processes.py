@@ -15,7 +15,7 @@ _STOP_TIMEOUT_S = 10.0
 
 
 class Process:
-    """A process that ends with its group, and whose log is kept.
+    """A process whose log is kept. It ends with the thread that starts it, even if that is killed.
 
     Args:
         name: What its log is called.
@@ -27,7 +27,12 @@ class Process:
     def __init__(self, name: str, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
         with (folder / f"{name}.log").open("ab") as log:
             self._popen = subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                ("setpriv", "--pdeathsig", "KILL", "--", *command),
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     @property
