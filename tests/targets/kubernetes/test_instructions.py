@@ -11,7 +11,7 @@ from autoscaler.core.snapshot import PoolState
 from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.kubernetes.aim import Service, aim
 from autoscaler.targets.kubernetes.build import role_target
-from autoscaler.targets.kubernetes.specs.load import load_spec, parse_spec, spec_names
+from autoscaler.targets.kubernetes.specs.load import SPECS, load_spec, spec_names
 from autoscaler.targets.kubernetes.specs.problems import SpecError
 from autoscaler.targets.role import RoleReading, RoleTarget
 from tests.support.kube import FakeCluster
@@ -92,7 +92,7 @@ def test_an_instruction_needs_somewhere_to_read_from(fake_kube_api: FakeCluster,
 
 def test_an_instruction_for_another_role_is_refused(fake_kube_api: FakeCluster, client_on: ClientOn) -> None:
     text = {"decode": "set d to {replicas}"}
-    spec = parse_spec({"name": "mine", "title": "Mine", "shape": "instruction", "instructions": text}, "mine")
+    spec = SPECS.parse({"name": "mine", "title": "Mine", "shape": "instruction", "instructions": text}, "mine")
 
     with pytest.raises(SpecError, match="target mine has no prefill role; it has decode"):
         role_target(client_on(fake_kube_api), spec, Service("ns", "chat"), Role.PREFILL, reader=Metrics())

@@ -9,7 +9,7 @@ import pytest
 from autoscaler.core.policy import Role
 from autoscaler.targets.kubernetes.aim import Service, aim
 from autoscaler.targets.kubernetes.competitors.kinds import known_kinds
-from autoscaler.targets.kubernetes.specs.load import load_spec, parse_spec, scale_spec, spec_for_kind, spec_names
+from autoscaler.targets.kubernetes.specs.load import SPECS, load_spec, scale_spec, spec_for_kind, spec_names
 from autoscaler.targets.kubernetes.specs.problems import SpecError
 
 DEPLOYMENT = {"group": "apps", "versions": ["v1"], "kind": "Deployment", "plural": "deployments"}
@@ -34,7 +34,7 @@ def test_every_kind_below_a_target_is_known(name: str) -> None:
 
 
 def test_what_else_may_be_said_of_a_target_can_be_left_out() -> None:
-    filled = aim(parse_spec(SCALED, "mine"), Service("ns", "chat"), Role.PREFILL)
+    filled = aim(SPECS.parse(SCALED, "mine"), Service("ns", "chat"), Role.PREFILL)
 
     assert (filled.ref.api_version, filled.ref.name, filled.ready) == ("apps/v1", "chat", ("readyReplicas",))
 
@@ -112,21 +112,21 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("change", "words"), PROBLEMS.values(), ids=PROBLEMS)
 def test_a_problem_is_named_with_place_value_and_remedy(change: dict[str, Any], words: str) -> None:
     with pytest.raises(SpecError) as problem:
-        parse_spec(SCALED | change, "mine")
+        SPECS.parse(SCALED | change, "mine")
 
     assert str(problem.value).startswith(words)
 
 
 def test_all_problems_are_named_at_once() -> None:
     with pytest.raises(SpecError) as problem:
-        parse_spec(ENTRY | {"redy": 1, "shape": "x"}, "mine")
+        SPECS.parse(ENTRY | {"redy": 1, "shape": "x"}, "mine")
 
     assert len(str(problem.value).splitlines()) == 2
 
 
 def test_what_is_no_mapping_is_refused() -> None:
     with pytest.raises(SpecError, match="is no mapping"):
-        parse_spec(["scale"], "mine")
+        SPECS.parse(["scale"], "mine")
 
 
 def test_an_unknown_name_names_the_nearest() -> None:
@@ -135,7 +135,7 @@ def test_an_unknown_name_names_the_nearest() -> None:
 
 
 def test_a_role_that_a_spec_does_not_have_is_refused() -> None:
-    spec = parse_spec({**SCALED, "shape": "merge", "count": {"decode": "spec.replicas"}}, "mine")
+    spec = SPECS.parse({**SCALED, "shape": "merge", "count": {"decode": "spec.replicas"}}, "mine")
 
     with pytest.raises(SpecError, match="target mine has no prefill role; it has decode"):
         aim(spec, Service("ns", "chat"), Role.PREFILL)

@@ -1,32 +1,27 @@
-"""Target specs: those that come with the program by name or by kind, and any other from plain data."""
+"""Target specs that come with the program, by name or by kind."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from autoscaler.core.policy import Role
 from autoscaler.targets.kubernetes.specs.files import SpecFiles
 from autoscaler.targets.kubernetes.specs.model import ObjectModel, Shape, TargetSpec
 from autoscaler.targets.kubernetes.templates import Template
 
-_FILES = SpecFiles(__package__, TargetSpec, "target", "{name: …, shape: scale, object: …}")
+SPECS = SpecFiles(__package__, TargetSpec, "target", "{name: …, shape: scale, object: …}")
+"""The files behind them, and how any other spec is read."""
 
 
 def spec_names() -> tuple[str, ...]:
     """The specs that come with the program."""
-    return _FILES.names()
+    return SPECS.names()
 
 
 @cache
 def load_spec(name: str) -> TargetSpec:
     """Read a spec by name; see `SpecFiles.load`."""
-    return _FILES.load(name)
-
-
-def parse_spec(document: Any, origin: str) -> TargetSpec:
-    """Check a spec; see `SpecFiles.parse`."""
-    return _FILES.parse(document, origin)
+    return SPECS.load(name)
 
 
 def spec_for_kind(api_version: str, kind: str) -> TargetSpec | None:

@@ -9,7 +9,7 @@ import pytest
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.specs.problems import SpecError
 from autoscaler.targets.kubernetes.switches.build import SwitchPlace, make_switch
-from autoscaler.targets.kubernetes.switches.load import load_switch, parse_switch, switch_names
+from autoscaler.targets.kubernetes.switches.load import SWITCHES, load_switch, switch_names
 from autoscaler.targets.kubernetes.switches.model import SwitchShape
 from autoscaler.targets.role import RoleTargets
 from autoscaler.targets.switch import Position, PrefillZeroSwitch
@@ -98,14 +98,14 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("change", "words"), PROBLEMS.values(), ids=PROBLEMS)
 def test_a_problem_is_named_with_place_and_remedy(change: dict[str, Any], words: str) -> None:
     with pytest.raises(SpecError) as problem:
-        parse_switch(FIELD | change, "mine")
+        SWITCHES.parse(FIELD | change, "mine")
 
     assert str(problem.value).startswith(words)
 
 
 def test_what_is_no_mapping_is_refused() -> None:
     with pytest.raises(SpecError, match="is no mapping"):
-        parse_switch("none", "mine")
+        SWITCHES.parse("none", "mine")
 
 
 def test_an_unknown_name_names_the_nearest() -> None:
