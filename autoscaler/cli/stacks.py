@@ -47,10 +47,10 @@ def stacks(
     if name is None:
         raise CliError(f"stacks show: which one? There are {', '.join(stack_names())}")
     try:
-        shown = "\n".join(_show(_stack(name), queries=queries))
+        text = "\n".join(shown(_stack(name), queries=queries))
     except (StackError, SpecError) as error:
         raise CliError(str(error)) from error
-    typer.echo(shown)
+    typer.echo(text)
 
 
 def _stack(name: str) -> Stack:
@@ -76,7 +76,12 @@ def _list(found: Iterable[Stack]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _show(stack: Stack, *, queries: bool) -> Iterator[str]:
+def shown(stack: Stack, *, queries: bool) -> Iterator[str]:
+    """All there is to tell of a stack.
+
+    Raises:
+        SpecError: It names a target or a switch that there is not.
+    """
     facts = stack.facts
     yield f"{stack.name}: {stack.title}"
     yield from _field("versions", stack.versions)

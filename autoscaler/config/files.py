@@ -40,7 +40,11 @@ class PolicyFiles:
                 "folder of files for them, policyFiles in the settings file"
             )
         path = self.folder / name
-        if self.fenced and not path.resolve().is_relative_to(self.folder.resolve()):
+        try:
+            is_inside = path.resolve().is_relative_to(self.folder.resolve())
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a null byte
+            raise FileRefusedError(f"is no name of a file: {error}") from None
+        if self.fenced and not is_inside:
             raise FileRefusedError(
                 f"is outside of {self.folder}, where the operator keeps the files that objects in the cluster may name"
             )
