@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from autoscaler.core.decision import Decision, Reason, RoleDecision
+from autoscaler.core.decision import Decision, Reason, RoleDecision, SwitchDecision, SwitchStep
 from autoscaler.core.policy import Mode, Role
+from autoscaler.core.signals import Scope, Signals
 from autoscaler.daemon.logs import blanked
 from autoscaler.daemon.notices import Topic, notices_of
 from autoscaler.daemon.tick import Dependency, Tick
 from autoscaler.report.words import story_text
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.refs import JsonObject
+from autoscaler.targets.switch import SwitchReading
 
-CONDITIONS = ("Effective", "Active", "Limited", "Conflicted")
+CONDITIONS = ("Effective", "Active", "Limited", "Conflicted", "SwitchInProgress")
 """Conditions that each tick settles."""
 
 _LONGEST_MESSAGE = 2048
 _HOLDS = frozenset({Reason.PAUSED, Reason.GROW_ONLY, Reason.PINNED})
+_AT_REST = frozenset({SwitchStep.ON, SwitchStep.OFF})
 _OTHERS_WRITE = frozenset({Outcome.CONFLICT, Outcome.FROZEN})
 _UNCOUNTED = ("message", "lastDecisionTime")
 
@@ -59,7 +63,8 @@ def status_of(tick: Tick, ready: Condition, generation: int, before: JsonObject)
         status["lastScaleTime"] = _time(tick.at_s)
     if decision is not None:
         status["mode"] = decision.mode.value
-        status["summary"] = {role.value: _summary(decision.roles.get(role)) for role in (Role.PREFILL, Role.DECODE)}
+        pools = {role.value: _summary(decision.roles.get(role)) for role in (Role.PREFILL, Role.DECODE)}
+        status["summary"] = {**pools, "switch": _switch(decision.switch, tick.switch), "slo": _kept(decision.signals)}
         status["roles"] = {role.value: _role(decision.roles.get(role)) for role in (Role.PREFILL, Role.DECODE)}
     return {**status, "conditions": _dated(conditions, generation, tick.at_s, before)}
 
@@ -90,7 +95,7 @@ def essence(status: Any) -> Any:
 
 def conditions_of(tick: Tick) -> list[Condition]:
     """What a tick says about the policy, in the order of `CONDITIONS`."""
-    return [_effective(tick), _active(tick), _limited(tick), _conflicted(tick)]
+    return [_effective(tick), _active(tick), _limited(tick), _conflicted(tick), _switch_in_progress(tick)]
 
 
 def _effective(tick: Tick) -> Condition:
@@ -149,12 +154,41 @@ def _conflicted(tick: Tick) -> Condition:
     return Condition("Conflicted", holds=False, reason="NobodyElse", message="nobody else writes the replica counts")
 
 
+def _switch_in_progress(tick: Tick) -> Condition:
+    """Whether the stack's switch is being moved."""
+    decided = tick.decision.switch if tick.decision is not None else None
+    if decided is None:
+        message = "the policy leaves the switch alone" if tick.decision is not None else "the last tick failed"
+        return Condition("SwitchInProgress", holds=False, reason="NoSwitch", message=message)
+    message = f"{decided.step.value.replace('_', ' ')}: {decided.detail}"
+    if decided.step in _AT_REST:
+        return Condition("SwitchInProgress", holds=False, reason="AtRest", message=message)
+    return Condition("SwitchInProgress", holds=True, reason=_camel(decided.step.value), message=message)
+
+
 def _joined(blockers: Mapping[Role, tuple[str, ...]]) -> str:
     return "; ".join(f"{role}: {reason}" for role, reasons in blockers.items() for reason in reasons)
 
 
 def _summary(decided: RoleDecision | None) -> str:
     return f"{decided.current} -> {decided.desired}" if decided is not None else "?"
+
+
+def _switch(decided: SwitchDecision | None, shown: SwitchReading | None) -> str | None:
+    """Where the switch stands, or which step of a change is under way; None where the policy leaves it alone."""
+    if decided is None:
+        return None
+    tokens = shown.threshold_tokens if shown is not None else None
+    above = f", from {tokens:g} tokens" if tokens and math.isfinite(tokens) else ""
+    return f"{decided.step.value.replace('_', ' ')}{above}"
+
+
+def _kept(signals: Signals) -> str | None:
+    """Shares of requests inside their objectives; None while nothing measures them."""
+    service = signals.get(Scope.SERVICE, {})
+    found = {name: service.get(f"{name}_attainment_ratio") for name in ("ttft", "tpot")}
+    known = {name: signal.usable for name, signal in found.items() if signal is not None}
+    return ", ".join(f"{name} {ratio:.1%}" for name, ratio in known.items() if ratio is not None) or None
 
 
 def _role(decided: RoleDecision | None) -> JsonObject | None:

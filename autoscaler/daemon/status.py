@@ -15,6 +15,8 @@ from autoscaler.daemon.policy_status import conditions_of
 from autoscaler.report.record import record, rfc3339
 
 _GOOD_WHEN_FALSE = frozenset({"Limited", "Conflicted"})
+_AS_ASKED = frozenset({"Active", "SwitchInProgress"})
+"""Conditions that are what the user asked for, whichever way they stand."""
 
 
 def status(accounts: Mapping[str, Account], missing: Sequence[str], now_s: float) -> dict[str, Any]:
@@ -41,7 +43,7 @@ def concerns(account: Account) -> list[str]:
     found = _missed(account.policy.objectives, tick.decision) if tick.decision is not None else []
     for condition in conditions_of(tick):
         wrong = condition.holds is (condition.type in _GOOD_WHEN_FALSE)
-        if wrong and condition.type != "Active":  # advising only is what the user asked for
+        if wrong and condition.type not in _AS_ASKED:
             found.append(condition.reason)
     return found
 

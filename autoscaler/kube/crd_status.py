@@ -28,7 +28,7 @@ _CONDITION: JsonObject = {
     "type": "object",
     "required": ["type", "status", "lastTransitionTime", "reason", "message"],
     "properties": {
-        "type": _text("Ready, Effective, Active, Limited or Conflicted."),
+        "type": _text("Ready, Effective, Active, Limited, Conflicted or SwitchInProgress."),
         "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
         "observedGeneration": {"type": "integer", "format": "int64"},
         "lastTransitionTime": {"type": "string", "format": "date-time"},
@@ -49,8 +49,13 @@ STATUS: JsonObject = {
         "mode": _text("How far a decision goes."),
         "summary": {
             "type": "object",
-            "description": "Present and desired replicas of each role, for kubectl get.",
-            "properties": {"prefill": {"type": "string"}, "decode": {"type": "string"}},
+            "description": "What kubectl get shows.",
+            "properties": {
+                "prefill": _text("Present and desired replicas."),
+                "decode": _text("Present and desired replicas."),
+                "switch": _text("Where the disaggregation switch stands, or which step of a change is under way."),
+                "slo": _text("Shares of requests inside their objectives."),
+            },
         },
         "roles": {
             "type": "object",
@@ -71,6 +76,8 @@ COLUMNS: list[JsonObject] = [
     {"name": "Mode", "type": "string", "jsonPath": ".status.mode"},
     {"name": "Prefill", "type": "string", "jsonPath": ".status.summary.prefill"},
     {"name": "Decode", "type": "string", "jsonPath": ".status.summary.decode"},
+    {"name": "Switch", "type": "string", "jsonPath": ".status.summary.switch"},
+    {"name": "SLO", "type": "string", "jsonPath": ".status.summary.slo"},
     {"name": "Effective", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Effective")].status'},
     {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].reason', "priority": 1},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},

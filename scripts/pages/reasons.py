@@ -22,8 +22,8 @@ Conditions of a `ScalingPolicy` object under `run --watch-policies`, in `kubectl
 alert on: it is true while signals and counts are there to decide on, and not only while nothing fails.
 """
 _EVENTS = """
-On the `ScalingPolicy` under `run --watch-policies`, else on the workloads, where the daemon may write them. One that
-repeats is counted and not written again.
+On the workloads in mode enforce, and under `run --watch-policies` on the `ScalingPolicy` in any mode. One that repeats
+is counted and not written again.
 """
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from autoscaler.config import Problem
+from autoscaler.core.decision import SwitchDecision, SwitchStep
 from autoscaler.core.policy import Hold, HoldKind, Mode, Role
+from autoscaler.core.signals import Scope, measured
 from autoscaler.daemon.policy_status import accepted, status_of
 from autoscaler.daemon.status_reporter import StatusReporter
 from autoscaler.daemon.tick import Dependency, Tick
@@ -17,6 +19,7 @@ from autoscaler.daemon.watched_policies import PolicyObject
 from autoscaler.kube.crd import definition, policy_ref
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
+from autoscaler.targets.switch import Position, SwitchReading
 from tests.daemon.builders import Bench, blind_signals, crowded_decode_signals, policy, role_policy
 from tests.daemon.world import NAMESPACE, StoreApi, World
 from tests.e2e.stage import policy_document
@@ -34,6 +37,7 @@ def test_a_service_that_is_fine_is_ready_effective_active_and_free() -> None:
         "Active": ("True", "Enforcing"),
         "Limited": ("False", "WithinLimits"),
         "Conflicted": ("False", "NobodyElse"),
+        "SwitchInProgress": ("False", "NoSwitch"),
     }
 
 
@@ -44,7 +48,7 @@ def test_the_last_decision_is_told_with_its_reasons() -> None:
 
     assert status["observedGeneration"] == 3
     assert status["mode"] == "enforce"
-    assert status["summary"] == {"prefill": "2 -> 3", "decode": "2 -> 2"}
+    assert status["summary"] == {"prefill": "2 -> 3", "decode": "2 -> 2", "switch": None, "slo": None}
     assert status["roles"]["prefill"]["reason"] == "at_min"
     assert status["roles"]["prefill"]["message"].endswith("the policy wants at least 3")
     assert status["lastScaleTime"] == status["lastDecisionTime"] == "2023-11-14T22:13:35Z"
@@ -52,6 +56,37 @@ def test_the_last_decision_is_told_with_its_reasons() -> None:
 
 def test_a_tick_that_scales_nothing_leaves_the_last_scale_time_alone() -> None:
     assert "lastScaleTime" not in status_of(Bench().tick(), accepted(), 3, {})
+
+
+def moving(step: SwitchStep, shown: SwitchReading | None = None) -> Tick:
+    done = Bench().tick()
+    assert done.decision is not None
+    switch = SwitchDecision(None, step, "together is cheaper")
+    return replace(done, decision=replace(done.decision, switch=switch), switch=shown)
+
+
+@pytest.mark.parametrize(
+    ("step", "condition"),
+    [
+        (SwitchStep.CLOSING, ("True", "Closing")),
+        (SwitchStep.GROWING_DECODE, ("True", "GrowingDecode")),
+        (SwitchStep.OFF, ("False", "AtRest")),
+    ],
+)
+def test_a_switch_that_is_being_moved_is_told_with_its_step(step: SwitchStep, condition: tuple[str, str]) -> None:
+    assert conditions(moving(step))["SwitchInProgress"] == condition
+
+
+def test_kubectl_get_shows_the_switch_and_the_promise() -> None:
+    done = moving(SwitchStep.ON, SwitchReading(Position.ON, 512.0, ""))
+    assert done.decision is not None
+    kept = {"ttft_attainment_ratio": 0.97, "tpot_attainment_ratio": 1.0}
+    service = {name: measured(ratio, "ratio", 1.0) for name, ratio in kept.items()}
+    told = replace(done, decision=replace(done.decision, signals={**done.decision.signals, Scope.SERVICE: service}))
+
+    summary = status_of(told, accepted(), 3, {})["summary"]
+
+    assert (summary["switch"], summary["slo"]) == ("on, from 512 tokens", "ttft 97.0%, tpot 100.0%")
 
 
 def test_signals_that_are_missing_make_it_ineffective_and_say_which() -> None:
@@ -187,7 +222,7 @@ def test_a_status_is_written_and_the_server_takes_it() -> None:
     assert stand.tick() == []
 
     assert stand.status()["summary"]["prefill"] == "2 -> 3"
-    assert len(stand.status()["conditions"]) == 5
+    assert len(stand.status()["conditions"]) == 6
 
 
 def test_what_says_the_same_is_not_written_again_for_a_while() -> None:

@@ -13,6 +13,7 @@ from autoscaler.daemon.health import HealthServer
 from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.loopback import is_loopback
 from autoscaler.daemon.metrics.page import MetricsPage
+from autoscaler.daemon.policy_status import CONDITIONS
 from autoscaler.daemon.recent import Recent
 from autoscaler.daemon.settings import Settings
 from autoscaler.daemon.status import status
@@ -146,7 +147,7 @@ def test_the_json_form_holds_the_record_and_the_conditions() -> None:
     assert told["missing"] == ["no policy is loaded"]
     assert service["looked_s_ago"] == 5.0
     assert service["decision"]["roles"]["prefill"]["desired"] == 5
-    assert [found["type"] for found in service["conditions"]] == ["Effective", "Active", "Limited", "Conflicted"]
+    assert [found["type"] for found in service["conditions"]] == list(CONDITIONS)
     assert service["concerns"] == ["TtftMissed", "SignalsMissing"]
 
 

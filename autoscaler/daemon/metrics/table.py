@@ -289,7 +289,7 @@ _GAUGES = (
         "",
         "1 when a condition of the policy's status holds, else 0.",
         "Effective: there is something to decide on; Active: decisions are carried out; Limited: a pool wants "
-        "more than it may have; Conflicted: somebody else writes",
+        "more than it may have; Conflicted: somebody else writes; SwitchInProgress: the switch is being moved",
         labels.CONDITION,
     ),
     _gauge("leads", "", "1 when this daemon was the one to write, else 0.", "exactly one of several daemons"),
