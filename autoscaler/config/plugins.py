@@ -88,18 +88,26 @@ def fenced(name: str, propose: PlainPropose, settings: object) -> Propose:
 
     What goes wrong in it becomes a proposal without terms, on which the pool is held, with the reason in the record.
     """
+    return _Fenced(name, propose, settings)
 
-    def run(context: RoleContext) -> Proposal:
+
+@dataclass(frozen=True, slots=True)
+class _Fenced:
+    """No closure, because the policies of a sweep go to other processes."""
+
+    name: str
+    propose: PlainPropose
+    settings: object
+
+    def __call__(self, context: RoleContext) -> Proposal:
         try:
-            proposal = propose(context, settings)
+            proposal = self.propose(context, self.settings)
             problem = _problem(proposal)
         except Exception as error:  # noqa: BLE001 - a stranger's code must not end the tick
             problem = f"it raised {error!r}"
         if problem is not None:
-            return Proposal((), {f"role policy {name}": f"broken: {problem}"})
-        return replace(proposal, terms=tuple(_named(name, term) for term in proposal.terms))
-
-    return run
+            return Proposal((), {f"role policy {self.name}": f"broken: {problem}"})
+        return replace(proposal, terms=tuple(_named(self.name, term) for term in proposal.terms))
 
 
 def _named(name: str, term: Term) -> Term:

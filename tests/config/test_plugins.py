@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -207,3 +208,13 @@ def test_a_broken_plug_in_holds_the_pool_and_is_named(
     assert role.desired == role.current == 2
     assert role.reason is Reason.SIGNALS_UNUSABLE
     assert role.stages[0].detail.startswith(f"role policy odd is broken: {words}")
+
+
+def test_a_policy_with_a_plug_in_can_be_sent_to_another_process(install: Callable[..., None]) -> None:
+    install("house", fixed="house_policies:propose")
+    document = policy({"spec.roles.decode.policy": {"name": "fixed", "settings": {"replicas": 5}}})
+
+    sent, core = pickle.loads(pickle.dumps((document, document.core())))  # noqa: S301 - our own bytes
+
+    for pool in (sent.core().roles[Role.DECODE], core.roles[Role.DECODE]):
+        assert decided(pool).roles[Role.DECODE].desired == 5
