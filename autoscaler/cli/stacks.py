@@ -140,8 +140,10 @@ def _labels(dialect: Dialect) -> str:
 def _drain(stack: Stack) -> str:
     drain = stack.facts.drain
     times = {"KV is kept": drain.kv_lease_s, "grace period": drain.grace_s}
-    known = "; ".join(f"{what} {seconds:g} s" for what, seconds in times.items() if seconds is not None)
-    return f"{known}. {drain.explanation}" if known else drain.explanation
+    known = [f"{what} {seconds:g} s" for what, seconds in times.items() if seconds is not None]
+    if drain.routing_label is not None:
+        known.append(f"out of routing without the label {drain.routing_label}")
+    return f"{'; '.join(known)}. {drain.explanation}" if known else drain.explanation
 
 
 def _signal(signal: SignalModel, *, queries: bool) -> Iterator[str]:

@@ -46,7 +46,7 @@ class Narrator:
             if not decided.changed:
                 self._tell_of_hold(role, decided, decision)
             elif self._numbers.get(role) != numbers:
-                words = _in_words(decided, writes.get(role))
+                words = in_words(decided, writes.get(role))
                 self._log.info("scale", role=role.value, mode=decision.mode.value, **words)
             self._numbers[role] = numbers
 
@@ -73,8 +73,9 @@ class Narrator:
         )
 
 
-def _in_words(decided: RoleDecision, written: WriteResult | None) -> dict[str, object]:
-    words: dict[str, object] = {
+def in_words(decided: RoleDecision, written: WriteResult | None) -> dict[str, str | int]:
+    """What a log line and a trace say of one pool's decision, and of its write where there was one."""
+    words: dict[str, str | int] = {
         "current": decided.current,
         "ready": decided.ready,
         "desired": decided.desired,

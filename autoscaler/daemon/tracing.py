@@ -17,8 +17,8 @@ from opentelemetry.trace import Span, StatusCode, set_span_in_context
 from autoscaler import __version__
 from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Role
+from autoscaler.daemon.narrator import in_words
 from autoscaler.daemon.tick import Tick, Trouble
-from autoscaler.report.words import story_text
 from autoscaler.targets.base import WriteResult
 
 _PREFIX = "pd_autoscaler"
@@ -80,17 +80,7 @@ def _of_tick(tick: Tick) -> dict[str, str | bool]:
 
 def _tell(span: Span, decision: Decision, writes: Mapping[Role, WriteResult], at_ns: int) -> None:
     for role, decided in decision.roles.items():
-        written = writes.get(role)
-        event = {
-            "role": role.value,
-            "current": decided.current,
-            "ready": decided.ready,
-            "desired": decided.desired,
-            "uncapped": decided.uncapped,
-            "reason": decided.reason.value,
-            "detail": story_text(decided),
-            **({"outcome": written.outcome.value, "message": written.message} if written is not None else {}),
-        }
+        event = {"role": role.value, **in_words(decided, writes.get(role))}
         span.add_event("decided", event, at_ns)
 
 
