@@ -20,7 +20,7 @@ _FLOOR = 0.25
 # Histogram of log ratios.
 _LOW, _STEP, _BINS = -1.2, 0.05, 60
 # Before anything is scored: a log-normal error of this width, worth this many samples.
-_PRIOR_SD, _PRIOR_WEIGHT = 0.25, 200.0
+_PRIOR_SD, _PRIOR_WEIGHT = 0.25, 50.0
 _HALF_LIFE_S = 6 * 3600.0
 _COST_S = 3600.0
 # Log of the most that past errors may add: one step of load is no reason to stand ready for its square.
@@ -83,10 +83,6 @@ class Outlook:
     upper: float
     forecaster: str
     horizon_s: float
-
-    def at_least(self, margin: float) -> float:
-        """The upper bound, raised where a margin below 1 would cut into what is expected rather than what is feared."""
-        return max(self.upper, self.demand / margin) if margin < 1.0 else self.upper
 
 
 _SILENT = -1.0

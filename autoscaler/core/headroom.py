@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-LEAST, MOST = 0.9, 2.0
+LEAST, MOST = 1.0, 2.0
 # Largest growth of the margin per second while the budget burns at ten times its rate or more.
 _UP_PER_S = 0.002
 # Time constant of giving margin back while nothing burns.
@@ -17,6 +17,8 @@ _DOWN_S = 4 * 3600.0
 # Window over which a burn counts against the budget.
 _BUDGET_S = 3 * 3600.0
 _MOST_BURN = 10.0
+# Share of the budget that is left to steer by when what cannot be avoided uses up most of it, or more.
+_LEAST_LEFT = 0.25
 # Average burn below which a single burst is left to the budget: that is what a budget is for.
 _BUDGET_WHOLE = 0.5
 # Time constant of the share that misses although nobody waits.
@@ -28,14 +30,14 @@ class Headroom:
     """Margin on demand of one role.
 
     Attributes:
-        margin: Multiplier on demand, 1 is none; below 1 it takes from what a forecast adds, never from present demand.
-        burn: Budget burn rate averaged over the budget window: 1 uses it up exactly.
+        margin: Multiplier on demand; 1 is none.
+        burn: Burn rate of the budget that unavoidable misses leave, averaged over its window: 1 uses it up exactly.
         at_s: Time of the last update.
         unavoidable_ratio: Share of requests that miss the objective although nobody waits: prompts too long for the
             target, which no number of replicas helps.
     """
 
-    margin: float = 1.05
+    margin: float = LEAST
     burn: float = 0.0
     at_s: float | None = None
     unavoidable_ratio: float = 0.0
@@ -55,7 +57,8 @@ def steer(
 
     Args:
         headroom: The margin so far.
-        attained_ratio: Share of requests inside the objective over the signal's window; None leaves the margin alone.
+        attained_ratio: Share of requests inside the objective over the signal's window, those that could not be helped
+            counted as inside; None leaves the margin alone.
         objective_ratio: The share promised.
         now: Unix time.
         coming: Replicas are starting: the burn is being answered already, so the margin does not wind up.
@@ -63,7 +66,9 @@ def steer(
     elapsed_s = min(max(now - headroom.at_s, 0.0), 60.0) if headroom.at_s is not None else 0.0
     if attained_ratio is None:
         return replace(headroom, at_s=now)
-    burn = min(max(1.0 - attained_ratio, 0.0) / max(1.0 - objective_ratio, 1e-4), 1e4)
+    budget = max(1.0 - objective_ratio, 1e-4)
+    left = max(budget - headroom.unavoidable_ratio, _LEAST_LEFT * budget)
+    burn = min(max(1.0 - attained_ratio, 0.0) / left, 1e4)
     average = burn + (headroom.burn - burn) * math.exp(-elapsed_s / _BUDGET_S)
     margin = headroom.margin
     if burn > 1.0 and average > _BUDGET_WHOLE and not coming:

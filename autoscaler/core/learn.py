@@ -31,7 +31,6 @@ SIGNAL_WINDOW_S = 120.0
 # Samples in which a replica takes its first requests say nothing about the engine's steady state.
 _WARM_UP_S = SIGNAL_WINDOW_S
 _STARTUPS_KEPT = 8
-_SHARED_PASS = 0.4
 # Share of the load that may exceed the forecast's upper bound before the error budget has its say.
 EXCESS_RATIO = 0.05
 # Below this load per replica, a pool is idle and its averages are noise.
@@ -42,6 +41,8 @@ _HOLE_INTERVALS = 4.0
 _FORGET_TRANSFER = 1.0 + 0.1 / 5760
 # Mean wait, as a share of the TTFT target, below which waiting is not what makes requests miss it.
 HARMLESS_WAIT = 0.02
+# Error of the difference between two means of the same requests, as a share of the transfer that both contain.
+_TRANSFER_NOISE = 0.1
 
 # A guess for engines without a prior: the middle of the built-in table on a log scale.
 _GUESS = EngineModel(PrefillTime(10.0, 0.05, 0.6e-6), DecodeStep(12.0, 0.035, 25e-6), kv_capacity_tokens=500_000.0)
@@ -107,7 +108,9 @@ def learn(
     demand = _demand(policy, role, snapshot, model, memory, prompts) if model is not None else None
     outlook = None
     if demand is not None:
-        horizon_s = lead_s + policy.interval_s + SIGNAL_WINDOW_S / 2
+        # Rates are means over a window and show what was half of it ago; decode's gauges show what is.
+        lag_s = SIGNAL_WINDOW_S / 2 if role is Role.PREFILL else 0.0
+        horizon_s = lead_s + policy.interval_s + lag_s
         memory_forecast, outlook = forecast.observe(memory.forecast, demand.lasting, now, horizon_s, EXCESS_RATIO)
         memory = replace(memory, forecast=memory_forecast)
     if not mixed:
@@ -154,7 +157,7 @@ def _calibrate(
     warming = known_s < _WARM_UP_S or (memory.grown_at_s is not None and now - memory.grown_at_s < _WARM_UP_S)
     if role is Role.PREFILL:
         held_up = attribution.bottleneck in (Bottleneck.DECODE, Bottleneck.TRANSFER)
-        sample = None if warming or held_up else _prefill_sample(base, snapshot, prompts, pool)
+        sample = None if warming or held_up else _prefill_sample(base, memory.fit, snapshot, prompts, pool)
     else:
         memory, sample = _decode_sample(memory, base, snapshot, pool, now)
         sample = None if warming else sample
@@ -166,23 +169,30 @@ def _calibrate(
 Sample = tuple[tuple[float, float, float], float]
 
 
-def _prefill_sample(base: EngineModel, snapshot: Snapshot, prompts: Prompts | None, pool: PoolState) -> Sample | None:
+def _prefill_sample(
+    base: EngineModel, fit: calibration.Fit | None, snapshot: Snapshot, prompts: Prompts | None, pool: PoolState
+) -> Sample | None:
     """Mean prefill time against the prompts that share a pass.
 
-    Who comes during a pass shares the next one: with `n` requests in flight per replica on average, a request sees a
-    pass of `1 + 0.4 n` prompts while the pool has idle time (Poisson arrivals), and of `n` once it has none.
+    Who comes during a pass shares the next one. By Little's law a replica has `n = rate * time` requests in prefill on
+    average, so a pass holds one prompt at least and `1 + n` at most while the pool keeps up, and `n` once requests
+    queue. In between the time tells nothing about the engine: the number counts which agrees best with what is known.
     """
     prompt = prompts.mean_tokens if prompts is not None else None
     time_s = snapshot.usable(Scope.PREFILL, "prefill_time_s")
+    rate = snapshot.usable(Scope.PREFILL, "request_rate")
     in_flight = snapshot.usable(Scope.PREFILL, "in_flight")
-    if not prompt or time_s is None or in_flight is None:
+    if not prompt or time_s is None or rate is None or in_flight is None or fit is None:
         return None
     uncached = snapshot.usable(Scope.PREFILL, "uncached_ratio")
     cached = prompt * (1.0 - uncached) if uncached is not None else 0.0
     fixed, linear, quadratic = base.prefill.terms_ms(prompt, cached)
-    crowd = in_flight / pool.ready
-    idles = (snapshot.usable(Scope.PREFILL, "queue_depth") or 0.0) < pool.ready
-    together = max(1.0 + _SHARED_PASS * crowd if idles else 1.0, crowd)
+    if (snapshot.usable(Scope.PREFILL, "queue_depth") or 0.0) < pool.ready:
+        alone_ms = fit.factors[1] * linear + fit.factors[2] * quadratic
+        most = 1.0 + rate * time_s / pool.ready
+        together = min(max((time_s * 1e3 - fit.factors[0] * fixed) / alone_ms, 1.0), most) if alone_ms > 0 else 1.0
+    else:
+        together = max(in_flight / pool.ready, 1.0)
     return (fixed, linear * together, quadratic * together), time_s * 1e3
 
 
@@ -253,7 +263,9 @@ def _steer(
     harmless_s = HARMLESS_WAIT * policy.objectives.ttft.target_s
     prefill_waits = attribution.queue_s is None or attribution.queue_s >= harmless_s
     for_decode_s = snapshot.usable(Scope.DECODE, "queue_time_s")
-    decode_waits = for_decode_s is not None and for_decode_s - (attribution.transfer_s or 0.0) >= harmless_s
+    transfer_s = attribution.transfer_s or 0.0
+    noise_s = _TRANSFER_NOISE * transfer_s
+    decode_waits = for_decode_s is not None and for_decode_s - transfer_s >= max(harmless_s, noise_s)
     steered = memory.headroom
     if role is Role.PREFILL and ttft is not None and not prefill_waits and not decode_waits:
         steered = headroom.note_unavoidable(steered, 1.0 - ttft, now)

@@ -25,7 +25,7 @@ def propose(ctx: RoleContext) -> Proposal:
     calm = idle(ctx, "running", "waiting")
     if calm is not None:
         return Proposal((calm,))
-    terms = (_kv(ctx), _waiting(ctx), _tpot(ctx), full(ctx), first_replica(ctx, "waiting"))
+    terms = (_kv(ctx), _waiting(ctx), slow_steps(ctx), full(ctx), first_replica(ctx, "waiting"))
     return Proposal(tuple(term for term in terms if term is not None), ctx.missing(*_NEEDED_TO_SHRINK))
 
 
@@ -67,7 +67,8 @@ def _waiting(ctx: RoleContext) -> Term | None:
     )
 
 
-def _tpot(ctx: RoleContext) -> Term | None:
+def slow_steps(ctx: RoleContext) -> Term | None:
+    """A step more while TPOT is over its target and batches are large enough that splitting them shortens steps."""
     observed = ctx.usable("tpot_s", Scope.SERVICE)
     running = ctx.usable("running")
     if observed is None or running is None or running < _SPLITTABLE_BATCH * max(ctx.pool.ready, 1):

@@ -7,22 +7,19 @@ from collections.abc import Callable, Sequence
 from autoscaler.core.decision import Reason
 from autoscaler.core.proposal import Proposal, RoleContext, Term
 from autoscaler.core.roles.common import idle
-from autoscaler.core.roles.decode_rules import full
+from autoscaler.core.roles.decode_rules import full, slow_steps
 
 # A term out of an amount of work, the margin on it, its reason, and when the work is there, in words.
 Staff = Callable[[float, float, Reason, str], Term]
 
 
 def terms(ctx: RoleContext, work: float, staff: Staff, now: Reason, ahead: Reason) -> list[Term]:
-    """Terms for present work (in replicas) and, where a forecast exists, for that of one lead time ahead.
-
-    A margin below 1 takes from what a forecast adds, never from present work.
-    """
+    """Terms for present work (in replicas) and, where a forecast exists, for that of one lead time ahead."""
     outlook, margin = ctx.insight.outlook, ctx.insight.margin
-    asked = [staff(work, max(margin, 1.0), now, "now")]
+    asked = [staff(work, margin, now, "now")]
     if outlook is not None:
         when = f"at most in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
-        asked.append(staff(outlook.at_least(margin), margin, ahead, when))
+        asked.append(staff(outlook.upper, margin, ahead, when))
     return asked
 
 
@@ -36,5 +33,6 @@ def decoding(
     asked = terms(ctx, work, staff, now, ahead)
     out_of_blocks = full(ctx)
     if out_of_blocks is not None:
-        asked.append(out_of_blocks)
+        # Work is known in sum; that one engine drowns while others idle shows in latency alone.
+        asked += [out_of_blocks, *filter(None, [slow_steps(ctx)])]
     return Proposal(tuple(asked), ctx.missing(*needed_to_shrink))

@@ -117,7 +117,7 @@ _GAUGES = (
         "headroom_ratio",
         "ratio",
         "Multiplier on demand that the error budget asks for.",
-        "rises after a burn, falls slowly while nothing burns; below 1 while the budget is whole",
+        "rises after a burn, falls slowly to 1 while nothing burns",
         labels.ROLE,
     ),
     _gauge("forecast_replicas", "replicas", "Demand expected one lead time ahead.", "what is coming", labels.ROLE),
