@@ -9,18 +9,20 @@ from autoscaler.config.values import parse_duration_s
 
 _DAY_S = 86400.0
 _LEAST_S = 600.0  # a handful of steps of a history
+_MOST_S = 366 * _DAY_S
+_YEARS = range(1970, 9999)  # in every time zone
 
 
 def parse_since_s(text: str, option: str = "--since") -> float:
     """Seconds of a duration such as `36h` or `7d`.
 
     Raises:
-        CliError: It is none, or shorter than ten minutes.
+        CliError: It is none, shorter than ten minutes, or longer than a year.
     """
     number = text.removesuffix("d")
     seconds = float(number) * _DAY_S if number != text and number.isdigit() else parse_duration_s(text)
-    if seconds is None or seconds < _LEAST_S:
-        raise CliError(f"{option} {text}: wants a time of at least ten minutes, such as 36h or 7d")
+    if seconds is None or not _LEAST_S <= seconds <= _MOST_S:
+        raise CliError(f"{option} {text}: wants a time of at least ten minutes and at most 366d, such as 36h or 7d")
     return seconds
 
 
@@ -30,10 +32,11 @@ def parse_instant_s(text: str, option: str) -> float:
     Raises:
         CliError: It is none.
     """
+    refusal = f"{option} {text}: wants a date and a time, such as 2026-11-23T08:00 (UTC) or 2026-11-23T08:00+01:00"
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise CliError(
-            f"{option} {text}: wants a date and a time, such as 2026-11-23T08:00 (UTC) or 2026-11-23T08:00+01:00"
-        ) from None
+        raise CliError(refusal) from None
+    if instant.year not in _YEARS:
+        raise CliError(refusal)
     return (instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)).timestamp()

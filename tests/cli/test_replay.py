@@ -217,6 +217,7 @@ def test_an_instant_is_in_utc_where_it_names_no_zone(text: str, seconds: float) 
     assert parse_instant_s(text, "--from") == seconds
 
 
-def test_what_is_no_instant_is_refused_with_an_example(trace_file: Path) -> None:
-    with pytest.raises(CliError, match=r"--from monday: wants a date and a time, such as 2026-11-23T08:00"):
-        said(*engine(trace_file), "--from", "monday")
+@pytest.mark.parametrize("text", ["monday", "2026-13-01", "0001-01-01", "9999-12-31T23:59"])
+def test_what_is_no_instant_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(CliError, match=rf"--from {text}: wants a date and a time, such as 2026-11-23T08:00"):
+        parse_instant_s(text, "--from")
