@@ -71,15 +71,15 @@ class Pod:
         """Read a document."""
         metadata, status = document["metadata"], document.get("status", {})
         ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", []))
-        namespace, annotations = metadata.get("namespace", ""), metadata.get("annotations", {})
+        namespace, annotations = str(metadata.get("namespace", "")), metadata.get("annotations", {})
         return cls(
-            ref=ObjectRef("v1", "Pod", "pods", namespace, metadata["name"]),
+            ref=ObjectRef("v1", "Pod", "pods", namespace, str(metadata["name"])),
             serves=ready and "deletionTimestamp" not in metadata,
             leaves="deletionTimestamp" in metadata,
             controller=_controller(namespace, metadata.get("ownerReferences", [])),
             grace_s=float(document.get("spec", {}).get("terminationGracePeriodSeconds", _DEFAULT_GRACE_S)),
             cost=annotations.get(COST, ""),
-            labels=metadata.get("labels", {}),
+            labels=dict(metadata.get("labels", {})),
             withdrawn=annotations.get(WITHDRAWN, ""),
         )
 
@@ -135,5 +135,5 @@ class PodMarks:
 def _controller(namespace: str, owners: Sequence[JsonObject]) -> ObjectRef | None:
     for owner in owners:
         if owner.get("controller") and owner["kind"] in CONTROLLERS:
-            return ObjectRef("apps/v1", owner["kind"], CONTROLLERS[owner["kind"]], namespace, owner["name"])
+            return ObjectRef("apps/v1", owner["kind"], CONTROLLERS[owner["kind"]], namespace, str(owner["name"]))
     return None

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from autoscaler.daemon.pod_marks import WITHDRAWN, MarksError, Pod
 from autoscaler.targets.kubernetes.client import KubeClient
-from autoscaler.targets.kubernetes.errors import KubeError, NotFoundError
+from autoscaler.targets.kubernetes.errors import SHAPE_ERRORS, KubeError, NotFoundError
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef, lookup
 
 
@@ -70,7 +70,8 @@ class PodRouting:
 
     def _take_out(self, pod: Pod) -> None:
         changed = self._write(pod, None, pod.labels[self._label])
-        if self._label in (lookup(changed, "metadata.labels") or {}):
+        labels = lookup(changed, "metadata.labels")
+        if isinstance(labels, dict) and self._label in labels:
             raise MarksError(f"{pod.ref}: somebody puts the label {self._label} back")
 
     def _is_free_for(self, controller: ObjectRef) -> bool:
@@ -78,9 +79,12 @@ class PodRouting:
         if controller not in self._is_free:
             try:
                 selector = lookup(self._client.get(controller), "spec.selector") or {}
+                also = [one["key"] for one in selector.get("matchExpressions", [])]
+                named = {*selector.get("matchLabels", {}), *also}
             except KubeError as error:
                 raise MarksError(str(error)) from error
-            named = {*selector.get("matchLabels", {}), *(one["key"] for one in selector.get("matchExpressions", []))}
+            except SHAPE_ERRORS as error:
+                raise MarksError(f"the selector of {controller} has an unknown form: {error!r}") from error
             self._is_free[controller] = bool(named) and self._label not in named
         return self._is_free[controller]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from autoscaler.config import ScalingPolicy
 from autoscaler.daemon.elector import Elector, Terms
 from autoscaler.daemon.places import target_aims
-from autoscaler.daemon.pod_marks import MarksError, PodMarks
+from autoscaler.daemon.pod_marks import MarksError, Pod, PodMarks
+from autoscaler.daemon.pod_routing import PodRouting
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.daemon.state_store import StateStoreError
 from autoscaler.daemon.tenancy import Tenancy
@@ -18,7 +20,7 @@ from autoscaler.daemon.watched_policies import WatchedPolicies
 from autoscaler.kube.lease import lease_ref
 from autoscaler.targets.kubernetes.build import role_target
 from autoscaler.targets.kubernetes.competitors import find_competitors
-from autoscaler.targets.kubernetes.errors import KubeError, NotFoundError, Operation
+from autoscaler.targets.kubernetes.errors import SHAPE_ERRORS, KubeError, NotFoundError, Operation
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 from autoscaler.targets.kubernetes.specs.load import load_spec
 from autoscaler.targets.role import UnreadableError
@@ -122,6 +124,33 @@ def test_pods_that_make_no_sense_are_not_marked_and_it_is_said() -> None:
                 said += [str(pod.ref) for pod in marks.pods(role)]
             except MarksError as error:
                 said.append(str(error))
+    assert all(said)
+
+
+def test_pods_and_controllers_that_make_no_sense_stay_in_routing_and_it_is_said() -> None:
+    luck, label = luck_of(3), "llm-d.ai/inference-serving"
+    owner = {"kind": "ReplicaSet", "name": "chat-1", "controller": True}
+    metadata = {"name": "a", "namespace": "serving", "labels": {label: "true"}, "ownerReferences": [owner]}
+    pod = {"metadata": metadata, "spec": {}, "status": {"conditions": []}}
+    replica_set = {"spec": {"selector": {"matchLabels": {"app": "chat"}, "matchExpressions": [{"key": "x"}]}}}
+
+    class Server:
+        def get(self, _ref: ObjectRef) -> Any:
+            return mutated(replica_set, luck)
+
+        def patch(self, _ref: ObjectRef, _change: JsonObject) -> Any:
+            return mutated(pod, luck)
+
+    server: Any = Server()
+    said: list[str] = []
+    for _ in range(1000):
+        with suppress(*SHAPE_ERRORS):  # what its reader turns into words, as above
+            found = Pod.of(mutated(pod, luck, times=luck.choice([0, 1])))
+        try:
+            PodRouting(server, label).withdraw([found])
+        except MarksError as error:
+            said.append(str(error))
+    assert len(said) > 100
     assert all(said)
 
 
