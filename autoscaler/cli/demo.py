@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from autoscaler.cli.exits import CliError
+from autoscaler.cli.options import Seed
 from autoscaler.cli.simulator import say_if_slow
 from autoscaler.config.load import parse
 from autoscaler.config.model import ScalingPolicy
@@ -35,7 +36,7 @@ def demo(
     speed: Annotated[
         float, typer.Option(min=0.0, help="Simulated seconds per second; 0 is as fast as the machine can.")
     ] = 240.0,
-    seed: Annotated[int, typer.Option(help="Of everything random: the same seed makes the same run.")] = 0,
+    seed: Seed = 0,
 ) -> None:
     """Watch the autoscaler at work on a simulated service; needs no cluster and no Prometheus.
 

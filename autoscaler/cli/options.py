@@ -30,6 +30,7 @@ Kubeconfig = Annotated[
 KubeContext = Annotated[
     str | None, typer.Option("--context", metavar="NAME", help="Context in the kubeconfig; else its current one.")
 ]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random: the same seed gives the same numbers.")]
 
 
 def policy_paths(arguments: Iterable[Path] | None, options: Iterable[Path] | None) -> list[Path]:

@@ -15,10 +15,10 @@ import typer
 from autoscaler.cli.engines import Gpu, Model, Startup, TensorParallel, Tpot, Ttft, default_policy
 from autoscaler.cli.exits import CliError
 from autoscaler.cli.history import LOAD, load_of, read_history
-from autoscaler.cli.options import PrometheusUrl
+from autoscaler.cli.options import PrometheusUrl, Seed
 from autoscaler.cli.simulator import say_if_slow
 from autoscaler.cli.spans import parse_instant_s, parse_since_s
-from autoscaler.cli.sweeps import KEYS, cases_of, parse_sweeps
+from autoscaler.cli.sweeps import KEYS, MOST_RATE, cases_of, parse_sweeps
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.report.html.replay import ReplayView, replay_page
 from autoscaler.report.html.sweep import sweep_page
@@ -63,7 +63,9 @@ def replay(
     policy: Annotated[
         list[Path] | None, typer.Option("--policy", "-p", metavar="FILE", help="Policies to play; may be repeated.")
     ] = None,
-    rate: Annotated[float, typer.Option(min=0.001, help="Times the rate, by superposed copies of the load.")] = 1.0,
+    rate: Annotated[
+        float, typer.Option(min=0.001, max=MOST_RATE, help="Times the rate, by superposed copies of the load.")
+    ] = 1.0,
     against: Annotated[str, typer.Option(metavar="A,B", help="Others to play: hpa, keda, ..., static-peak.")] = "",
     sweeps: Annotated[
         list[str] | None,
@@ -88,7 +90,7 @@ def replay(
     ttft: Ttft = "2s",
     tpot: Tpot = "50ms",
     startup: Startup = "240s",
-    seed: Annotated[int, typer.Option(help="Of everything random: the same seed makes the same run.")] = 0,
+    seed: Seed = 0,
     output: Annotated[Output, typer.Option("--output", "-o", help="What to print.")] = Output.TABLE,
 ) -> None:
     """Play a recorded load on a simulated service and say what each policy would have attained, and at what cost.

@@ -11,7 +11,7 @@ import typer
 
 from autoscaler.cli.assess import PARTS, assess, checked_price
 from autoscaler.cli.exits import CliError
-from autoscaler.cli.options import PolicyArguments, PolicyOptions, PrometheusUrl, policy_paths
+from autoscaler.cli.options import PolicyArguments, PolicyOptions, PrometheusUrl, Seed, policy_paths
 from autoscaler.cli.simulator import say_if_slow
 from autoscaler.cli.spans import parse_since_s
 from autoscaler.config import PolicyError, load_paths
@@ -40,7 +40,7 @@ def report(
         str | None, typer.Option("--gpu-hour-price", metavar="AMOUNT", help="What a GPU-hour costs you.")
     ] = None,
     currency: Annotated[str, typer.Option(metavar="NAME", help="Currency of that price.")] = "USD",
-    seed: Annotated[int, typer.Option(help="Of everything random: the same seed makes the same report.")] = 0,
+    seed: Seed = 0,
     output: Annotated[Output, typer.Option("--output", "-o", help="What to print.")] = Output.TABLE,
 ) -> None:
     """Say what a service used, what its objectives needed, and what a policy would have saved. Writes nothing.

@@ -26,6 +26,9 @@ KEYS: Mapping[str, str] = {
     "seed": "of everything random",
 }
 
+MOST_RATE = 10_000.0
+"""More than any recording has to be multiplied by; beyond it memory ends."""
+
 
 def parse_sweeps(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Values by key.
@@ -73,8 +76,8 @@ def cases_of(
             Case(
                 settings,
                 {name: policy.core() for name, policy in varied.items()},
-                _positive("rate", settings["rate"]) if "rate" in settings else rate,
-                int(_number("seed", settings["seed"])) if "seed" in settings else seed,
+                _rate(settings["rate"]) if "rate" in settings else rate,
+                _seed(settings["seed"]) if "seed" in settings else seed,
                 {name: OnSchedule(policy, begins_s) for name, policy in varied.items()},
             )
         )
@@ -124,15 +127,17 @@ def checked(document: Mapping[str, Any], source: str, files: PolicyFiles | None 
     return report.policies[0].policy
 
 
-def _positive(key: str, text: str) -> float:
-    value = _number(key, text)
-    if value <= 0:
-        raise CliError(f"--sweep {key}={text}: must be above 0")
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise CliError(f"--sweep rate={text}: is no number") from None
+    if not 0 < value <= MOST_RATE:
+        raise CliError(f"--sweep rate={text}: must be above 0 and at most {MOST_RATE:g}")
     return value
 
 
-def _number(key: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise CliError(f"--sweep {key}={text}: is no number") from None
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise CliError(f"--sweep seed={text}: is no whole number from 0 on")
+    return int(text)

@@ -150,6 +150,10 @@ def test_several_policies_about_one_service_are_told_apart(trace_file: Path, tmp
         (["--sweep", "ttft=2 parsecs"], "spec.objectives.ttft.target"),
         (["--sweep", "rate=many"], "is no number"),
         (["--sweep", "rate=-1"], "must be above 0"),
+        (["--sweep", "rate=nan"], "must be above 0"),
+        (["--sweep", "rate=1e9"], "at most 10000"),
+        (["--sweep", "seed=1e400"], "is no whole number from 0 on"),
+        (["--sweep", "seed=-1"], "is no whole number from 0 on"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused(trace_file: Path, options: list[str], words: str) -> None:
