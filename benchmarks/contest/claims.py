@@ -80,7 +80,7 @@ def _attained(table: CaseTable) -> str:
     if ours is None:
         return "not played"
     share = f"{ours.row['attainment']:.2%}"
-    if round(ours.of_feasible, 4) == round(ours.row["attainment"], 4):
+    if reaches(ours.row["attainment"], OBJECTIVES[table.case.objectives].attainment_ratio):
         return share
     most = f"; twice static-peak attains {ample.row['attainment']:.2%}" if ample is not None else ""
     return f"{share} ({ours.of_feasible:.2%} of the requests that an idle replica could serve in time{most})"
