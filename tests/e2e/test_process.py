@@ -138,9 +138,14 @@ def test_policies_in_the_cluster_are_followed_and_told_what_becomes_of_them(
         return next((item for item in found if item["type"] == kind), {})
 
     wait_until(lambda: condition("Active").get("reason") == "Enforcing", "a status")
-    events = cluster.request("GET", cluster.path("v1", "events"))[1]["items"]
-    about = {(event["involvedObject"]["kind"], event["involvedObject"]["name"], event["reason"]) for event in events}
-    assert about >= {("ScalingPolicy", live.name, "Scaled"), ("Deployment", f"{live.name}-prefill", "Scaled")}
+
+    def scaled() -> set[tuple[str, str]]:
+        events = cluster.request("GET", cluster.path("v1", "events"))[1]["items"]
+        about = [event["involvedObject"] for event in events if event["reason"] == "Scaled"]
+        return {(one["kind"], one["name"]) for one in about}
+
+    both = {("ScalingPolicy", live.name), ("Deployment", f"{live.name}-prefill")}
+    wait_until(lambda: scaled() >= both, "Events on policy and workload")
 
     cluster.patch(api_version, plural, live.name, {"metadata": {"annotations": {"pd-autoscaler.io/pause": "true"}}})
     wait_until(lambda: condition("Active").get("reason") == "Held", "held", timeout_s=20.0)
