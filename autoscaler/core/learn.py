@@ -175,24 +175,21 @@ def _prefill_sample(
     """Mean prefill time against the prompts that share a pass.
 
     Who comes during a pass shares the next one. By Little's law a replica has `n = rate * time` requests in prefill on
-    average, so a pass holds one prompt at least and `1 + n` at most while the pool keeps up, and `n` once requests
-    queue. In between the time tells nothing about the engine: the number counts which agrees best with what is known.
+    average, so a pass holds one prompt at least and `1 + n` at most, and no more than the engine batches. In between
+    the time tells nothing about the engine: the number counts which agrees best with what is known. A gauge of the
+    moment would not do: it is high while requests queue, and the time is a mean over two minutes.
     """
     prompt = prompts.mean_tokens if prompts is not None else None
     time_s = snapshot.usable(Scope.PREFILL, "prefill_time_s")
     rate = snapshot.usable(Scope.PREFILL, "request_rate")
-    in_flight = snapshot.usable(Scope.PREFILL, "in_flight")
-    if not prompt or time_s is None or rate is None or in_flight is None or fit is None:
+    if not prompt or time_s is None or rate is None or fit is None:
         return None
     uncached = snapshot.usable(Scope.PREFILL, "uncached_ratio")
     cached = prompt * (1.0 - uncached) if uncached is not None else 0.0
     fixed, linear, quadratic = base.prefill.terms_ms(prompt, cached)
-    if (snapshot.usable(Scope.PREFILL, "queue_depth") or 0.0) < pool.ready:
-        alone_ms = fit.factors[1] * linear + fit.factors[2] * quadratic
-        most = 1.0 + rate * time_s / pool.ready
-        together = min(max((time_s * 1e3 - fit.factors[0] * fixed) / alone_ms, 1.0), most) if alone_ms > 0 else 1.0
-    else:
-        together = max(in_flight / pool.ready, 1.0)
+    alone_ms = fit.factors[1] * linear + fit.factors[2] * quadratic
+    most = max(min(1.0 + rate * time_s / pool.ready, base.max_batched_tokens / prompt), 1.0)
+    together = min(max((time_s * 1e3 - fit.factors[0] * fixed) / alone_ms, 1.0), most) if alone_ms > 0 else 1.0
     return (fixed, linear * together, quadratic * together), time_s * 1e3
 
 
