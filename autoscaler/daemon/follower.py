@@ -74,19 +74,20 @@ class PolicyFollower:
                 self._log.warning("policy doubtful", service=service, message=str(warning))
         workloads = {service: self._workload(loaded.policy) for service, loaded in self._store.policies.items()}
         self.failures = self._loop.apply(workloads)
-        troubles = [*_refusals(self._store.errors), *(_failure(name, why) for name, why in self.failures.items())]
+        troubles = [
+            *_refusals(self._store.errors, in_force=bool(workloads)),
+            *(_failure(name, why) for name, why in self.failures.items()),
+        ]
         self._troubles.update(troubles, self._clock.now_s())
         return [*(str(error) for error in self._store.errors), *self.failures.values()]
 
 
-def _refusals(errors: tuple[Problem, ...]) -> list[Trouble]:
+def _refusals(errors: tuple[Problem, ...], *, in_force: bool) -> list[Trouble]:
     by_file: dict[str, list[str]] = defaultdict(list)
     for error in errors:
         by_file[error.file or "policies"].append(str(error))
-    return [
-        Trouble(Dependency.POLICY, file, "; ".join(words) + "; the last good policies stay in force")
-        for file, words in by_file.items()
-    ]
+    meanwhile = "the last good policies stay in force" if in_force else "no policy is in force"
+    return [Trouble(Dependency.POLICY, file, "; ".join([*words, meanwhile])) for file, words in by_file.items()]
 
 
 def _failure(service: str, why: str) -> Trouble:

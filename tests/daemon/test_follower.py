@@ -91,6 +91,15 @@ def test_a_bad_edit_is_said_once_and_changes_nothing(stand: Stand) -> None:
     assert stand.new == []
 
 
+def test_a_file_that_was_never_good_leaves_nothing_in_force(stand: Stand) -> None:
+    stand.write("chat", interval="soon")
+
+    stand.follow()
+
+    (line,) = stand.new
+    assert str(line["message"]).endswith("; no policy is in force")
+
+
 def test_a_bad_edit_that_is_mended_takes_effect_and_is_said(stand: Stand) -> None:
     stand.write("chat")
     stand.follow()
