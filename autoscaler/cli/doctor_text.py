@@ -24,8 +24,12 @@ def lines(found: Examination) -> Iterator[str]:
     yield from _heard(found)
     yield "signals"
     shared = _shared_remedies(found.signals.signals)
+    causes = _shared_causes(found.signals.signals)
+    for cause, count in causes.items():
+        yield from _row(Verdict.FAILED, f"{count} signals: {cause}")
     for signal in found.signals.signals:
-        yield from _signal(signal, shared)
+        if signal.verdict is not Verdict.FAILED or signal.signal.detail not in causes:
+            yield from _signal(signal, shared)
     for remedy, count in shared.items():
         yield from _row("", f"-> {count} signals: {remedy}")
     if any(signal.verdict is Verdict.MISSING for signal in found.signals.signals):
@@ -56,12 +60,18 @@ def _shared_remedies(signals: Iterable[SignalFinding]) -> dict[str, int]:
     return {remedy: count for remedy, count in counts.items() if count > 1}
 
 
+def _shared_causes(signals: Iterable[SignalFinding]) -> dict[str, int]:
+    """Why several signals could not be asked for, said once, with their number."""
+    counts = Counter(signal.signal.detail for signal in signals if signal.verdict is Verdict.FAILED)
+    return {cause: count for cause, count in counts.items() if count > 1}
+
+
 def _heard(found: Examination) -> Iterator[str]:
     signals = found.signals
     if signals.heard:
         known = f", versions {signals.versions}" if signals.versions else ""
         yield from _row("ok", f"metric names begin with {signals.dialect}{known}")
-    else:
+    elif any(signal.verdict is not Verdict.FAILED for signal in signals.signals):
         yield from _row("missing", f"no series of the service is there; its names would begin with {signals.dialect}")
     if signals.jobs:
         yield from _row("twice", f"several jobs scrape the same pods, so all counts double: {', '.join(signals.jobs)}")

@@ -373,7 +373,9 @@ def test_a_prometheus_that_is_down_ends_with_3_and_says_so(tmp_path: Path) -> No
     code, out = run_doctor("--policy", path)
 
     assert code == ExitCode.UNHEALTHY
-    assert "failed   prefill.queue_depth: Prometheus at http://127.0.0.1:1 cannot be reached" in out
+    (told,) = [line for line in out.splitlines() if line.startswith("  failed")]
+    assert "signals: Prometheus at http://127.0.0.1:1 cannot be reached" in told
+    assert "no series of the service is there" not in out
 
 
 def test_json_tells_the_same(tmp_path: Path) -> None:
