@@ -129,7 +129,8 @@ def _saving(claim: str, days: Sequence[CaseTable], names: Sequence[str], *, as_o
         return Verdict(claim, None, "not played")
     shown += [f"{load} not all played" for load in open_]
     median = statistics.median_low(savings)
-    middle = f"median {median:+.0%}" if median < math.inf else "median: none of theirs attains it"
+    name = "median" if len(savings) % 2 else "lower median"
+    middle = f"{name} {median:+.0%}" if median < math.inf else f"{name}: none of theirs attains it"
     complete = not open_ and len(days) == len(DAY_LOADS)
     return Verdict(claim, median >= _SAVED_RATIO if complete else None, f"{middle}: {'; '.join(shown)}")
 
