@@ -32,7 +32,7 @@ SIGNAL_WINDOW_S = 120.0
 _WARM_UP_S = SIGNAL_WINDOW_S
 _STARTUPS_KEPT = 8
 # Share of the load that may exceed the forecast's upper bound before the error budget has its say.
-EXCESS_RATIO = 0.05
+EXCESS_RATIO = 0.07
 # Below this load per replica, a pool is idle and its averages are noise.
 _LEAST_SEQUENCES = 1.0
 # Ticks missed after which a pool's past proposals no longer tell what it needed.

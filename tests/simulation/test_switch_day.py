@@ -46,10 +46,10 @@ def mix(of_six: int, hours: float, seed: int) -> Trace:
 
 
 def crossing() -> Trace:
-    """Chat, then documents from the fifth hour to the ninth, then chat: each turn takes more than an hour."""
+    """Chat by night, documents from before the ninth hour to after the fifteenth: each turn takes more than an hour."""
     ups = [mix(share, 0.25, share) for share in range(1, 6)]
     downs = [mix(share, 0.25, 10 + share) for share in range(5, 0, -1)]
-    return reduce(followed_by, [mix(0, 4.0, 20), *ups, mix(6, 3.5, 21), *downs, mix(0, 4.0, 22)])
+    return reduce(followed_by, [mix(0, 7.5, 20), *ups, mix(6, 6.5, 21), *downs, mix(0, 7.5, 22)])
 
 
 def played(trace: Trace, disaggregation: Disaggregation | None) -> Results:
@@ -82,9 +82,9 @@ def test_the_two_loads_lie_on_both_sides_of_the_break_even() -> None:
 
 
 def test_on_a_day_that_crosses_the_break_even_it_serves_each_load_as_is_cheaper(auto: Results) -> None:
-    assert served_apart(auto, 2.0 * HOUR_S, 4 * HOUR_S) == 0.0
-    assert served_apart(auto, 7.5 * HOUR_S, 8.5 * HOUR_S) == 1.0
-    assert served_apart(auto, 12.0 * HOUR_S, 13 * HOUR_S) == 0.0
+    assert served_apart(auto, 2.0 * HOUR_S, 7.5 * HOUR_S) == 0.0
+    assert served_apart(auto, 11.0 * HOUR_S, 15.0 * HOUR_S) == 1.0
+    assert served_apart(auto, 19.0 * HOUR_S, 24.0 * HOUR_S) == 0.0
 
 
 @pytest.mark.parametrize("always", [Disaggregation.ON, Disaggregation.OFF])
