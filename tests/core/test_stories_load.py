@@ -224,7 +224,7 @@ def test_replicas_on_their_way_are_not_ordered_twice(policy: ServicePolicy) -> N
 @either_way
 def test_growth_goes_on_while_earlier_replicas_start(policy: ServicePolicy) -> None:
     """Dynamo #8583: waiting for full readiness is a deadlock."""
-    fluid = Fluid(Load(10.0))
+    fluid = Fluid(Load(14.0))
     tale = story(2, 2, policy=policy, service=fluid, startup_s=600.0).at(120)
     starting = tale.current(Role.PREFILL)
 
