@@ -1,4 +1,4 @@
-"""Others who set what we set: looked for before the first write and every so often, and given way to."""
+"""Others who set what we set: looked for before each write and every so often, and given way to."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from autoscaler.targets.kubernetes.competitors import Competition
 SEARCH_EVERY_S = 600.0
 # What could not be looked at is looked at again sooner: until then nobody knows.
 SEARCH_AGAIN_S = 60.0
+# Writes of one tick share a look.
+_FRESH_S = 5.0
 _Subject = TypeVar("_Subject")
 
 
@@ -36,15 +38,20 @@ class Lookout(Generic[_Subject]):
         self._search = search
         self._clock = clock
         self._log = log
-        self._due_s = float("-inf")
+        self._due_s = self._seen_s = float("-inf")
         self._said: set[str] = set()
         self.conflicts: Mapping[_Subject, tuple[str, ...]] = {}
 
     def look(self) -> Mapping[_Subject, tuple[str, ...]]:
         """The conflicts; looks again where that is due."""
+        return self.conflicts if self._clock.now_s() < self._due_s else self.look_now()
+
+    def look_now(self) -> Mapping[_Subject, tuple[str, ...]]:
+        """The conflicts as they are now."""
         now_s = self._clock.now_s()
-        if now_s < self._due_s:
+        if now_s - self._seen_s < _FRESH_S:
             return self.conflicts
+        self._seen_s = now_s
         found = self._search()
         unchecked = {line for competition in found.values() for line in competition.unchecked}
         for line in sorted(unchecked - self._said):
@@ -82,7 +89,7 @@ class UncontestedTarget:
 
     def write(self, role: Role, replicas: int, *, basis: str, dry_run: bool) -> WriteResult:
         """Set one pool's replica count, unless somebody else does; see `Target.write`."""
-        others = self._lookout.conflicts.get(role)
+        others = self._lookout.look_now().get(role)
         if others:
             return WriteResult(Outcome.REFUSED, "; ".join(others))
         return self._target.write(role, replicas, basis=basis, dry_run=dry_run)

@@ -58,6 +58,27 @@ def test_it_is_looked_for_before_the_first_write_and_every_ten_minutes() -> None
     assert stand.searches == 3
 
 
+def test_one_that_came_since_is_found_before_the_next_write() -> None:
+    stand = Stand()
+    stand.target.read()
+    stand.clock.at_s += 15.0
+    stand.target.read()
+
+    stand.found = {Role.DECODE: Competition((HPA,))}
+
+    assert stand.write(Role.DECODE) is Outcome.REFUSED
+    assert stand.target.read().blockers == {Role.DECODE: (str(HPA),)}
+
+
+def test_the_writes_of_one_tick_share_a_look() -> None:
+    stand = Stand()
+    stand.target.read()
+    stand.write(Role.PREFILL)
+    stand.write(Role.DECODE)
+
+    assert stand.searches == 1
+
+
 def test_a_competitor_that_has_gone_is_no_obstacle_any_more() -> None:
     stand = Stand({Role.DECODE: Competition((HPA,))})
     stand.target.read()
