@@ -163,7 +163,7 @@ def stack_switch(
     if clock is None or log is None:
         return made
     lookout = Lookout(lambda: {SWITCH: switch_competitors(policy, client)}, clock, log)
-    return replace(made, others=lambda: lookout.look().get(SWITCH, ()))
+    return replace(made, others=lambda: lookout.look_now().get(SWITCH, ()))
 
 
 def require_fit(policy: ScalingPolicy) -> None:

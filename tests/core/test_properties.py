@@ -38,9 +38,9 @@ from tests.support.core import (
     every,
     service_policy,
     snapshot,
-    story,
     without_prior,
 )
+from tests.support.story import story
 
 BOTH = (Role.PREFILL, Role.DECODE)
 

@@ -12,7 +12,8 @@ import pytest
 from autoscaler.core.policy import Role
 from autoscaler.core.state import STATE_VERSION, State, StateError, from_json, to_json
 from tests.core.fluid import Fluid, Load
-from tests.support.core import START_S, story
+from tests.support.core import START_S
+from tests.support.story import story
 
 
 def lived(seconds: float = 900.0) -> State:

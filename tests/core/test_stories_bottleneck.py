@@ -12,18 +12,8 @@ from autoscaler.core.decision import Reason
 from autoscaler.core.engines import find_engine
 from autoscaler.core.policy import Role, ServicePolicy
 from tests.core.fluid import Fluid, Load
-from tests.support.core import (
-    ENGINE,
-    OBJECTIVES,
-    ROLE_POLICY,
-    STEADY,
-    Missing,
-    Scripted,
-    Story,
-    service_policy,
-    story,
-    without_prior,
-)
+from tests.support.core import ENGINE, OBJECTIVES, ROLE_POLICY, STEADY, Missing, service_policy, without_prior
+from tests.support.story import Scripted, Story, story
 
 WITH_PRIOR = service_policy()
 BY_RULES = service_policy(without_prior(), without_prior())

@@ -13,19 +13,8 @@ from autoscaler.core.policy import Hold, HoldKind, RatioBand, Role, RolePolicy, 
 from autoscaler.core.snapshot import PoolState
 from autoscaler.core.state import State
 from tests.core.fluid import Fluid, Load
-from tests.support.core import (
-    ROLE_POLICY,
-    START_S,
-    STEADY,
-    Missing,
-    Scripted,
-    every,
-    service_policy,
-    snapshot,
-    stage,
-    story,
-    without_prior,
-)
+from tests.support.core import ROLE_POLICY, START_S, STEADY, Missing, every, service_policy, snapshot, without_prior
+from tests.support.story import Scripted, stage, story
 
 BOTH = (Role.PREFILL, Role.DECODE)
 WITH_PRIOR = service_policy()

@@ -11,17 +11,8 @@ import pytest
 from autoscaler.core.decision import Reason
 from autoscaler.core.policy import Behavior, Role, RolePolicy, ServicePolicy
 from tests.core.fluid import Fluid, Load
-from tests.support.core import (
-    ENGINE,
-    ROLE_POLICY,
-    Story,
-    direction,
-    percent,
-    pods,
-    service_policy,
-    story,
-    without_prior,
-)
+from tests.support.core import ENGINE, ROLE_POLICY, direction, percent, pods, service_policy, without_prior
+from tests.support.story import Story, story
 
 BOTH = (Role.PREFILL, Role.DECODE)
 SETTLED_S = 1800.0

@@ -11,18 +11,8 @@ from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.core.signals import Scope
 from autoscaler.core.state import State
 from tests.core.fluid import Fluid, Load
-from tests.support.core import (
-    NO_TRAFFIC,
-    ROLE_POLICY,
-    Missing,
-    Reading,
-    Scripted,
-    Story,
-    every,
-    service_policy,
-    story,
-    without_prior,
-)
+from tests.support.core import NO_TRAFFIC, ROLE_POLICY, Missing, Reading, every, service_policy, without_prior
+from tests.support.story import Scripted, Story, story
 
 BOTH = (Role.PREFILL, Role.DECODE)
 WITH_PRIOR = service_policy()

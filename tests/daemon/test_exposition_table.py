@@ -26,7 +26,8 @@ from autoscaler.daemon.tick import Dependency, Phase, Tick, Trouble
 from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.switch import Position, SwitchReading
 from tests.support import metrics
-from tests.support.core import service_policy, story
+from tests.support.core import service_policy
+from tests.support.story import story
 
 POLICY = replace(service_policy(), budget_gpus=400.0)
 ROOT = Path(__file__).parents[2]

@@ -13,16 +13,7 @@ from autoscaler.daemon.switching import StackSwitch
 from autoscaler.targets.base import WriteResult
 from autoscaler.targets.switch import Position, Setting, SwitchReading
 from tests.daemon.builders import START_S, capturing, policy, steady_signals
-from tests.daemon.test_kill import (
-    INTERVAL_S,
-    STORES,
-    Fuse,
-    FusedSource,
-    FusedTarget,
-    KilledError,
-    Memory,
-    NewStore,
-)
+from tests.daemon.fuses import INTERVAL_S, STORES, Fuse, FusedSource, FusedTarget, Memory, Mortal, NewStore
 from tests.daemon.test_switching import ScriptedSwitch, without_prefill_load
 
 CONFIRM_S, LEASE_S = 45.0, 30.0
@@ -75,35 +66,28 @@ class Change:
         closes = self.wanted is Disaggregation.OFF
         self.switch = FusedSwitch(Position.ON if closes else Position.OFF)
         self.target = FusedTarget({Role.PREFILL: 2 if closes else 0, Role.DECODE: 2})
-        self.source, self.fuse = FusedSource(), Fuse(self.kill_at, after=self.after)
+        self.source = FusedSource()
         switch = SwitchPolicy(self.wanted, confirm_s=CONFIRM_S, lease_s=LEASE_S)
         self.policy = replace(policy(), switch=switch)
-        runner, now_s = self._start(), START_S
+        daemon, now_s = Mortal(self._start, self.kill_at, self.restart_s, after=self.after), START_S
         left = MOST_TICKS
         while left:
             routed = self.switch.position is Position.ON
             self.source.signals = steady_signals() if routed else without_prefill_load()
-            pause_s = INTERVAL_S
-            try:
-                runner.tick(now_s)
-            except KilledError:
-                self.killed, pause_s = True, self.restart_s
-                self.calls += self.fuse.calls
-                self.fuse = Fuse(None, after=False)
-                runner = self._start()
+            pause_s = daemon.tick(now_s)
             self.moments.append(Moment(now_s, self.switch.position, self.target.counts[Role.PREFILL]))
             now_s += pause_s
             left = min(left - 1, TICKS_AFTER) if self._is_over() and left > TICKS_AFTER else left - 1
-        self.calls += self.fuse.calls
+        self.calls, self.killed = daemon.calls, daemon.killed
 
     def _is_over(self) -> bool:
         last = self.moments[-1]
         over = (Position.OFF, 0) if self.wanted is Disaggregation.OFF else (Position.ON, last.prefill)
         return (last.position, last.prefill) == over
 
-    def _start(self) -> ServiceRunner:
-        self.target.fuse = self.source.fuse = self.switch.fuse = self.fuse
-        store, log = self.new_store(self.fuse), capturing()[0]
+    def _start(self, fuse: Fuse) -> ServiceRunner:
+        self.target.fuse = self.source.fuse = self.switch.fuse = fuse
+        store, log = self.new_store(fuse), capturing()[0]
         made = StackSwitch(lambda _target: self.switch)
         return ServiceRunner(self.policy, self.source, self.target, store, log, switch=made)
 

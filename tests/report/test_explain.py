@@ -8,7 +8,7 @@ from autoscaler.core.policy import Role
 from autoscaler.core.signals import CATALOGUE, absent
 from autoscaler.report.explain import explain
 from tests.report.builders import decision, role_decision
-from tests.support.core import story
+from tests.support.story import story
 
 
 def test_every_step_is_told_with_its_numbers_before_and_after() -> None:

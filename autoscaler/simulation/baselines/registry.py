@@ -50,7 +50,7 @@ class Baseline(Generic[S]):
 
     def varied(self, settings: S) -> Iterator[S]:
         """Settings with each of the variants."""
-        return (replace(settings, **changes) for changes in self.variants)  # type: ignore[type-var]  # dataclasses
+        return (replace(settings, **changes) for changes in self.variants)  # type: ignore[type-var]  # S is a dataclass, which no bound can say
 
     def every(self) -> Iterator[S]:
         """All settings that may be tried, the default first; some may come twice."""

@@ -1,4 +1,4 @@
-"""Who else sets the counts and the switch that we set: found before the first write, and looked for while running."""
+"""Who else sets the counts and the switch that we set: found before a write, and looked for while running."""
 
 from __future__ import annotations
 
