@@ -106,6 +106,16 @@ def test_prefill_times_are_weighted_by_the_requests_that_share_a_pass() -> None:
     assert window.pass_s / window.passed == pytest.approx(0.625)
 
 
+def test_the_prefill_time_of_a_long_prompt_is_that_of_all_its_passes() -> None:
+    first = worker(wall_time=0.8, num_prefill_requests=1)
+    goes_on = worker(wall_time=0.6, num_prefill_requests=2, sum_prefill_kv_tokens=8192)
+
+    window = Window.of(tick(15, prefill=[first, goes_on]))
+
+    assert window.passed == 2
+    assert window.pass_s / window.passed == pytest.approx((0.8 + 2 * 0.6) / 2)
+
+
 def test_passes_that_have_ended_are_not_in_flight(hook: DecideBehindHook) -> None:
     idle = [worker(wall_time=0.1, num_prefill_requests=1) for _ in range(4)]
 

@@ -47,7 +47,7 @@ class Window:
         step_s: Time of decode passes, weighted by their sequences.
         stepped: Those sequences.
         pass_s: Time of prefill passes, weighted by their requests.
-        passed: Those requests.
+        passed: Requests that began in them; a long prompt goes on in further passes.
     """
 
     seconds: float = 0.0
@@ -80,7 +80,7 @@ class Window:
             step_s=sum(item["wall_time"] * item["num_decode_requests"] for item in decoding),
             stepped=_sum(decoding, "num_decode_requests"),
             pass_s=sum(item["wall_time"] * item["num_prefill_requests"] for item in prefilling),
-            passed=_sum(prefilling, "num_prefill_requests"),
+            passed=float(sum(map(_begun, prefilling))),
         )
 
     def __add__(self, other: Window) -> Window:
@@ -216,6 +216,11 @@ def _pool(metrics: Metrics, role: Role) -> PoolState:
         ready=metrics[f"active_{role.value}_count"],
         terminating=metrics[f"draining_{role.value}_count"],
     )
+
+
+def _begun(item: Mapping[str, Any]) -> int:
+    """Prompts whose first chunk a pass held; at most one in it is a longer one that goes on."""
+    return int(item["num_prefill_requests"]) - bool(item["sum_prefill_kv_tokens"])
 
 
 def _kv(item: Mapping[str, Any]) -> float:
