@@ -45,6 +45,7 @@ class Reason(StrEnum):
     TPOT_OVER_TARGET = "tpot_over_target"
     FIRST_REPLICA = "first_replica"
     KV_FULL = "kv_full"
+    SHRINK_RESERVE = "shrink_reserve"
     IDLE = "idle"
     STEADY = "steady"
     # signals

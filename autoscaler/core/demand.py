@@ -100,7 +100,8 @@ class DecodeDemand:
 def prefill_demand(snapshot: Snapshot, model: EngineModel, prompts: Prompts | None) -> PrefillDemand | None:
     """Prefill demand of the prompts that arrive, or None where the signals cannot tell.
 
-    `work = rate * s`, `s = a + b*u + c*(L^2 - cached^2)` at the mean prompt; the backlog is `s` for each that waits.
+    `work = rate * s`, `s = a + b*u + c*(L^2 - cached^2)` in the mean over prompts; the backlog is `s` for each
+    that waits.
     """
     if prompts is None:
         return None
@@ -108,7 +109,7 @@ def prefill_demand(snapshot: Snapshot, model: EngineModel, prompts: Prompts | No
     if prompt is None or prompt < 1:
         return PrefillDemand(0.0, 0.0, 0.0, 0.0, 0.0) if tokens_per_s == 0 else None
     rate = tokens_per_s / prompt
-    service_s = model.prefill.request_ms(prompt, prompt * (1.0 - uncached_ratio)) / 1e3
+    service_s = model.prefill.request_ms(prompt, prompt * (1.0 - uncached_ratio), prompts.squares_ratio) / 1e3
     waiting = snapshot.usable(Scope.PREFILL, "queue_depth") or 0.0
     return PrefillDemand(rate * service_s, waiting * service_s, rate, service_s, tokens_per_s * uncached_ratio)
 

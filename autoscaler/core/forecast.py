@@ -19,8 +19,9 @@ _FASTEST_S, _FAST_S, _MIDDLE_S, _SLOW_S = 20.0, 60.0, 300.0, 900.0
 _FLOOR = 0.25
 # Histogram of log ratios.
 _LOW, _STEP, _BINS = -1.2, 0.05, 60
-# Before anything is scored: a log-normal error of this width, worth this many samples.
-_PRIOR_SD, _PRIOR_WEIGHT = 0.25, 50.0
+# Before anything is scored: a log-normal error of this width so far ahead, growing with the root of the horizon as that
+# of a random walk does, and worth this many samples.
+_PRIOR_SD, _PRIOR_HORIZON_S, _PRIOR_WEIGHT = 0.15, 315.0, 50.0
 _HALF_LIFE_S = 6 * 3600.0
 _COST_S = 3600.0
 # Log of the most that past errors may add: one step of load is no reason to stand ready for its square.
@@ -106,10 +107,10 @@ def observe(
     """
     again = memory.at_s == now
     if not again:
-        memory = _score(_smooth(memory, demand, now), demand, now)
+        memory = _score(_smooth(memory, demand, now, horizon_s), demand, now)
     predictions = _predict(memory, now, horizon_s)
     uppers = [
-        (value + _FLOOR) * math.exp(min(_quantile(track.errors, 1.0 - excess_ratio), _MOST_MARGIN)) - _FLOOR
+        max((value + _FLOOR) * math.exp(min(_quantile(track.errors, 1.0 - excess_ratio), _MOST_MARGIN)) - _FLOOR, 0.0)
         if value >= 0
         else _SILENT
         for value, track in zip(predictions, memory.tracks, strict=True)
@@ -167,9 +168,9 @@ def seed_season(memory: Forecast, history: Sequence[tuple[float, float]]) -> For
     return replace(memory, season=tuple(season), since_s=since_s)
 
 
-def _smooth(memory: Forecast, demand: float, now: float) -> Forecast:
+def _smooth(memory: Forecast, demand: float, now: float, horizon_s: float) -> Forecast:
     if memory.at_s is None:
-        track = Track(_prior_errors())
+        track = Track(_prior_errors(horizon_s))
         return replace(
             memory,
             at_s=now,
@@ -265,9 +266,10 @@ def _seasonal(memory: Forecast, now: float, horizon_s: float, period_s: float) -
     return memory.middle * (later + _FLOOR) / (base + _FLOOR)
 
 
-def _prior_errors() -> tuple[float, ...]:
+def _prior_errors(horizon_s: float) -> tuple[float, ...]:
+    width = _PRIOR_SD * math.sqrt(max(horizon_s, _FASTEST_S) / _PRIOR_HORIZON_S)
     middles = [_LOW + (index + 0.5) * _STEP for index in range(_BINS)]
-    weights = [math.exp(-0.5 * (middle / _PRIOR_SD) ** 2) for middle in middles]
+    weights = [math.exp(-0.5 * (middle / width) ** 2) for middle in middles]
     total = sum(weights)
     return tuple(_PRIOR_WEIGHT * weight / total for weight in weights)
 

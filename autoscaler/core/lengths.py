@@ -15,6 +15,8 @@ from autoscaler.core.snapshot import Snapshot
 # Standard normal quantile of 0.9.
 _Z90 = 1.2815515655446004
 _LEAST_SPREAD = 1e-3
+# Two quantiles of a handful of requests may lie decades apart; real traffic has at most this.
+_MOST_SQUARES = 11.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class PromptLengths:
     def tokens_above(self, tokens: float) -> float:
         """Mean over all prompts of the length of those that are at least so long, counting the others as zero."""
         return self._moment(1) * self._above(tokens, 1)
+
+    @property
+    def squares_ratio(self) -> float:
+        """Mean squared length over the square of the mean length."""
+        return math.exp(min(self.spread**2, math.log(_MOST_SQUARES)))
 
     def squares_above(self, tokens: float) -> float:
         """As `tokens_above`, of the squared length."""

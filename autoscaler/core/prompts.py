@@ -26,11 +26,13 @@ class Prompts:
         tokens_per_s: Prompt tokens per second.
         uncached_ratio: Share of them that no prefix cache holds.
         mean_tokens: Mean length of those that prefill gets; None where it is not known.
+        squares_ratio: Their mean squared length over the square of the mean; 1 where quantiles are not known.
     """
 
     tokens_per_s: float
     uncached_ratio: float
     mean_tokens: float | None = None
+    squares_ratio: float = 1.0
 
 
 def prompts_now(snapshot: Snapshot, step: SwitchStep, threshold_tokens: float = 0.0) -> Prompts | None:
@@ -41,13 +43,16 @@ def prompts_now(snapshot: Snapshot, step: SwitchStep, threshold_tokens: float = 
     """
     seen = []
     mean_tokens = snapshot.usable(Scope.SERVICE, "input_tokens_mean")
-    lengths = lengths_now(snapshot) if threshold_tokens > 0 else None
-    if mean_tokens is not None and lengths is not None and lengths.share_above(threshold_tokens) > 0:
+    lengths = lengths_now(snapshot)
+    squares_ratio = lengths.squares_ratio if lengths is not None and threshold_tokens <= 0 else 1.0
+    threshold_matters = threshold_tokens > 0 and lengths is not None and lengths.share_above(threshold_tokens) > 0
+    if mean_tokens is not None and lengths is not None and threshold_matters:
         longer = lengths.tokens_above(threshold_tokens) / lengths.share_above(threshold_tokens)
         mean_tokens *= longer / lengths.tokens_above(0.0)
     for scope in _PLACES.get(step, (Scope.PREFILL, Scope.DECODE)):
         tokens_per_s = snapshot.usable(scope, "offered_tokens_per_s")
         if tokens_per_s is not None:
             uncached = snapshot.usable(scope, "uncached_ratio")
-            seen.append(Prompts(tokens_per_s, 1.0 if uncached is None else min(uncached, 1.0), mean_tokens))
+            uncached = 1.0 if uncached is None else min(uncached, 1.0)
+            seen.append(Prompts(tokens_per_s, uncached, mean_tokens, squares_ratio))
     return max(seen, key=lambda prompts: prompts.tokens_per_s, default=None)

@@ -12,7 +12,7 @@ from autoscaler.core import forecast, headroom
 from autoscaler.core.arrangement import Comparison, Load, MixedPoint, compare, mixed_point
 from autoscaler.core.capacity import EngineModel
 from autoscaler.core.decision import SwitchStep
-from autoscaler.core.learn import EXCESS_RATIO, HARMLESS_WAIT, SIGNAL_WINDOW_S, Insight
+from autoscaler.core.learn import HARMLESS_WAIT, SIGNAL_WINDOW_S, Insight, excess_ratio
 from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.core.prompts import Prompts
 from autoscaler.core.signals import Scope
@@ -78,8 +78,11 @@ def learn_together(
     demand = _demand(policy, snapshot, load, model) if model is not None and load is not None else None
     outlook = None
     if demand is not None and math.isfinite(demand.work):
-        horizon_s = decode.startup_time_s + policy.interval_s + SIGNAL_WINDOW_S / 2
-        kept, outlook = forecast.observe(memory.forecast, demand.lasting, now, horizon_s, EXCESS_RATIO)
+        lead_s = decode.startup_time_s
+        horizon_s = lead_s + policy.interval_s + SIGNAL_WINDOW_S / 2
+        kept, outlook = forecast.observe(
+            memory.forecast, demand.lasting, now, horizon_s, excess_ratio(Role.AGGREGATED, lead_s)
+        )
         memory = replace(memory, forecast=kept)
     if step.decode_does_prefill:
         memory = replace(memory, headroom=_steer(policy, snapshot, memory.headroom, now))

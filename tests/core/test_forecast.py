@@ -202,6 +202,18 @@ def test_a_larger_share_of_excess_means_a_lower_bound() -> None:
     assert outlooks(demands, excess_ratio=0.2)[1][-1].upper < outlooks(demands, excess_ratio=0.01)[1][-1].upper
 
 
+def test_before_anything_is_scored_the_bound_is_wider_the_further_ahead_it_looks() -> None:
+    near, far = (outlooks([5.0], horizon_s=horizon_s)[1][0] for horizon_s in (75.0, 600.0))
+
+    assert near.demand < near.upper < far.upper
+
+
+def test_nothing_expected_is_bounded_by_nothing() -> None:
+    _, said = outlooks([0.0] * 240, horizon_s=75.0, excess_ratio=0.4)
+
+    assert {outlook.upper for outlook in said[120:]} == {0.0}
+
+
 @given(
     st.lists(st.tuples(st.floats(-2 * DAY_S, 2 * DAY_S), st.floats(0.0, 1e6)), min_size=1, max_size=30),
     st.floats(0.0, 3600.0),

@@ -23,6 +23,14 @@ def test_moments_above_a_threshold_agree_with_a_sample(tokens: float) -> None:
     assert SEEN.squares_above(tokens) == pytest.approx((above**2).sum() / SAMPLE.size, rel=0.1)
 
 
+def test_the_mean_square_follows_from_the_spread() -> None:
+    assert SEEN.squares_ratio == pytest.approx((SAMPLE**2).mean() / SAMPLE.mean() ** 2, rel=0.1)
+
+
+def test_two_quantiles_that_lie_decades_apart_do_not_blow_the_mean_square_up() -> None:
+    assert PromptLengths(1e-12, 40.0).squares_ratio == pytest.approx(11.0)
+
+
 def test_no_prompt_is_endless() -> None:
     assert SEEN.share_above(math.inf) == 0.0
 

@@ -111,9 +111,6 @@ def test_a_step_of_load_is_followed_by_no_flapping() -> None:
     assert {role: reversals(counts) <= 1 for role, counts in later.items()} == dict.fromkeys(BOTH, True), later
 
 
-SERVED = "a backlog's sample divides by arrivals, not by what was served: a starved pool looks fast"
-
-
 @either_way
 def test_a_starved_pool_does_not_ask_for_less_the_longer_it_starves(policy: ServicePolicy) -> None:
     """Nobody obeys, the queue grows: the ask may only grow with it."""
@@ -122,6 +119,21 @@ def test_a_starved_pool_does_not_ask_for_less_the_longer_it_starves(policy: Serv
 
     assert min(asked) >= prefill_work(Load(40.0))
     assert all(later >= earlier - 1 for earlier, later in pairwise(asked))
+
+
+def test_a_shrink_leaves_something_to_spare() -> None:
+    """Else the replica that was just given back is missed at the next breath of load."""
+    held = 0
+    for step in range(40):
+        _, tale = settled(Load(20.0 + step / 4))
+        decided = tale.decision.roles[Role.DECODE]
+        proposal = decided.stages[0]
+        if proposal.reason is Reason.SHRINK_RESERVE:
+            held += 1
+            assert decided.uncapped - 1 < 1.05 * proposal.numbers["need"] <= decided.uncapped
+            assert "to spare" in proposal.detail
+
+    assert held > 0
 
 
 def test_a_starved_pool_does_not_teach_that_its_engine_is_fast() -> None:
@@ -215,7 +227,7 @@ def test_replicas_on_their_way_are_not_ordered_twice(policy: ServicePolicy) -> N
 @either_way
 def test_growth_goes_on_while_earlier_replicas_start(policy: ServicePolicy) -> None:
     """Dynamo #8583: waiting for full readiness is a deadlock."""
-    fluid = Fluid(Load(14.0))
+    fluid = Fluid(Load(16.0))
     tale = story(2, 2, policy=policy, service=fluid, startup_s=600.0).at(120)
     starting = tale.current(Role.PREFILL)
 

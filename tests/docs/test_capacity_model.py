@@ -24,7 +24,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "capacity-model.md").read_text(enco
 BUDGET_S = 1.8
 TPOTS_MS = (25, 40, 60, 100)
 DERATING = 1.10
-ASSUMED_VARIABILITY = 1.5
+ASSUMED_VARIABILITY = 1.2
 REQUESTS = 250_000  # the tail of a busy queue settles slowly
 
 
@@ -65,7 +65,7 @@ def test_the_default_variability_keeps_the_promised_share(
     waits = simulated_waits(servers, busy, service_s)
 
     assert (waits <= BUDGET_S).mean() >= share
-    assert 0.45 <= np.quantile(waits, share) / BUDGET_S <= 0.65
+    assert 0.55 <= np.quantile(waits, share) / BUDGET_S <= 0.75
 
 
 @pytest.mark.parametrize("servers", [1, 4])

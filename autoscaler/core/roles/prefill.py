@@ -13,8 +13,8 @@ from autoscaler.core.roles import prefill_rules, staffing
 from autoscaler.core.roles.common import idle
 from autoscaler.core.roles.prefill_rules import wait_budget_s
 
-# (ca^2 + cs^2) / 2 of real traffic: arrivals a little burstier than Poisson, prompt lengths with a long tail.
-_VARIABILITY = 1.5
+# (ca^2 + cs^2) / 2: arrivals a little burstier than Poisson, prompt lengths about as spread as exponential ones.
+_VARIABILITY = 1.2
 # A backlog that outlives the capacity already ordered must drain within this time.
 _DRAIN_S = 60.0
 
@@ -34,7 +34,7 @@ def propose(ctx: RoleContext) -> Proposal:
     backlog = _backlog(ctx, demand)
     if backlog is not None:
         terms.append(backlog)
-    return Proposal(tuple(terms), ctx.missing(*_NEEDED_TO_SHRINK))
+    return Proposal(staffing.with_reserve(ctx, terms), ctx.missing(*_NEEDED_TO_SHRINK))
 
 
 def _staff(ctx: RoleContext, demand: PrefillDemand, work: float, margin: float, reason: Reason, when: str) -> Term:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from autoscaler.core.decision import Reason
-from autoscaler.core.proposal import Proposal, RoleContext, Term
+from autoscaler.core.proposal import Proposal, RoleContext, Term, whole
 from autoscaler.core.roles.common import idle
 from autoscaler.core.roles.decode_rules import full, slow_steps
+
+# What a pool must have to spare after a shrink, as a share of its need.
+_RESERVE_RATIO = 0.05
 
 # A term out of an amount of work, the margin on it, its reason, and when the work is there, in words.
 Staff = Callable[[float, float, Reason, str], Term]
@@ -23,6 +26,20 @@ def terms(ctx: RoleContext, work: float, staff: Staff, now: Reason, ahead: Reaso
     return asked
 
 
+def with_reserve(ctx: RoleContext, asked: Sequence[Term]) -> tuple[Term, ...]:
+    """The same terms, and where a shrink would leave hardly more than is needed, one that stops it short of that.
+
+    A replica that is missed minutes after it was given back costs a cold start, and the wait for it.
+    """
+    binding = max(asked, key=lambda term: term.need)
+    reserved = min(binding.need * (1.0 + _RESERVE_RATIO), float(ctx.pool.current))
+    if whole(reserved) <= whole(binding.need):
+        return tuple(asked)
+    detail = f"{whole(binding.need)} would do, with less than {_RESERVE_RATIO:.0%} to spare: {binding.detail}"
+    numbers = {"need": binding.need, "reserve_ratio": _RESERVE_RATIO, "current": float(ctx.pool.current)}
+    return (*asked, Term(reserved, Reason.SHRINK_RESERVE, detail, numbers))
+
+
 def decoding(
     ctx: RoleContext, work: float, staff: Staff, now: Reason, ahead: Reason, needed_to_shrink: Sequence[str]
 ) -> Proposal:
@@ -35,4 +52,4 @@ def decoding(
     if out_of_blocks is not None:
         # Work is known in sum; that one engine drowns while others idle shows in latency alone.
         asked += [out_of_blocks, *filter(None, [slow_steps(ctx)])]
-    return Proposal(tuple(asked), ctx.missing(*needed_to_shrink))
+    return Proposal(with_reserve(ctx, asked), ctx.missing(*needed_to_shrink))
