@@ -20,20 +20,15 @@ class PrefillTime:
     b_ms_per_token: float
     c_ms_per_token2: float
 
-    def terms_ms(
-        self, prompt_tokens: float, cached_tokens: float = 0.0, squares_ratio: float = 1.0
-    ) -> tuple[float, float, float]:
-        """The three parts of one request's time alone on a replica, in ms: fixed, linear, quadratic.
-
-        For the mean over requests, `squares_ratio` is the mean squared length over the square of the mean length.
-        """
+    def terms_ms(self, prompt_tokens: float, cached_tokens: float = 0.0) -> tuple[float, float, float]:
+        """The three parts of one request's time alone on a replica, in ms: fixed, linear, quadratic."""
         uncached = prompt_tokens - cached_tokens
-        quadratic = self.c_ms_per_token2 * (prompt_tokens**2 - cached_tokens**2) * squares_ratio
+        quadratic = self.c_ms_per_token2 * (prompt_tokens**2 - cached_tokens**2)
         return self.a_ms, self.b_ms_per_token * uncached, quadratic
 
-    def request_ms(self, prompt_tokens: float, cached_tokens: float = 0.0, squares_ratio: float = 1.0) -> float:
-        """Time of one request alone on a replica, in ms; arguments as in `terms_ms`."""
-        return sum(self.terms_ms(prompt_tokens, cached_tokens, squares_ratio))
+    def request_ms(self, prompt_tokens: float, cached_tokens: float = 0.0) -> float:
+        """Time of one request alone on a replica, in ms."""
+        return sum(self.terms_ms(prompt_tokens, cached_tokens))
 
 
 @dataclass(frozen=True, slots=True)

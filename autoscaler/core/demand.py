@@ -109,7 +109,7 @@ def prefill_demand(snapshot: Snapshot, model: EngineModel, prompts: Prompts | No
     if prompt is None or prompt < 1:
         return PrefillDemand(0.0, 0.0, 0.0, 0.0, 0.0) if tokens_per_s == 0 else None
     rate = tokens_per_s / prompt
-    service_s = model.prefill.request_ms(prompt, prompt * (1.0 - uncached_ratio), prompts.squares_ratio) / 1e3
+    service_s = sum(prompts.terms_ms(model.prefill, 1.0 - uncached_ratio)) / 1e3
     waiting = snapshot.usable(Scope.PREFILL, "queue_depth") or 0.0
     return PrefillDemand(rate * service_s, waiting * service_s, rate, service_s, tokens_per_s * uncached_ratio)
 

@@ -198,8 +198,8 @@ def _prefill_sample(
     if not prompt or time_s is None or rate is None or fit is None:
         return None
     uncached = snapshot.usable(Scope.PREFILL, "uncached_ratio")
-    cached = prompt * (1.0 - uncached) if uncached is not None else 0.0
-    fixed, linear, quadratic = base.prefill.terms_ms(prompt, cached, prompts.squares_ratio)
+    cached_ratio = 1.0 - uncached if uncached is not None else 0.0
+    fixed, linear, quadratic = prompts.terms_ms(base.prefill, cached_ratio)
     present, most = rate * time_s / pool.ready, max(base.max_batched_tokens / prompt, 1.0)
     waiting = snapshot.usable(Scope.PREFILL, "queue_depth")
     if waiting is not None and waiting <= pool.ready * (1.0 + present):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from autoscaler.core.capacity import PrefillTime
 from autoscaler.core.decision import SwitchStep
 from autoscaler.core.lengths import lengths_now
 from autoscaler.core.signals import Scope
@@ -33,6 +34,15 @@ class Prompts:
     uncached_ratio: float
     mean_tokens: float | None = None
     squares_ratio: float = 1.0
+
+    def terms_ms(self, prefill: PrefillTime, cached_ratio: float) -> tuple[float, float, float]:
+        """The parts of the mean prefill time in ms: fixed, linear, and quadratic, in which long prompts count more.
+
+        Those of an empty prompt where the mean length is not known.
+        """
+        tokens = self.mean_tokens or 0.0
+        fixed, linear, quadratic = prefill.terms_ms(tokens, tokens * cached_ratio)
+        return fixed, linear, quadratic * self.squares_ratio
 
 
 def prompts_now(snapshot: Snapshot, step: SwitchStep, threshold_tokens: float = 0.0) -> Prompts | None:
