@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from autoscaler.core.decision import Reason
+from autoscaler.core.learn import excess_ratio
 from autoscaler.core.policy import Behavior, Role, RolePolicy, ServicePolicy
 from tests.core.fluid import Fluid, Load
 from tests.support.core import ENGINE, ROLE_POLICY, direction, percent, pods, service_policy, without_prior
@@ -119,6 +120,19 @@ def test_a_starved_pool_does_not_ask_for_less_the_longer_it_starves(policy: Serv
 
     assert min(asked) >= prefill_work(Load(40.0))
     assert all(later >= earlier - 1 for earlier, later in pairwise(asked))
+
+
+@pytest.mark.parametrize("role", BOTH)
+def test_the_slower_replicas_start_the_less_load_may_exceed_what_is_held_ready(role: Role) -> None:
+    shares = [excess_ratio(role, startup_s) for startup_s in (0.0, 60.0, 240.0, 600.0)]
+
+    assert shares == sorted(shares, reverse=True)
+    assert 0.3 == shares[0] > shares[2] > shares[3] > 0.0
+
+
+def test_decode_is_held_ready_for_more_than_prefill() -> None:
+    """What is too much for prefill waits, most of it in time; what is too much for decode slows every sequence."""
+    assert excess_ratio(Role.DECODE, 240.0) < excess_ratio(Role.PREFILL, 240.0)
 
 
 def test_a_shrink_leaves_something_to_spare() -> None:

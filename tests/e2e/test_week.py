@@ -24,6 +24,8 @@ Bounds = tuple[float, float, float]
 
 DAY_S = 86_400.0
 WEEK_S = 7 * DAY_S
+# Recorded beyond the present: the week reported on ends at the step that the clock has reached by then.
+AHEAD_S = 1800.0
 SCRAPE_S = 60.0
 FLEET = {"prefill": 3, "decode": 2}
 REQUESTS_PER_S = 0.02
@@ -45,7 +47,7 @@ class Week:
     """Samples of a week that swings with the day and rests at its end, one pod of each role."""
 
     def __init__(self, start_s: float) -> None:
-        self.at_s = start_s + np.arange(0.0, WEEK_S + 1.0, SCRAPE_S)
+        self.at_s = start_s + np.arange(0.0, WEEK_S + AHEAD_S + 1.0, SCRAPE_S)
         elapsed_days = (self.at_s - start_s) / DAY_S
         swing = 1.0 + 0.7 * np.sin(2 * math.pi * elapsed_days)
         self.requests = np.cumsum(REQUESTS_PER_S * swing * np.where(elapsed_days < 5.0, 1.0, 0.4)) * SCRAPE_S
