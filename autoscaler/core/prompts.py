@@ -27,7 +27,8 @@ class Prompts:
         tokens_per_s: Prompt tokens per second.
         uncached_ratio: Share of them that no prefix cache holds.
         mean_tokens: Mean length of those that prefill gets; None where it is not known.
-        squares_ratio: Their mean squared length over the square of the mean; 1 where quantiles are not known.
+        squares_ratio: Their mean squared length over the square of the mean; 1 where quantiles are not known, or where
+            a threshold leaves prefill the long prompts, which differ less.
     """
 
     tokens_per_s: float

@@ -87,6 +87,11 @@ class Fluid:
         self._ready = (0, 0)
         self._steps: deque[_Step] = deque(maxlen=_WINDOW)
 
+    @property
+    def stalled(self) -> bool:
+        """Whether so much waits for decode that prefill can hand nothing over."""
+        return self._waiting > _HELD_PER_PREFILL * self._ready[0]
+
     def advance(self, elapsed_s: float, prefill_ready: int, decode_ready: int) -> None:
         self._ready = (prefill_ready, decode_ready)
         if not self._steps:
@@ -103,8 +108,7 @@ class Fluid:
     def _advance_step(self) -> None:
         load, (prefill_ready, decode_ready) = self.load, self._ready
         service_s = self.engine.prefill.request_ms(load.prompt_tokens) / 1e3
-        stalled = self._waiting > _HELD_PER_PREFILL * prefill_ready
-        capacity = 0.0 if stalled else prefill_ready / service_s
+        capacity = 0.0 if self.stalled else prefill_ready / service_s
         prefilled = min(capacity, load.requests_per_s + self._queue / _STEP_S)
         self._queue = max(self._queue + (load.requests_per_s - prefilled) * _STEP_S, 0.0)
 

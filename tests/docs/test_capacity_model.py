@@ -16,15 +16,19 @@ from numpy.typing import NDArray
 
 from autoscaler.core import headroom
 from autoscaler.core.arrangement import Load, compare
+from autoscaler.core.decide import decide
 from autoscaler.core.engines import ENGINES, find_engine
-from autoscaler.core.policy import LatencyObjective, Objectives
-from autoscaler.core.queueing import highest_utilization
+from autoscaler.core.learn import excess_ratio
+from autoscaler.core.policy import LatencyObjective, Objectives, Role
+from autoscaler.core.queueing import highest_utilization, servers_for
+from autoscaler.core.state import State
+from tests.support.core import OBJECTIVES, START_S, service_policy, snapshot
 
 TEXT = (Path(__file__).parents[2] / "docs" / "capacity-model.md").read_text(encoding="utf-8")
 BUDGET_S = 1.8
 TPOTS_MS = (25, 40, 60, 100)
 DERATING = 1.10
-ASSUMED_VARIABILITY = 1.2
+VARIABILITY = float(re.findall(r"sized with `V` = ([\d.]+):", TEXT)[0])
 REQUESTS = 250_000  # the tail of a busy queue settles slowly
 
 
@@ -60,7 +64,7 @@ def true_variability(service_s: NDArray[np.float64]) -> float:
 def test_the_default_variability_keeps_the_promised_share(
     service_s: NDArray[np.float64], servers: int, share: float
 ) -> None:
-    busy = highest_utilization(servers, service_s.mean(), BUDGET_S, share, ASSUMED_VARIABILITY)
+    busy = highest_utilization(servers, service_s.mean(), BUDGET_S, share, VARIABILITY)
 
     waits = simulated_waits(servers, busy, service_s)
 
@@ -117,6 +121,22 @@ def test_the_page_says_how_far_formula_and_kernel_tables_differ() -> None:
     assert f"{fmean(errors):.0%} on average and by {max(errors):.0%} at most".replace("%", " %") in " ".join(
         TEXT.split()
     )
+
+
+def test_the_page_says_how_variable_arrivals_and_prompts_are_taken_to_be() -> None:
+    decision, _ = decide(service_policy(), snapshot(), State(), START_S)
+
+    numbers = decision.roles[Role.PREFILL].stages[0].numbers
+    work, service_s, budget_s = numbers["work"] * numbers["margin"], numbers["service_s"], numbers["wait_budget_s"]
+    _, utilization = servers_for(work, service_s, budget_s, OBJECTIVES.attainment_ratio, VARIABILITY)
+    assert numbers["utilization_ratio"] == pytest.approx(utilization)
+
+
+def test_the_page_says_how_much_load_may_exceed_the_bound() -> None:
+    for name, role in (("load that may exceed the bound, prefill", Role.PREFILL), ("the same, decode", Role.DECODE)):
+        assert f"| {name} | {excess_ratio(role, 240.0):.0%} at 240 s of startup |".replace("%", " %") in TEXT
+    assert f"in inverse proportion, {excess_ratio(Role.DECODE, 1.0):.0%} at most".replace("%", " %") in TEXT
+    assert excess_ratio(Role.DECODE, 480.0) == pytest.approx(excess_ratio(Role.DECODE, 240.0) / 2)
 
 
 def test_the_page_says_how_far_headroom_goes() -> None:

@@ -32,16 +32,17 @@ def traffic(busy_ratio: float, prefill: int) -> Trace:
 
 def learned(busy_ratio: float) -> tuple[float, float, float]:
     """Factors on the prior, which is exact, after an hour on four replicas of either role."""
-    policy, seen = service_policy(), [State()]
+    policy, state = service_policy(), State()
 
     def watch(snapshot: Snapshot, memory: Memory, now_s: float) -> Mapping[Role, int]:
+        nonlocal state
         del memory
-        seen.append(decide(policy, snapshot, seen[-1], now_s)[1])
+        _, state = decide(policy, snapshot, state, now_s)
         return {Role.PREFILL: 4, Role.DECODE: 4}
 
     run(watch, split(pool(4, ENGINE), pool(4, ENGINE)), traffic(busy_ratio, 4), tail_s=0.0)
 
-    fit = seen[-1].roles[Role.PREFILL].fit
+    fit = state.roles[Role.PREFILL].fit
     assert fit is not None
     assert fit.samples > 100
     return fit.factors
