@@ -49,6 +49,7 @@ class Forecast:
     Attributes:
         at_s: Time of the last observation.
         since_s: Time of the first one, recorded history included.
+        began_s: Time of the first one that the averages hold; None for long ago.
         fastest: Moving averages of the observed demand over 20, 60, 300 and 900 s.
         fast: See `fastest`.
         middle: See `fastest`.
@@ -60,6 +61,7 @@ class Forecast:
 
     at_s: float | None = None
     since_s: float | None = None
+    began_s: float | None = None
     fastest: float = 0.0
     fast: float = 0.0
     middle: float = 0.0
@@ -175,6 +177,7 @@ def _smooth(memory: Forecast, demand: float, now: float, horizon_s: float) -> Fo
             memory,
             at_s=now,
             since_s=now if memory.since_s is None else min(memory.since_s, now),
+            began_s=now,
             fastest=demand,
             fast=demand,
             middle=demand,
@@ -183,21 +186,29 @@ def _smooth(memory: Forecast, demand: float, now: float, horizon_s: float) -> Fo
             season=memory.season or (_SILENT,) * _SEASON_BINS,
         )
     elapsed = max(now - memory.at_s, 0.0)
+    age = now - memory.began_s if memory.began_s is not None else math.inf
     season = list(memory.season)
     _learn_season(season, now, demand)
     return replace(
         memory,
         at_s=max(now, memory.at_s),
-        fastest=_average(memory.fastest, demand, elapsed / _FASTEST_S),
-        fast=_average(memory.fast, demand, elapsed / _FAST_S),
-        middle=_average(memory.middle, demand, elapsed / _MIDDLE_S),
-        slow=_average(memory.slow, demand, elapsed / _SLOW_S),
+        fastest=_average(memory.fastest, demand, elapsed, age, _FASTEST_S),
+        fast=_average(memory.fast, demand, elapsed, age, _FAST_S),
+        middle=_average(memory.middle, demand, elapsed, age, _MIDDLE_S),
+        slow=_average(memory.slow, demand, elapsed, age, _SLOW_S),
         season=tuple(season),
     )
 
 
-def _average(old: float, new: float, elapsed_ratio: float) -> float:
-    return new + (old - new) * math.exp(-elapsed_ratio)
+def _average(old: float, new: float, elapsed_s: float, age_s: float, constant_s: float) -> float:
+    """Exponential average; until it is as old as its time constant, the plain mean of what was seen.
+
+    The first value would else weigh most for a quarter of an hour, and it is taken while a service or a rate begins.
+    """
+    keep = math.exp(-elapsed_s / constant_s)
+    if elapsed_s > 0 and math.isfinite(age_s):
+        keep = min(keep, age_s / (age_s + elapsed_s))
+    return new + (old - new) * keep
 
 
 def _learn_season(season: list[float], at_s: float, demand: float) -> None:
@@ -232,7 +243,7 @@ def _charge(track: Track, upper: float) -> Track:
         return track
     if track.cost is None:
         return replace(track, cost=upper)
-    return replace(track, cost=_average(track.cost, upper, 15.0 / _COST_S))
+    return replace(track, cost=upper + (track.cost - upper) * math.exp(-15.0 / _COST_S))
 
 
 def _predict(memory: Forecast, now: float, horizon_s: float) -> tuple[float, ...]:

@@ -214,7 +214,11 @@ def _not_after(state: State, now: float) -> State:
             unusable_since_s=_earlier(memory.unusable_since_s, now),
             grown_at_s=_earlier(memory.grown_at_s, now),
             gauges=tuple(item for item in memory.gauges if item.at_s <= now),
-            forecast=dataclasses.replace(memory.forecast, at_s=_earlier(memory.forecast.at_s, now)),
+            forecast=dataclasses.replace(
+                memory.forecast,
+                at_s=_earlier(memory.forecast.at_s, now),
+                began_s=_earlier(memory.forecast.began_s, now),
+            ),
             headroom=dataclasses.replace(memory.headroom, at_s=_earlier(memory.headroom.at_s, now)),
         )
         for role, memory in state.roles.items()

@@ -88,6 +88,31 @@ def test_the_margin_on_a_calm_level_shrinks_as_it_proves_calm() -> None:
     assert said[-1].upper - 5.0 < 0.5 * (said[0].upper - 5.0)
 
 
+def test_a_first_value_that_was_too_low_is_soon_forgotten() -> None:
+    beginning = [0.5, *[2.0] * 20]
+
+    memory, said = outlooks(beginning)
+
+    assert memory.slow == pytest.approx(fmean(beginning))
+    assert said[-1].upper < 1.5 * 2.0
+
+
+def test_averages_as_old_as_their_time_constant_are_exponential() -> None:
+    memory, _ = outlooks([2.0] * 80)
+
+    after, _ = forecast.observe(memory, 3.0, MIDNIGHT_S + 80 * TICK_S, HORIZON_S, 0.05)
+
+    assert after.slow == pytest.approx(3.0 - math.exp(-TICK_S / 900.0))
+
+
+def test_a_memory_that_does_not_say_when_it_began_is_old() -> None:
+    memory, _ = outlooks([2.0] * 4)
+
+    after, _ = forecast.observe(replace(memory, began_s=None), 3.0, MIDNIGHT_S + 4 * TICK_S, HORIZON_S, 0.05)
+
+    assert after.slow == pytest.approx(3.0 - math.exp(-TICK_S / 900.0))
+
+
 def test_a_ramp_is_followed_up() -> None:
     demands = [2.0 + 0.01 * index for index in range(800)]
 

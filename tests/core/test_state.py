@@ -109,6 +109,8 @@ def test_no_instant_that_is_read_back_lies_in_the_future(now: float) -> None:
     for memory in state.roles.values():
         assert memory.forecast.at_s is not None
         assert memory.forecast.at_s <= now
+        assert memory.forecast.began_s is not None
+        assert memory.forecast.began_s <= now
 
 
 def _past(data: object) -> list[float]:

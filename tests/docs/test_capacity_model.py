@@ -69,7 +69,7 @@ def test_the_default_variability_keeps_the_promised_share(
     waits = simulated_waits(servers, busy, service_s)
 
     assert (waits <= BUDGET_S).mean() >= share
-    assert 0.55 <= np.quantile(waits, share) / BUDGET_S <= 0.75
+    assert 0.6 <= np.quantile(waits, share) / BUDGET_S <= 0.8
 
 
 @pytest.mark.parametrize("servers", [1, 4])

@@ -14,7 +14,7 @@ from autoscaler.core.roles.common import idle
 from autoscaler.core.roles.prefill_rules import wait_budget_s
 
 # (ca^2 + cs^2) / 2: arrivals a little burstier than Poisson, prompt lengths about as spread as exponential ones.
-_VARIABILITY = 1.2
+_VARIABILITY = 1.1
 # A backlog that outlives the capacity already ordered must drain within this time.
 _DRAIN_S = 60.0
 
