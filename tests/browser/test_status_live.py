@@ -42,11 +42,9 @@ def test_it_renews_itself_in_place_and_says_so_when_the_daemon_is_gone(driver: C
             wait.until(lambda page: "22:14:02" in page.find_element("css selector", "header").text)
             assert driver.find_element("css selector", "details").get_attribute("open") is not None
         # A spare connection that the browser had opened before may still be answered, once.
-        wait.until(lambda page: page.execute_script("return window.renew()") or _is_shown(page, "refresh"))
+        renew = "return window.renew().then(() => !document.getElementById('refresh').hidden)"
+        wait.until(lambda page: page.execute_script(renew))
+        assert driver.find_element("id", "refresh").is_displayed()
         assert "s old" in driver.find_element("id", "refresh").text
     finally:
         driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
-
-
-def _is_shown(page: Chrome, identifier: str) -> bool:
-    return bool(page.find_element("id", identifier).is_displayed())
