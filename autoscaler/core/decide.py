@@ -231,7 +231,7 @@ def _fallback(policy: ServicePolicy, ctx: RoleContext, memory: RoleState, now: f
 
 def _remember(policy: ServicePolicy, ctx: RoleContext, state: State, decided: RoleDecision, now: float) -> RoleState:
     memory, behavior, lead_s = state.roles[ctx.role], ctx.policy.behavior, ctx.insight.startup_time_s
-    longest_window_s = max(stages.window_s(side, lead_s) for side in (behavior.up, behavior.down))
+    longest_window_s = stages.longest_window_s(ctx.policy, lead_s)
     longest_period_s = max((rule.period_s for side in (behavior.up, behavior.down) for rule in side.rules), default=0.0)
     # What the earlier stages let through, not the raw proposal: a held shrink must not age in the window.
     asked = next((step.after for step in decided.stages if step.stage is StageName.TOLERANCE), decided.desired)

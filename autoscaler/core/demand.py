@@ -115,13 +115,27 @@ def prefill_demand(snapshot: Snapshot, model: EngineModel, prompts: Prompts | No
 
 
 def decode_demand(
-    snapshot: Snapshot, model: EngineModel, tpot_s: float, ready: int, alone_s_per_token: float | None = None
+    snapshot: Snapshot,
+    model: EngineModel,
+    tpot_s: float,
+    ready: int,
+    alone_s_per_token: float | None = None,
+    resident_tokens: float | None = None,
 ) -> DecodeDemand | None:
     """Decode demand, or None where the signals cannot tell.
 
     By rate: output tokens asked for per second over those of one replica at its set-point. By residency: sequences
     that run, wait or sit in prefill, over the batch at the set-point. At a slack pool steps are short and residency
     reads low; at a starved pool the rate served reads low: the larger of the two is right on both sides.
+
+    Args:
+        snapshot: The signals.
+        model: Timing of the engine.
+        tpot_s: TPOT target.
+        ready: Replicas that serve.
+        alone_s_per_token: Least time per token of a KV transfer that was seen.
+        resident_tokens: Mean tokens that a sequence has held of late; None for what the gauges of this moment say,
+            which is the length of two or three prompts where few sequences run.
     """
     running = snapshot.usable(Scope.DECODE, "running")
     waiting = snapshot.usable(Scope.DECODE, "waiting")
@@ -133,7 +147,9 @@ def decode_demand(
     prompt = snapshot.usable(Scope.SERVICE, "input_tokens_mean") or 0.0
     output = snapshot.usable(Scope.SERVICE, "output_tokens_mean") or 0.0
     utilization = snapshot.usable(Scope.DECODE, "kv_utilization_mean")
-    if utilization and running >= 1 and ready > 0:
+    if resident_tokens:
+        resident = resident_tokens
+    elif utilization and running >= 1 and ready > 0:
         resident = utilization * model.kv_capacity_tokens * ready / running
     else:
         resident = prompt + output / 2

@@ -115,7 +115,7 @@ def learn(
     model = trusted_model(role_policy, role, fit)
     if role is Role.DECODE and not again:
         memory = replace(memory, transfer_alone_s=_alone_s(memory.transfer_alone_s, transfer_s_per_token(snapshot)))
-    demand = _demand(policy, role, snapshot, model, memory, prompts) if model is not None else None
+    demand = _demand(policy, role, snapshot, model, memory, prompts, now) if model is not None else None
     outlook = None
     if demand is not None:
         # Rates are means over a window and show what was half of it ago; decode's gauges show what is.
@@ -249,11 +249,22 @@ def _demand(
     model: EngineModel,
     memory: RoleState,
     prompts: Prompts | None,
+    now: float,
 ) -> Demand | None:
     if role is Role.PREFILL:
         return prefill_demand(snapshot, model, prompts)
     tpot_s, ready = policy.objectives.tpot.target_s, snapshot.pools[role].ready
-    return decode_demand(snapshot, model, tpot_s, ready, memory.transfer_alone_s)
+    return decode_demand(snapshot, model, tpot_s, ready, memory.transfer_alone_s, _resident_tokens(memory, now))
+
+
+def _resident_tokens(memory: RoleState, now: float) -> float | None:
+    """Mean tokens of a sequence over the window of the gauges; None where none ran.
+
+    A set-point rests on it, and a moment with three sequences of long prompts asked for six times the replicas.
+    """
+    recent = [item for item in memory.gauges if item.at_s > now - SIGNAL_WINDOW_S]
+    sequences = sum(item.sequences for item in recent)
+    return sum(item.kv_tokens for item in recent) / sequences if sequences > 0 else None
 
 
 def _alone_s(known_s: float | None, seen_s: float | None) -> float | None:

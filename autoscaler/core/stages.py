@@ -14,6 +14,8 @@ from autoscaler.core.proposal import whole
 from autoscaler.core.state import RoleState, Timed
 
 _LEAST_WINDOW_S = 600.0
+# Replicas of the pool whose shrink has the longest window.
+_DEAREST_SHRINK = 2
 _NOISE = 1e-9
 
 
@@ -39,6 +41,24 @@ def window_s(behavior: DirectionBehavior, startup_time_s: float) -> float:
     return behavior.window_s if behavior.window_s is not None else max(startup_time_s, _LEAST_WINDOW_S)
 
 
+def shrink_window_s(behavior: DirectionBehavior, startup_time_s: float, replicas: int) -> float:
+    """Stabilisation window of a shrink; one that is not set is the longer, the larger a part of the pool a replica is.
+
+    Giving up one of n makes the load of the others `n / (n - 1)` times as high, and what a burst then lacks has to
+    start first: two wait twice as long before one goes, three a quarter longer, ten hardly.
+    """
+    known_s = window_s(behavior, startup_time_s)
+    if behavior.window_s is not None or replicas <= 1:
+        return known_s
+    return known_s * (1.0 + 1.0 / (replicas - 1) ** 2)
+
+
+def longest_window_s(policy: RolePolicy, startup_time_s: float) -> float:
+    """How long proposals must be remembered for the windows of both directions."""
+    behavior = policy.behavior
+    return max(window_s(behavior.up, startup_time_s), shrink_window_s(behavior.down, startup_time_s, _DEAREST_SHRINK))
+
+
 def stabilize(
     policy: RolePolicy, memory: RoleState, since_s: float, current: int, before: int, now: float, startup_time_s: float
 ) -> Stage:
@@ -54,7 +74,7 @@ def stabilize(
         startup_time_s: Startup time in force.
     """
     up_s = window_s(policy.behavior.up, startup_time_s)
-    down_s = window_s(policy.behavior.down, startup_time_s)
+    down_s = shrink_window_s(policy.behavior.down, startup_time_s, current)
     least = min([before, *_within(memory.proposals, now - up_s)])
     most = max([before, *_within(memory.proposals, now - down_s)])
     if before < current and now - since_s < down_s:

@@ -125,6 +125,42 @@ def test_a_shrink_window_that_is_not_set_follows_the_startup_time_but_is_not_sho
     assert stages.window_s(direction(0.0), 240.0) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("replicas", "windows"), [(0, 1.0), (1, 1.0), (2, 2.0), (3, 1.25), (5, 1.0625), (11, 1.01), (101, 1.0001)]
+)
+def test_the_larger_a_part_of_the_pool_a_replica_is_the_longer_it_is_kept(replicas: int, windows: float) -> None:
+    assert stages.shrink_window_s(direction(None), 900.0, replicas) == pytest.approx(900.0 * windows)
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 50])
+def test_a_shrink_window_that_is_set_is_the_same_for_every_pool(replicas: int) -> None:
+    assert stages.shrink_window_s(direction(300.0), 900.0, replicas) == 300.0
+
+
+@pytest.mark.parametrize(("seconds_ago", "after"), [(1199.0, 2), (1201.0, 1)])
+def test_a_pool_of_two_gives_one_up_two_windows_after_it_was_last_needed(seconds_ago: float, after: int) -> None:
+    policy = with_behavior(direction(), direction(None))
+    memory = RoleState(proposals=ago((seconds_ago, 2)))
+
+    assert stages.stabilize(policy, memory, LONG_AGO, 2, 1, NOW, 600.0).after == after
+
+
+@given(
+    replicas=st.integers(0, 1000),
+    up_s=st.none() | st.floats(0.0, 3600.0),
+    down_s=st.none() | st.floats(0.0, 3600.0),
+    startup_s=st.floats(0.0, 3600.0),
+)
+def test_proposals_are_remembered_for_as_long_as_any_window(
+    replicas: int, up_s: float | None, down_s: float | None, startup_s: float
+) -> None:
+    policy = with_behavior(direction(up_s), direction(down_s))
+    kept_s = stages.longest_window_s(policy, startup_s)
+
+    assert kept_s >= stages.window_s(direction(up_s), startup_s)
+    assert kept_s >= stages.shrink_window_s(direction(down_s), startup_s, replicas)
+
+
 # Rates
 
 

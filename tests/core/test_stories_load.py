@@ -23,6 +23,10 @@ BY_RULES = service_policy(without_prior(), without_prior())
 either_way = pytest.mark.parametrize("policy", [WITH_PRIOR, BY_RULES], ids=["with a prior", "by rules"])
 
 
+#: A moment at which three sequences run, of prompts of tens of thousands of tokens.
+THREE_LONG_SEQUENCES = {"decode.running": 3.0, "decode.kv_utilization_mean": 0.3}
+
+
 def both(role: RolePolicy) -> ServicePolicy:
     return service_policy(role, role)
 
@@ -212,6 +216,25 @@ def test_a_jitter_of_the_queue_grows_nothing(policy: ServicePolicy) -> None:
     tale.wait(15).prefill_queue(2.0)
 
     assert tale.desired(Role.PREFILL) == before
+
+
+def test_a_moment_with_few_long_sequences_grows_nothing() -> None:
+    """The length of a sequence sets how many a replica may hold; that of the last three says little about the next."""
+    _, tale = settled(Load(8.0))
+    before = tale.current(Role.DECODE)
+
+    tale.wait(15).says(THREE_LONG_SEQUENCES)
+
+    assert tale.desired(Role.DECODE) == before, tale.explain()
+
+
+def test_sequences_that_stay_long_grow_decode() -> None:
+    _, tale = settled(Load(8.0))
+    before = tale.current(Role.DECODE)
+
+    tale.wait(15).says(THREE_LONG_SEQUENCES).wait(120)
+
+    assert tale.desired(Role.DECODE) > before
 
 
 @either_way
