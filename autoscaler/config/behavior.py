@@ -86,8 +86,8 @@ class ScaleDown(Strict):
         description=(
             "Whole seconds (or a duration), 0 to 3600: shrink to the largest number proposed within this time. "
             "Default: the startup time, measured once there are measurements, because an idle replica is worth keeping "
-            "for about as long as it takes to get it back; ten minutes at least, so that noise turns no pool round, and "
-            "longer where a replica is a large part of the pool (n of them wait 1 + 1/(n-1)² times as long)."
+            "for about as long as it takes to get it back; ten minutes at least, so that noise turns no pool round, "
+            "and longer where a replica is a large part of the pool (n of them wait 1 + 1/(n-1)² times as long)."
         ),
     )
     policies: Annotated[tuple[RateRule, ...], Field(strict=False)] = Field(
