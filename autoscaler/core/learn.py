@@ -258,13 +258,14 @@ def _demand(
 
 
 def _resident_tokens(memory: RoleState, now: float) -> float | None:
-    """Mean tokens of a sequence over the window of the gauges; None where none ran.
+    """Mean tokens of a sequence over the window of the gauges before this tick; None where none ran.
 
-    A set-point rests on it, and a moment with three sequences of long prompts asked for six times the replicas.
+    A set-point rests on it, and a moment with three sequences of long prompts asked for six times the replicas. The
+    present gauges are left out, so that a fuller batch never asks for fewer replicas.
     """
-    recent = [item for item in memory.gauges if item.at_s > now - SIGNAL_WINDOW_S]
-    sequences = sum(item.sequences for item in recent)
-    return sum(item.kv_tokens for item in recent) / sequences if sequences > 0 else None
+    earlier = [item for item in memory.gauges if now - SIGNAL_WINDOW_S < item.at_s < now]
+    sequences = sum(item.sequences for item in earlier)
+    return sum(item.kv_tokens for item in earlier) / sequences if sequences > 0 else None
 
 
 def _alone_s(known_s: float | None, seen_s: float | None) -> float | None:

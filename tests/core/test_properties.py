@@ -229,11 +229,6 @@ PRESSURE: Mapping[str, Mapping[str, float]] = {
 }
 
 
-def without_lengths(state: State) -> State:
-    """The memory without the gauges that tell how long sequences were of late."""
-    return replace(state, roles={role: replace(memory, gauges=()) for role, memory in state.roles.items()})
-
-
 @pytest.mark.parametrize("pressure", PRESSURE)
 @settings(PROPERTY)
 @given(POLICIES, histories(wild=False, most=3), ticks(wild=False))
@@ -241,8 +236,6 @@ def test_more_pressure_never_asks_for_fewer_replicas(
     pressure: str, policy: ServicePolicy, history: list[Tick], last: Tick
 ) -> None:
     state, now = remembered(policy, history)
-    if pressure == "decode batch":  # more sequences of other lengths than before also tell that lengths have changed
-        state = without_lengths(state)
     calm: dict[str, Reading] = {**STEADY, **last.readings, "decode.waiting": 5.0, "prefill.prefill_time_s": 0.127}
     hard = dict(calm)
     for name, factor in PRESSURE[pressure].items():
