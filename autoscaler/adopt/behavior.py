@@ -33,8 +33,10 @@ def _direction(rules: JsonObject) -> JsonObject:
 
 
 def _remarks(carried: JsonObject) -> list[str]:
-    down = carried.get("scaleDown", {})
+    up, down = carried.get("scaleUp", {}), carried.get("scaleDown", {})
     remarks = []
+    if "stabilizationWindowSeconds" not in up:
+        remarks.append("no scaleUp window is set: the default here is none, but 40 s for decode and after a shrink")
     if "policies" not in down:
         remarks.append(f"an HPA without scaleDown policies {_SHRINK_AS_AN_HPA}; the default here is 25 % per 60 s")
     if "stabilizationWindowSeconds" not in down:

@@ -53,12 +53,14 @@ _DOWN_RULES = (_rule(plain.RuleKind.PERCENT, 25, 60), _rule(plain.RuleKind.PODS,
 class ScaleUp(Strict):
     """How fast a pool grows."""
 
-    window_s: _Window = Field(
-        default=0.0,
+    window_s: _Window | None = Field(
+        default=None,
         alias="stabilizationWindowSeconds",
         description=(
-            "Whole seconds (or a duration), 0 to 3600: grow to the smallest number proposed within this time. Default "
-            "0, as an HPA: a new replica takes minutes to start, and waiting before asking for it adds to them."
+            "Whole seconds (or a duration), 0 to 3600: grow to the smallest number proposed within this time. Default: "
+            "0 for prefill, as an HPA, since a new replica takes minutes to start and waiting adds to them; 40 for "
+            "decode, whose gauges show moments that pass before one has started, and for a pool that has shrunk within "
+            "ten minutes. An empty pool never waits."
         ),
     )
     policies: Annotated[tuple[RateRule, ...], Field(strict=False)] = Field(
@@ -113,7 +115,9 @@ class Behavior(Strict):
     """Both directions of a pool's movement; `behavior` of an HPA can be pasted here."""
 
     scale_up: ScaleUp = Field(
-        default=ScaleUp(), alias="scaleUp", description="How fast the pool grows. Default: at once, doubling per 15 s."
+        default=ScaleUp(),
+        alias="scaleUp",
+        description="How fast the pool grows. Default: at once or on a need of 40 s, doubling per 15 s.",
     )
     scale_down: ScaleDown = Field(
         default=ScaleDown(),

@@ -130,7 +130,7 @@ def _own_steps(
     lead_s = ctx.insight.startup_time_s
     firm = binding is not None and binding.reason in {Reason.TTFT_OVER_TARGET, Reason.TPOT_OVER_TARGET}
     steps.append(stages.tolerance(ctx.policy, current, need, steps[-1].after, firm=firm))
-    steps.append(stages.stabilize(ctx.policy, memory, since_s, current, steps[-1].after, now, lead_s))
+    steps.append(stages.stabilize(ctx.policy, ctx.role, memory, since_s, current, steps[-1].after, now, lead_s))
     steps.append(stages.limit_rate(ctx.policy, memory, current, steps[-1].after, now))
     if policy.switch is not None:
         steps.append(switching.stage(policy.switch, ctx.role, ctx.pool, state, steps[-1].after, now))
@@ -232,7 +232,8 @@ def _fallback(policy: ServicePolicy, ctx: RoleContext, memory: RoleState, now: f
 def _remember(policy: ServicePolicy, ctx: RoleContext, state: State, decided: RoleDecision, now: float) -> RoleState:
     memory, behavior, lead_s = state.roles[ctx.role], ctx.policy.behavior, ctx.insight.startup_time_s
     longest_window_s = stages.longest_window_s(ctx.policy, lead_s)
-    longest_period_s = max((rule.period_s for side in (behavior.up, behavior.down) for rule in side.rules), default=0.0)
+    rules = (*behavior.up.rules, *behavior.down.rules)
+    changes_kept_s = max((stages.CHANGES_KEPT_S, *(rule.period_s for rule in rules)))
     # What the earlier stages let through, not the raw proposal: a held shrink must not age in the window.
     asked = next((step.after for step in decided.stages if step.stage is StageName.TOLERANCE), decided.desired)
     earlier = (item for item in memory.proposals if item.at_s != now)
@@ -241,5 +242,5 @@ def _remember(policy: ServicePolicy, ctx: RoleContext, state: State, decided: Ro
         memory,
         decided=Timed(now, float(decided.desired)) if decided.changed else None,
         proposals=tuple(item for item in proposals if item.at_s > now - longest_window_s - policy.interval_s),
-        changes=tuple(item for item in memory.changes if item.at_s > now - longest_period_s),
+        changes=tuple(item for item in memory.changes if item.at_s > now - changes_kept_s),
     )

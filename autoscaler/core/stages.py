@@ -9,13 +9,17 @@ import math
 from collections.abc import Iterable
 
 from autoscaler.core.decision import Reason, Stage, StageName
-from autoscaler.core.policy import DirectionBehavior, RateRule, RolePolicy, RuleKind, SelectPolicy
+from autoscaler.core.policy import DirectionBehavior, RateRule, Role, RolePolicy, RuleKind, SelectPolicy
 from autoscaler.core.proposal import whole
 from autoscaler.core.state import RoleState, Timed
 
 _LEAST_WINDOW_S = 600.0
+# Three ticks of the default interval.
+_GROWTH_WINDOW_S = 40.0
 # Replicas of the pool whose shrink has the longest window.
 _DEAREST_SHRINK = 2
+# How long changes of the replica count are remembered at least, to tell a turn.
+CHANGES_KEPT_S = _LEAST_WINDOW_S
 _NOISE = 1e-9
 
 
@@ -32,13 +36,26 @@ def tolerance(policy: RolePolicy, current: int, need: float, before: int, *, fir
 
 
 def window_s(behavior: DirectionBehavior, startup_time_s: float) -> float:
-    """Length of a stabilisation window; one that is not set follows the startup time, but is ten minutes at least.
+    """Stabilisation window of a shrink; one that is not set follows the startup time, but is ten minutes at least.
 
     Keeping an idle replica for about one startup time is the break-even rule of dynamic right-sizing (Lin et al. 2011).
     Where replicas start fast, noise rather than cost sets the window: shorter ones turn a pool round several times an
     hour on bursty traffic and save next to nothing.
     """
     return behavior.window_s if behavior.window_s is not None else max(startup_time_s, _LEAST_WINDOW_S)
+
+
+def growth_window_s(behavior: DirectionBehavior, role: Role, memory: RoleState, current: int, now: float) -> float:
+    """Stabilisation window of growth; one that is not set wants what a gauge shows, and a turn, three ticks in a row.
+
+    Decode's need is read from gauges of the moment, and a burst of half a minute is over before a replica has started
+    for it. Prefill's is a mean over two minutes and grows at once, unless the pool has just shrunk: one that turns
+    round was wrong a moment ago. An empty pool does not wait.
+    """
+    if behavior.window_s is not None:
+        return behavior.window_s
+    turns = any(item.value < 0 for item in memory.changes if item.at_s > now - CHANGES_KEPT_S)
+    return _GROWTH_WINDOW_S if current > 0 and (role is Role.DECODE or turns) else 0.0
 
 
 def shrink_window_s(behavior: DirectionBehavior, startup_time_s: float, replicas: int) -> float:
@@ -55,25 +72,34 @@ def shrink_window_s(behavior: DirectionBehavior, startup_time_s: float, replicas
 
 def longest_window_s(policy: RolePolicy, startup_time_s: float) -> float:
     """How long proposals must be remembered for the windows of both directions."""
-    behavior = policy.behavior
-    return max(window_s(behavior.up, startup_time_s), shrink_window_s(behavior.down, startup_time_s, _DEAREST_SHRINK))
+    up, down = policy.behavior.up, policy.behavior.down
+    growth_s = _GROWTH_WINDOW_S if up.window_s is None else up.window_s
+    return max(growth_s, shrink_window_s(down, startup_time_s, _DEAREST_SHRINK))
 
 
 def stabilize(
-    policy: RolePolicy, memory: RoleState, since_s: float, current: int, before: int, now: float, startup_time_s: float
+    policy: RolePolicy,
+    role: Role,
+    memory: RoleState,
+    since_s: float,
+    current: int,
+    before: int,
+    now: float,
+    startup_time_s: float,
 ) -> Stage:
     """Grow to the least, shrink to the most that was proposed within the window; no shrink before a window has passed.
 
     Args:
         policy: The pool's policy.
-        memory: Earlier proposals; the present one is `before`.
+        role: Whose pool it is.
+        memory: Earlier proposals and changes; the present proposal is `before`.
         since_s: When the memory began.
         current: Replicas asked for now.
         before: The number that comes in.
         now: Unix time.
         startup_time_s: Startup time in force.
     """
-    up_s = window_s(policy.behavior.up, startup_time_s)
+    up_s = growth_window_s(policy.behavior.up, role, memory, current, now)
     down_s = shrink_window_s(policy.behavior.down, startup_time_s, current)
     least = min([before, *_within(memory.proposals, now - up_s)])
     most = max([before, *_within(memory.proposals, now - down_s)])

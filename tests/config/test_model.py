@@ -86,10 +86,10 @@ def test_a_policy_becomes_what_deciding_needs() -> None:
     )
 
 
-def test_growth_does_not_wait_and_shrinking_follows_the_startup_time_by_default() -> None:
+def test_both_windows_follow_what_is_known_by_default() -> None:
     behavior = policy().core().roles[plain.Role.DECODE].behavior
 
-    assert behavior.up.window_s == 0.0
+    assert behavior.up.window_s is None
     assert behavior.down.window_s is None
 
 

@@ -55,7 +55,8 @@ def test_defaults_are_written_as_a_user_writes_them() -> None:
     assert defaults["Spec.mode"] == "recommend"
     assert defaults["Objectives.attainment"] == "99%"
     assert defaults["Ttft.percentile"] == "p95"
-    assert defaults["ScaleUp.stabilizationWindowSeconds"] == 0
+    assert defaults["ScaleUp.policies"][0] == {"type": "Percent", "value": 100, "periodSeconds": 15}
+    assert defaults["ScaleUp.stabilizationWindowSeconds"] is None
     assert defaults["ScaleDown.stabilizationWindowSeconds"] is None
     assert defaults["ScaleDown.policies"][1] == {"type": "Pods", "value": 1, "periodSeconds": 60}
 

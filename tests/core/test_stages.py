@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autoscaler.core import stages
 from autoscaler.core.decision import Reason, Stage, StageName
-from autoscaler.core.policy import Behavior, DirectionBehavior, RateRule, RolePolicy, RuleKind, SelectPolicy
+from autoscaler.core.policy import Behavior, DirectionBehavior, RateRule, Role, RolePolicy, RuleKind, SelectPolicy
 from autoscaler.core.state import RoleState, Timed
 from tests.core import hpa
 from tests.support.core import ROLE_POLICY, direction, percent, pods
@@ -80,7 +80,8 @@ def test_a_firm_step_passes_and_its_record_says_why() -> None:
 def window(current: int, before: int, *history: tuple[float, float], since_s: float = LONG_AGO) -> Stage:
     """Grows after one minute, shrinks after five."""
     policy = with_behavior(direction(60.0), direction(300.0))
-    return stages.stabilize(policy, RoleState(proposals=ago(*history)), since_s, current, before, NOW, 90.0)
+    memory = RoleState(proposals=ago(*history))
+    return stages.stabilize(policy, Role.PREFILL, memory, since_s, current, before, NOW, 90.0)
 
 
 @pytest.mark.parametrize(
@@ -142,22 +143,53 @@ def test_a_pool_of_two_gives_one_up_two_windows_after_it_was_last_needed(seconds
     policy = with_behavior(direction(), direction(None))
     memory = RoleState(proposals=ago((seconds_ago, 2)))
 
-    assert stages.stabilize(policy, memory, LONG_AGO, 2, 1, NOW, 600.0).after == after
+    assert stages.stabilize(policy, Role.PREFILL, memory, LONG_AGO, 2, 1, NOW, 600.0).after == after
+
+
+def growth(role: Role, *, current: int = 4, window_s: float | None = None, changes: tuple[Timed, ...] = ()) -> int:
+    """What becomes of eight replicas that only the last two ticks asked for."""
+    policy = with_behavior(direction(window_s), direction())
+    memory = RoleState(proposals=ago((45, 8), (30, current), (15, 8)), changes=changes)
+    return stages.stabilize(policy, role, memory, LONG_AGO, current, 8, NOW, 240.0).after
+
+
+def test_decode_grows_on_what_its_gauges_have_shown_for_forty_seconds() -> None:
+    assert growth(Role.DECODE) == 4
+
+
+def test_prefill_grows_at_once_for_its_rates_are_means() -> None:
+    assert growth(Role.PREFILL) == 8
+
+
+@pytest.mark.parametrize(("seconds_ago", "change", "after"), [(590, -1, 4), (610, -1, 8), (30, 1, 8)])
+def test_a_pool_that_has_just_shrunk_grows_again_on_what_lasts(seconds_ago: float, change: float, after: int) -> None:
+    assert growth(Role.PREFILL, changes=ago((seconds_ago, change))) == after
+
+
+@pytest.mark.parametrize("role", Role)
+def test_an_empty_pool_grows_at_once(role: Role) -> None:
+    assert growth(role, current=0, changes=ago((100, -1))) == 8
+
+
+def test_a_growth_window_that_is_set_is_the_same_for_every_pool() -> None:
+    assert growth(Role.DECODE, window_s=0.0, changes=ago((100, -1))) == 8
+    assert growth(Role.PREFILL, window_s=60.0) == 4
 
 
 @given(
+    role=st.sampled_from(Role),
     replicas=st.integers(0, 1000),
     up_s=st.none() | st.floats(0.0, 3600.0),
     down_s=st.none() | st.floats(0.0, 3600.0),
     startup_s=st.floats(0.0, 3600.0),
 )
 def test_proposals_are_remembered_for_as_long_as_any_window(
-    replicas: int, up_s: float | None, down_s: float | None, startup_s: float
+    role: Role, replicas: int, up_s: float | None, down_s: float | None, startup_s: float
 ) -> None:
     policy = with_behavior(direction(up_s), direction(down_s))
     kept_s = stages.longest_window_s(policy, startup_s)
 
-    assert kept_s >= stages.window_s(direction(up_s), startup_s)
+    assert kept_s >= stages.growth_window_s(direction(up_s), role, RoleState(), replicas, NOW)
     assert kept_s >= stages.shrink_window_s(direction(down_s), startup_s, replicas)
 
 
@@ -291,7 +323,7 @@ def test_window_rates_and_bounds_together_are_those_of_hpa(
     policy = with_behavior(ours(up), ours(down), *bounds)
     memory = RoleState(proposals=ago(*recommendations), changes=ago(*changes))
 
-    stabilised = stages.stabilize(policy, memory, LONG_AGO, current, wanted, NOW, 90.0).after
+    stabilised = stages.stabilize(policy, Role.DECODE, memory, LONG_AGO, current, wanted, NOW, 90.0).after
     limited = stages.limit_rate(policy, memory, current, stabilised, NOW).after
     number = stages.bound(policy, limited).after
 
