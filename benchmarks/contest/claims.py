@@ -14,7 +14,7 @@ from benchmarks.contest import jobs
 from benchmarks.contest.cases import CALIBRATIONS, DAY_LOADS, OBJECTIVES, Case
 from benchmarks.contest.jobs import HPA_FAMILY
 from benchmarks.contest.search import reaches
-from benchmarks.contest.table import CaseTable, Line, cheapest
+from benchmarks.contest.table import CaseTable, Line, Rows, cheapest, tables
 
 AWAY = Path(__file__).parents[1] / "nvidia" / "results" / "away.json"
 _SETTLED_S = 1800.0
@@ -37,12 +37,13 @@ class Verdict:
     number: str
 
 
-def verdicts(tables: Sequence[CaseTable], away: Path = AWAY) -> list[Verdict]:
+def verdicts(rows: Rows, away: Path = AWAY) -> list[Verdict]:
     """All claims; those of the away match from its own results."""
-    by_case = {table.case: table for table in tables}
+    found = tables(rows)
+    by_case = {table.case: table for table in found}
     days = [by_case[Case(load)] for load in DAY_LOADS if Case(load) in by_case]
     played = [table for table in days if table.ours is not None]
-    everywhere = [table for table in tables if table.ours is not None]
+    everywhere = [table for table in found if table.ours is not None]
     saving = "At the attainment we reach, at least 20 % fewer GPU-hours than {}: median of days"
     kept = "The same against the cheapest run of {} that attains 99 %, on days where ours does"
     return [
@@ -54,7 +55,7 @@ def verdicts(tables: Sequence[CaseTable], away: Path = AWAY) -> list[Verdict]:
         _saving(saving.format("Dynamo's classic formula, tuned"), played, (jobs.DYNAMO,)),
         _saving(kept.format("Dynamo's formula"), played, (jobs.DYNAMO,), as_ours=False),
         _distance(played),
-        _reversals(everywhere),
+        _reversals(rows),
         _constant(by_case),
         _crossing(by_case),
         _not_crossing(by_case),
@@ -62,8 +63,8 @@ def verdicts(tables: Sequence[CaseTable], away: Path = AWAY) -> list[Verdict]:
     ]
 
 
-def _each(tables: Sequence[CaseTable], number: Callable[[Line], str]) -> str:
-    return "; ".join(f"{table.case.load} {number(table.ours)}" for table in tables if table.ours is not None)
+def _each(cases: Sequence[CaseTable], number: Callable[[Line], str]) -> str:
+    return "; ".join(f"{table.case.load} {number(table.ours)}" for table in cases if table.ours is not None)
 
 
 def _attainment(days: Sequence[CaseTable]) -> Verdict:
@@ -98,16 +99,16 @@ def beaters(table: CaseTable) -> list[Line]:
     ]
 
 
-def _beaten(claim: str, tables: Sequence[CaseTable]) -> Verdict:
-    tables = [table for table in tables if table.tries]
-    found = {table: beaters(table) for table in tables}
+def _beaten(claim: str, cases: Sequence[CaseTable]) -> Verdict:
+    tried = [table for table in cases if table.tries]
+    found = {table: beaters(table) for table in tried}
     worst = {table: min(lines, key=lambda line: line.row["gpu_hours"]) for table, lines in found.items() if lines}
     shown = "; ".join(
         f"{_name(table.case)}: {line.name} ({line.settings or 'defaults'}), {line.row['attainment']:.2%} for "
         f"{line.row['gpu_hours']:.0f} GPU-hours, ours {_cost(table)}"
         for table, line in worst.items()
     )
-    none = f"none of {sum(len(table.tries) for table in tables)} runs in {len(tables)} cases"
+    none = f"none of {sum(len(table.tries) for table in tried)} runs in {len(tried)} cases"
     return Verdict(claim, _all([not lines for lines in found.values()], bool), shown or none)
 
 
@@ -160,9 +161,9 @@ def _distance(days: Sequence[CaseTable]) -> Verdict:
     return Verdict(claim, median <= _TIMES_BOUND, f"{median:.2f}: {shown}{anchored}")
 
 
-def _reversals(tables: Sequence[CaseTable]) -> Verdict:
-    rates = {table: table.ours.row["reversals_per_hour"] for table in tables if table.ours is not None}
-    above = [f"{_name(table.case)} {rate:.1f}" for table, rate in rates.items() if rate > 2.0]
+def _reversals(rows: Rows) -> Verdict:
+    rates = {job.case: kept.row["reversals_per_hour"] for job, kept in rows.items() if job.contender == jobs.OURS}
+    above = [f"{_name(case)} {rate:.1f}" for case, rate in rates.items() if rate > 2.0]
     most = f"at most {max(rates.values()):.2f} in {len(rates)} cases" if rates else "not played"
     return Verdict(
         "Reversals at most 2 an hour, on every case",

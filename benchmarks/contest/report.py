@@ -39,7 +39,7 @@ def render(rows: Rows, plan: Sequence[Job | Search]) -> str:
     found = table.tables(rows)
     parts = [
         _head(rows, plan),
-        "## Claims\n\n" + _verdicts(found),
+        "## Claims\n\n" + _verdicts(rows),
         "## Where we lose\n\n" + _losses(found),
         "## Days, normal objectives, 240 s\n\n" + "\n\n".join(map(_case, _central(found, cases.DAY_LOADS))),
         "## Shorter loads, normal objectives, 240 s\n\n" + "\n\n".join(map(_case, _central(found, _shorter()))),
@@ -124,8 +124,8 @@ def _ladder(baseline: Baseline[Any]) -> str:
     return f"{len(baseline.ladder)} rungs from {first} to {last}{f'; or {variants}' if variants else ''}"
 
 
-def _verdicts(found: Sequence[CaseTable]) -> str:
-    lines = [f"| {each.claim} | {_MARKS[each.held]} | {each.number} |" for each in claims.verdicts(found)]
+def _verdicts(rows: Rows) -> str:
+    lines = [f"| {each.claim} | {_MARKS[each.held]} | {each.number} |" for each in claims.verdicts(rows)]
     return "\n".join(("| claim | | measured |", "| --- | --- | --- |", *lines))
 
 

@@ -35,7 +35,7 @@ def bound(gpu_hours: float, feasible: float = 1.0) -> Kept:
 
 
 def verdict(rows: dict[Job, Kept], words: str) -> claims.Verdict:
-    return next(each for each in claims.verdicts(table.tables(rows)) if words in each.claim)
+    return next(each for each in claims.verdicts(rows) if words in each.claim)
 
 
 def test_every_job_of_the_contest_comes_once_and_the_days_come_first() -> None:
@@ -178,7 +178,7 @@ def test_an_away_match_is_won_by_more_attainment_for_no_more_gpu_hours_or_the_sa
         f' {{{job}, "contender": "planner, sla", "attainment": 0.98, "gpu_hours": 9.5}}]}}'
     )
 
-    (won,) = (each for each in claims.verdicts([], kept) if "sine at 60 s" in each.claim)
+    (won,) = (each for each in claims.verdicts({}, kept) if "sine at 60 s" in each.claim)
 
     assert won.held is True
 
