@@ -81,7 +81,7 @@ class DirectionBehavior:
     Attributes:
         window_s: Stabilisation: growth takes the smallest, shrink the largest number proposed within it. None for one
             that follows what is known: of a shrink the startup time, ten minutes at least, since an idle replica is
-            worth keeping for about that long; of growth nothing or a moment, by role and by what the pool did of late.
+            worth keeping for about that long; of growth 40 s for decode and for a pool that has just shrunk, else none.
         rules: Rate rules; empty means no rate limit.
         select: Which rule binds.
         tolerance_ratio: Relative change of load that is not worth an action.

@@ -46,7 +46,7 @@ def window_s(behavior: DirectionBehavior, startup_time_s: float) -> float:
 
 
 def growth_window_s(behavior: DirectionBehavior, role: Role, memory: RoleState, current: int, now: float) -> float:
-    """Stabilisation window of growth; one that is not set wants what a gauge shows, and a turn, three ticks in a row.
+    """Stabilisation window of growth; one that is not set is there for decode, and for a pool that has just shrunk.
 
     Decode's need is read from gauges of the moment, and a burst of half a minute is over before a replica has started
     for it. Prefill's is a mean over two minutes and grows at once, unless the pool has just shrunk: one that turns

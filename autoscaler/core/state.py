@@ -51,7 +51,8 @@ class RoleState:
 
     Attributes:
         proposals: Numbers proposed within the longest window, oldest first.
-        changes: Signed changes of the replica count, oldest first, of ten minutes or the longest rate period.
+        changes: Signed changes of the replica count within ten minutes, or the longest rate period if that is longer,
+            oldest first.
         since_s: When this memory began; the pool does not shrink for one window after.
         seen_s: When the pool was last decided.
         decided: The number decided then, if it was a change.

@@ -93,6 +93,7 @@ def test_what_an_hpa_does_by_default_and_we_do_not_is_said(kube_api: Cluster, im
 
     assert "# - decode: metric vllm_queue (External, AverageValue 5): the objectives decide instead" in out
     assert "an HPA without scaleDown policies shrinks after 300 s" in out
+    assert "no scaleUp window is set: the default here is none, but 40 s for decode and after a shrink" in out
 
 
 def test_model_gpus_and_count_come_from_the_workload(kube_api: Cluster, import_of: Import) -> None:

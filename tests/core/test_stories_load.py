@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import pytest
 
-from autoscaler.core.decision import Reason
+from autoscaler.core.decision import Reason, StageName
 from autoscaler.core.learn import excess_ratio
 from autoscaler.core.policy import Behavior, Role, RolePolicy, ServicePolicy
 from tests.core.fluid import Fluid, Load
 from tests.support.core import ENGINE, ROLE_POLICY, direction, percent, pods, service_policy, without_prior
-from tests.support.story import Story, story
+from tests.support.story import Story, stage, story
 
 BOTH = (Role.PREFILL, Role.DECODE)
 SETTLED_S = 1800.0
@@ -226,6 +226,40 @@ def test_a_moment_with_few_long_sequences_grows_nothing() -> None:
     tale.wait(15).says(THREE_LONG_SEQUENCES)
 
     assert tale.desired(Role.DECODE) == before, tale.explain()
+
+
+def by_default(load: Load) -> Story:
+    """A settled service of pools that have no growth window of their own; changes are limited within a minute."""
+    behavior = Behavior(direction(None, pods(10, 60.0)), direction(300.0))
+    return settled(load, both(replace(ROLE_POLICY, behavior=behavior)))[1]
+
+
+def test_a_crowd_at_decode_orders_a_replica_only_once_it_has_stayed() -> None:
+    """Half a minute of it is over before the replica serves."""
+    tale = by_default(Load(8.0))
+    before = tale.current(Role.DECODE)
+
+    tale.wait(15).says({"decode.running": 900.0}).wait(15)
+    assert tale.desired(Role.DECODE) == before
+    assert stage(tale.decision, Role.DECODE, StageName.WINDOW) is Reason.STABILIZED
+
+    tale.wait(30)
+    assert tale.desired(Role.DECODE) > before
+
+
+@pytest.mark.parametrize(("since_the_shrink_s", "waits"), [(300, True), (900, False)])
+def test_a_pool_that_shrank_within_ten_minutes_turns_round_only_for_what_stays(
+    since_the_shrink_s: int, waits: bool
+) -> None:
+    tale = by_default(Load(8.0))
+    before = tale.current(Role.PREFILL)
+    tale.resized_by_hand(Role.PREFILL, before + 1).wait(15).resized_by_hand(Role.PREFILL, before)
+
+    tale.wait(since_the_shrink_s).prefill_queue(9000.0)
+    assert (tale.desired(Role.PREFILL) == before) is waits, tale.explain()
+
+    tale.wait(45)
+    assert tale.desired(Role.PREFILL) > before
 
 
 def test_sequences_that_stay_long_grow_decode() -> None:
