@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from autoscaler.core.capacity import DecodePoint, EngineModel, decode_point
-from autoscaler.core.policy import Role
+from autoscaler.core.policy import Objectives, Role
 from autoscaler.core.prompts import Prompts
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
 
-# Above this, the tail of transfer times explodes.
-_LINK_BUSY_RATIO = 0.6
+# A link may be so busy that its queue makes a transfer take this share of the TTFT target, but within these limits.
+_TRANSFER_SHARE = 0.1
+_LEAST_LINK_BUSY, _MOST_LINK_BUSY = 0.6, 0.8
 
 
 class Demand(Protocol):
@@ -117,7 +118,7 @@ def prefill_demand(snapshot: Snapshot, model: EngineModel, prompts: Prompts | No
 def decode_demand(
     snapshot: Snapshot,
     model: EngineModel,
-    tpot_s: float,
+    objectives: Objectives,
     ready: int,
     alone_s_per_token: float | None = None,
     resident_tokens: float | None = None,
@@ -131,7 +132,7 @@ def decode_demand(
     Args:
         snapshot: The signals.
         model: Timing of the engine.
-        tpot_s: TPOT target.
+        objectives: What the service promises.
         ready: Replicas that serve.
         alone_s_per_token: Least time per token of a KV transfer that was seen.
         resident_tokens: Mean tokens that a sequence has held of late; None for what the gauges of this moment say,
@@ -159,11 +160,11 @@ def decode_demand(
     coming = snapshot.usable(Scope.PREFILL, "in_flight") or 0.0
     handed_over = _hand_over_rate(snapshot) * output
     served = snapshot.usable(Scope.DECODE, "generation_tokens_per_s") or 0.0
-    point = decode_point(model, tpot_s, resident)
+    point = decode_point(model, objectives.tpot.target_s, resident)
     by_rate = max(handed_over, served) / point.tokens_per_s
     sequences = running + waiting + coming
     by_residency = sequences / point.sequences
-    by_transfer = _transfer_work(snapshot, ready, alone_s_per_token)
+    by_transfer = _transfer_work(snapshot, objectives.ttft.target_s, ready, alone_s_per_token)
     work = max(by_rate, by_residency, by_transfer)
     return DecodeDemand(
         work, by_rate, by_residency, by_transfer, sequences, waiting, max(handed_over, served), point, resident
@@ -192,13 +193,14 @@ def _prompt(snapshot: Snapshot) -> float | None:
     return snapshot.usable(Scope.SERVICE, "input_tokens_mean")
 
 
-def _transfer_work(snapshot: Snapshot, ready: int, alone_s_per_token: float | None) -> float:
+def _transfer_work(snapshot: Snapshot, ttft_s: float, ready: int, alone_s_per_token: float | None) -> float:
     """Replicas whose links keep up with the KV that arrives.
 
     Little's law gives the transfers in progress per link, `n = rate * time`; a shared link with n in progress is busy
     `n / (1 + n)` of the time (M/M/1 processor sharing). It makes each `1 / (1 - r)` times as long as it takes alone:
     a transfer that is slow by itself says nothing about replicas, more of them would not make it faster. The smaller of
-    the two readings counts, and one replica's link should be busy `_LINK_BUSY_RATIO` at most.
+    the two readings counts. A link may be so busy that a transfer takes a tenth of the TTFT target in the mean: short
+    ones may share it with many, and a long one finds it at least two fifths idle.
     """
     rate, time_s = snapshot.usable(Scope.PREFILL, "request_rate"), snapshot.usable(Scope.SERVICE, "kv_transfer_time_s")
     seen = transfer_s_per_token(snapshot)
@@ -206,4 +208,6 @@ def _transfer_work(snapshot: Snapshot, ready: int, alone_s_per_token: float | No
         return 0.0
     in_progress = rate * time_s / ready
     lengthened = max(1.0 - alone_s_per_token / seen, 0.0)
-    return ready * min(in_progress / (1.0 + in_progress), lengthened) / _LINK_BUSY_RATIO
+    alone_s = min(alone_s_per_token / seen, 1.0) * time_s
+    most_busy = min(max(1.0 - alone_s / (_TRANSFER_SHARE * ttft_s), _LEAST_LINK_BUSY), _MOST_LINK_BUSY)
+    return ready * min(in_progress / (1.0 + in_progress), lengthened) / most_busy

@@ -26,6 +26,8 @@ _HALF_LIFE_S = 6 * 3600.0
 _COST_S = 3600.0
 # Log of the most that past errors may add: one step of load is no reason to stand ready for its square.
 _MOST_MARGIN = 0.9
+# Levels of demand that stand for all that is likely.
+_LEVELS = 16
 # Predictions kept until their time comes.
 _MOST_PENDING = 32
 _DAY_S, _WEEK_S = 86_400.0, 604_800.0
@@ -78,6 +80,7 @@ class Outlook:
     Attributes:
         demand: Demand expected at the horizon, in replicas of work.
         upper: Demand that should not be exceeded, given past errors.
+        levels: Demands up to there that are equally likely, in ascending order.
         forecaster: Which forecaster spoke.
         horizon_s: How far ahead.
     """
@@ -86,6 +89,7 @@ class Outlook:
     upper: float
     forecaster: str
     horizon_s: float
+    levels: tuple[float, ...] = ()
 
 
 _SILENT = -1.0
@@ -112,9 +116,7 @@ def observe(
         memory = _score(_smooth(memory, demand, now, horizon_s), demand, now)
     predictions = _predict(memory, now, horizon_s)
     uppers = [
-        max((value + _FLOOR) * math.exp(min(_quantile(track.errors, 1.0 - excess_ratio), _MOST_MARGIN)) - _FLOOR, 0.0)
-        if value >= 0
-        else _SILENT
+        _at_share(track, value, 1.0 - excess_ratio) if value >= 0 else _SILENT
         for value, track in zip(predictions, memory.tracks, strict=True)
     ]
     tracks = memory.tracks if again else tuple(map(_charge, memory.tracks, uppers))
@@ -123,16 +125,22 @@ def observe(
     ]
     chosen = min(spoken)[1]
     # A ramp is seen by the trends first; they lift the bound but are wrong too often to set it in calm times.
-    upper = max(uppers[chosen], *(predictions[index] for index in _TRENDS))
+    lift = max(predictions[index] for index in _TRENDS)
     # A jump that comes at the same hour each day is expected as it was, however calm the hours before it.
     for index, period_s in _SEASONS:
         if memory.since_s is not None and now - memory.since_s >= _PERIODS_TRUSTED * period_s:
-            upper = max(upper, predictions[index])
+            lift = max(lift, predictions[index])
+    upper = max(uppers[chosen], lift, 0.0)
+    if lift > uppers[chosen]:
+        levels: tuple[float, ...] = (upper,)
+    else:
+        track, value, inside = tracks[chosen], predictions[chosen], (1.0 - excess_ratio) / _LEVELS
+        levels = tuple(_at_share(track, value, (index + 0.5) * inside) for index in range(_LEVELS))
     due_s = now + horizon_s
     if not memory.pending or due_s - memory.pending[-1][0] >= horizon_s / _MOST_PENDING:
         memory = replace(memory, pending=(*memory.pending, (due_s, predictions)))
     memory = replace(memory, tracks=tracks)
-    return memory, Outlook(predictions[chosen], max(upper, 0.0), FORECASTERS[chosen], horizon_s)
+    return memory, Outlook(predictions[chosen], upper, FORECASTERS[chosen], horizon_s, levels)
 
 
 def check_forecast(memory: Forecast) -> None:
@@ -236,6 +244,11 @@ def _learn_error(track: Track, predicted: float, actual: float, weight: float) -
     errors = [value * keep for value in track.errors]
     errors[index] += weight
     return replace(track, errors=tuple(errors))
+
+
+def _at_share(track: Track, predicted: float, share: float) -> float:
+    """Demand that is not exceeded for this share of the load, where so much is predicted."""
+    return max((predicted + _FLOOR) * math.exp(min(_quantile(track.errors, share), _MOST_MARGIN)) - _FLOOR, 0.0)
 
 
 def _charge(track: Track, upper: float) -> Track:

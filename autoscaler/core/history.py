@@ -73,7 +73,7 @@ def _work(policy: ServicePolicy, role: Role, moment: Moment, model: EngineModel)
     rates = (snapshot.usable(Scope.PREFILL, "request_rate"), snapshot.usable(Scope.DECODE, "generation_tokens_per_s"))
     if rates == (None, None):
         return None
-    asked_for = decode_demand(snapshot, model, policy.objectives.tpot.target_s, 0)
+    asked_for = decode_demand(snapshot, model, policy.objectives, 0)
     return asked_for.by_rate if asked_for is not None else None
 
 

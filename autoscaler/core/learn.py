@@ -34,7 +34,7 @@ _WARM_UP_S = SIGNAL_WINDOW_S
 _STARTUPS_KEPT = 8
 # Share of the load that may exceed the forecast's upper bound before the error budget has its say. Prompts that come on
 # top wait a little, most of them inside the TTFT target; sequences on top slow all the others of a decode replica.
-_PREFILL_EXCESS_RATIO, _DECODE_EXCESS_RATIO = 0.2, 0.1
+_PREFILL_EXCESS_RATIO, _DECODE_EXCESS_RATIO = 0.15, 0.1
 # These hold at this startup time, and so much at most: what is short for half as long may be short twice as often.
 _EXCESS_STARTUP_S, _MOST_EXCESS_RATIO = 240.0, 0.3
 # Below this load per replica, a pool is idle and its averages are noise.
@@ -64,6 +64,7 @@ class Insight:
         demand: Offered work now; None where the signals or the model cannot tell.
         outlook: Demand one lead time ahead; None without demand.
         margin: Multiplier on demand that the error budget asks for.
+        unspent_ratio: Share of the error budget that has lately been left.
     """
 
     startup_time_s: float
@@ -73,6 +74,7 @@ class Insight:
     demand: Demand | None
     outlook: Outlook | None
     margin: float
+    unspent_ratio: float = 0.0
 
 
 def startup_time_s(policy: RolePolicy, memory: RoleState) -> float:
@@ -125,8 +127,16 @@ def learn(
         memory = replace(memory, forecast=seen)
     if not mixed:
         memory = replace(memory, headroom=_steer(policy, role, snapshot, attribution, state, memory, pool, now))
+    steered = memory.headroom
     insight = Insight(
-        lead_s, model, _source(role_policy, fit), fit.confidence_ratio, demand, outlook, memory.headroom.margin
+        lead_s,
+        model,
+        _source(role_policy, fit),
+        fit.confidence_ratio,
+        demand,
+        outlook,
+        steered.margin,
+        steered.unspent_ratio,
     )
     return memory, insight
 
@@ -253,8 +263,9 @@ def _demand(
 ) -> Demand | None:
     if role is Role.PREFILL:
         return prefill_demand(snapshot, model, prompts)
-    tpot_s, ready = policy.objectives.tpot.target_s, snapshot.pools[role].ready
-    return decode_demand(snapshot, model, tpot_s, ready, memory.transfer_alone_s, _resident_tokens(memory, now))
+    ready = snapshot.pools[role].ready
+    resident_tokens = _resident_tokens(memory, now)
+    return decode_demand(snapshot, model, policy.objectives, ready, memory.transfer_alone_s, resident_tokens)
 
 
 def _resident_tokens(memory: RoleState, now: float) -> float | None:

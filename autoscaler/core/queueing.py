@@ -1,4 +1,4 @@
-"""Waiting in front of a pool: how busy prefill may be for a TTFT percentile.
+"""Waiting in front of a pool: how busy prefill may be for a TTFT target.
 
 G/G/n from two moments, exact for M/M/n. Who waits, and the mean wait of a pool, after Whitt (Approximations for the
 GI/G/m queue, 1993); the correction for bursts after Kraemer and Langenbach-Belz (1976), its constants fitted to
@@ -9,11 +9,13 @@ stated in docs/capacity-model.md and held by a test.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-_PRECISION = 0.9e-6
-_MOST_STEPS = 60
-_LARGE_POOL = 128
-_LEAST_UTILIZATION = 0.1
+_LARGE_POOL, _MOST_SERVERS = 128, 4096
+# A share that no sizing depends on.
+_NOBODY = 1e-6
+# Beyond exp(-exp(this)) nothing is left of a tail.
+_BEYOND_THE_TAIL = 6.0
 
 
 def probability_of_waiting(servers: int, utilization_ratio: float) -> float:
@@ -27,41 +29,44 @@ def probability_of_waiting(servers: int, utilization_ratio: float) -> float:
     return blocking / (1.0 - utilization_ratio * (1.0 - blocking))
 
 
-def wait_quantile_s(
+def share_waiting_longer(
     servers: int,
     utilization_ratio: float,
     service_s: float,
-    quantile_ratio: float,
+    wait_s: float,
     variability: float = 1.0,
     service_scv: float | None = None,
 ) -> float:
-    """Wait that a share `quantile_ratio` of requests stays below, in seconds; infinite at full utilisation.
+    """Share of requests that wait longer than `wait_s`; all of them at full utilisation.
 
     Args:
         servers: Replicas that share the queue.
         utilization_ratio: Offered work per replica.
         service_s: Mean service time.
-        quantile_ratio: 0.95 for p95.
+        wait_s: The wait asked about.
         variability: `(ca^2 + cs^2) / 2`, squared coefficients of variation of arrivals and service; 1 is Poisson
             arrivals with exponential service.
         service_scv: `cs^2`; None for half of the variability in each, or Poisson arrivals where that is less than them.
             Arrivals count as Poisson at least.
     """
     if utilization_ratio >= 1.0:
-        return math.inf
+        return 1.0
     if utilization_ratio <= 0.0:
         return 0.0
     if service_scv is None:
         service_scv = min(variability, max(2.0 * variability - 1.0, 0.0))
     arrival_scv = max(2.0 * variability - service_scv, 1.0)
     waiting = _share_that_waits(servers, utilization_ratio, arrival_scv, service_scv)
-    beyond = 1.0 - quantile_ratio
-    if waiting <= beyond:
-        return 0.0
+    if waiting <= 0.0 or wait_s <= 0.0:
+        return waiting
     mean_s = service_s * _mean_wait(servers, utilization_ratio, arrival_scv, service_scv)
     # Shape of a Weibull with the spread of an M/G/1's wait; 1 is the exponential.
     shape = math.pow(_spread(utilization_ratio, service_scv), -0.543)
-    return mean_s / math.gamma(1.0 + 1.0 / shape) * math.pow(math.log(waiting / beyond), 1.0 / shape)
+    scale_s = mean_s / math.gamma(1.0 + 1.0 / shape)
+    if scale_s <= 0.0:
+        return 0.0
+    exponent = shape * math.log(wait_s / scale_s)
+    return waiting * math.exp(-math.exp(exponent)) if exponent < _BEYOND_THE_TAIL else 0.0
 
 
 def _share_that_waits(servers: int, utilization: float, arrival_scv: float, service_scv: float) -> float:
@@ -107,73 +112,58 @@ def _normal_tail(deviations: float) -> float:
     return 0.5 * math.erfc(deviations / math.sqrt(2.0))
 
 
-def highest_utilization(
-    servers: int,
-    service_s: float,
-    budget_s: float,
-    quantile_ratio: float,
-    variability: float = 1.0,
-    service_scv: float | None = None,
-) -> float:
-    """Highest utilisation at which the wait quantile stays within the budget, to a millionth.
-
-    By false position (Illinois) on `(wait - budget) * (1 - u)`, which is finite and nearly straight.
-    """
-
-    def excess(utilization: float) -> float:
-        wait_s = wait_quantile_s(servers, utilization, service_s, quantile_ratio, variability, service_scv)
-        return (wait_s - budget_s) * (1.0 - utilization)
-
-    low, high = 0.0, 1.0 - _PRECISION
-    below, above = -budget_s, excess(high)
-    if above <= 0.0:
-        return high
-    side = 0
-    for _ in range(_MOST_STEPS):
-        if high - low <= _PRECISION:
-            break
-        guess = (low * above - high * below) / (above - below)
-        # A step that hardly leaves an end would not close the bracket.
-        guess = min(max(guess, low + _PRECISION / 2), high - _PRECISION / 2)
-        found = excess(guess)
-        if found <= 0.0:
-            low, below, above, side = guess, found, above / 2 if side < 0 else above, -1
-        else:
-            high, above, below, side = guess, found, below / 2 if side > 0 else below, 1
-    return low
-
-
 def servers_for(
-    work: float,
+    levels: Sequence[float],
     service_s: float,
     budget_s: float,
-    quantile_ratio: float,
+    missed_ratio: float,
     variability: float = 1.0,
     service_scv: float | None = None,
 ) -> tuple[float, float]:
-    """Replicas for offered work so that the wait quantile stays within the budget.
+    """Replicas at which few enough requests are expected to wait longer than the budget.
+
+    What is expected is the mean over levels of work that are equally likely, so that neither a high level nor a long
+    wait at the usual one is paid for twice. At a level that outruns the replicas everyone waits too long.
 
     Args:
-        work: Offered work in replicas (arrival rate x service time).
+        levels: Offered work in replicas (arrival rate x service time), in ascending order.
         service_s: Mean service time.
-        budget_s: Longest acceptable wait at the quantile.
-        quantile_ratio: 0.95 for p95.
-        variability: As in `wait_quantile_s`.
-        service_scv: As in `wait_quantile_s`.
+        budget_s: Longest acceptable wait.
+        missed_ratio: Share of requests that may be expected to wait longer.
+        variability: As in `share_waiting_longer`.
+        service_scv: As in `share_waiting_longer`.
 
     Returns:
-        The need in fractional replicas, and the utilisation that it stands for.
+        The need in fractional replicas, and the share that is expected to wait longer in that many whole ones. The
+        fraction tells how near one replica fewer is to being enough.
     """
-    servers = max(math.ceil(work), 1)
-    while servers < _LARGE_POOL:
-        wait_s = wait_quantile_s(servers, work / servers, service_s, quantile_ratio, variability, service_scv)
-        if wait_s <= budget_s:
-            break
-        servers += 1
-    # Pools beyond the large one may be busier still; its utilisation is on the safe side for them.
-    sized = min(servers, _LARGE_POOL)
-    utilization = highest_utilization(sized, service_s, budget_s, quantile_ratio, variability, service_scv)
-    if servers < _LARGE_POOL:
-        need = work / utilization if utilization > 0 else servers
-        return min(max(need, servers - 1 + 1e-3), servers), utilization
-    return max(work / max(utilization, _LEAST_UTILIZATION), float(_LARGE_POOL)), utilization
+
+    def missed(servers: int) -> float:
+        total = 0.0
+        for level in reversed(levels):
+            busy = level / servers / times
+            total += (share := share_waiting_longer(servers, busy, service_s, budget_s, variability, service_scv))
+            if share < _NOBODY:
+                break
+        return total / len(levels)
+
+    highest = levels[-1]
+    # Pools beyond the large one may be busier still; several of that size are on the safe side for them.
+    times = max(highest / _LARGE_POOL, 1.0)
+    most = max(math.ceil(highest / times), 1)
+    while (expected := missed(most)) > missed_ratio and most < _MOST_SERVERS:
+        most += max(most // 4, 1)
+    least, too_many = 0, 1.0
+    while most - least > 1:
+        middle = (least + most) // 2
+        found = missed(middle)
+        if found <= missed_ratio:
+            most, expected = middle, found
+        else:
+            least, too_many = middle, found
+    if most == 1:
+        return min(highest, 1.0) * times, expected
+    # In between the logarithm of the share is nearly straight.
+    slope = math.log(too_many / max(expected, _NOBODY))
+    inside = math.log(too_many / missed_ratio) / slope if slope > 0.0 else 1.0
+    return (least + min(max(inside, 1e-3), 1.0)) * times, expected

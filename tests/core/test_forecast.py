@@ -205,6 +205,24 @@ def test_the_upper_bound_is_exceeded_as_often_as_it_may(excess_ratio: float) -> 
     assert excess(demands, said, ahead=16, since=1500) == pytest.approx(excess_ratio, rel=0.5)
 
 
+def test_each_level_is_exceeded_as_often_as_its_place_among_them_says() -> None:
+    demands = wandering(4000)
+
+    _, said = outlooks(demands, excess_ratio=0.2)
+
+    told = [outlook for outlook in said if len(outlook.levels) > 1]
+    assert all(list(outlook.levels) == sorted(outlook.levels) for outlook in told)
+    assert all(outlook.levels[-1] <= outlook.upper for outlook in told)
+    middle = [replace(outlook, upper=outlook.levels[len(outlook.levels) // 2]) for outlook in said]
+    assert excess(demands, middle, ahead=16, since=1500) == pytest.approx(0.6, rel=0.2)
+
+
+def test_a_ramp_that_the_bound_does_not_cover_is_all_that_is_expected() -> None:
+    _, said = outlooks([5.0] * 240 + [5.0 + step / 4 for step in range(40)])
+
+    assert said[-1].levels == (said[-1].upper,)
+
+
 def test_a_burstier_load_gets_a_wider_margin() -> None:
     calm, bursty = ([5.0 * factor for factor in noise(2000, ratio)] for ratio in (0.05, 0.4))
 

@@ -69,6 +69,26 @@ def test_a_clock_that_goes_back_changes_nothing() -> None:
     assert steer(before, 0.5, OBJECTIVE, 500.0, coming=False).margin == before.margin
 
 
+def test_a_new_service_has_proven_nothing_and_a_calm_day_proves_the_budget_whole() -> None:
+    assert Headroom().unspent_ratio == 0.0
+    assert steered(Headroom(), 1.0, 600).unspent_ratio < 0.1
+    assert steered(Headroom(), 1.0, 24 * HOUR_S).unspent_ratio > 0.95
+
+
+def test_a_burn_takes_back_what_was_unspent_sooner_than_calm_returns_it() -> None:
+    calm = Headroom(unspent_ratio=0.8)
+
+    burnt = steered(calm, 0.5, HOUR_S)
+
+    assert burnt.unspent_ratio < 0.2
+    assert steered(burnt, 1.0, HOUR_S).unspent_ratio < calm.unspent_ratio
+
+
+def test_an_unknown_attainment_proves_nothing() -> None:
+    assert steered(Headroom(unspent_ratio=0.4), None, 24 * HOUR_S).unspent_ratio == 0.4
+    assert steered(Headroom(), None, 24 * HOUR_S).unspent_ratio == 0.0
+
+
 @given(
     st.lists(st.tuples(st.floats(-100.0, 1e5), st.none() | st.floats(-1.0, 2.0), st.booleans()), max_size=30),
     st.sampled_from([0.5, 0.95, 0.999, 1.0]),

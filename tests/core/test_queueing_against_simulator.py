@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from autoscaler.core.capacity import DecodeStep, EngineModel, PrefillTime
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
-from autoscaler.core.queueing import wait_quantile_s
 from autoscaler.simulation.config import PoolConfig, ServiceConfig, TransferConfig
 from autoscaler.simulation.static import run_static
 from autoscaler.simulation.traces import Trace
+from tests.support.queueing import wait_quantile_s
 
 MEAN_TOKENS = 4000
 ENGINE = EngineModel(

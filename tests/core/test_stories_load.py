@@ -11,6 +11,7 @@ import pytest
 from autoscaler.core.decision import Reason, StageName
 from autoscaler.core.learn import excess_ratio
 from autoscaler.core.policy import Behavior, Role, RolePolicy, ServicePolicy
+from autoscaler.core.roles.staffing import reserve_ratio
 from tests.core.fluid import Fluid, Load
 from tests.support.core import ENGINE, ROLE_POLICY, direction, percent, pods, service_policy, without_prior
 from tests.support.story import Story, stage, story
@@ -148,10 +149,18 @@ def test_a_shrink_leaves_something_to_spare() -> None:
         proposal = decided.stages[0]
         if proposal.reason is Reason.SHRINK_RESERVE:
             held += 1
-            assert decided.uncapped - 1 < 1.05 * proposal.numbers["need"] <= decided.uncapped
+            reserved = (1.0 + reserve_ratio(decided.current)) * proposal.numbers["need"]
+            assert decided.uncapped - 1 < min(reserved, decided.current) <= decided.uncapped
             assert "to spare" in proposal.detail
 
     assert held > 0
+
+
+def test_the_smaller_a_pool_the_more_it_keeps_to_spare() -> None:
+    shares = [reserve_ratio(replicas) for replicas in (2, 3, 4, 10, 100)]
+
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 4 * shares[-1] > 0.0
 
 
 def test_a_starved_pool_does_not_teach_that_its_engine_is_fast() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
+import statistics
+from collections.abc import Sequence
 
 from autoscaler.core.attribution import Bottleneck
 from autoscaler.core.decision import Reason
 from autoscaler.core.demand import PrefillDemand
-from autoscaler.core.proposal import Proposal, RoleContext, Term
+from autoscaler.core.proposal import Proposal, RoleContext, Term, whole
 from autoscaler.core.queueing import servers_for
 from autoscaler.core.roles import prefill_rules, staffing
 from autoscaler.core.roles.common import idle
@@ -17,6 +18,10 @@ from autoscaler.core.roles.prefill_rules import wait_budget_s
 _VARIABILITY = 1.1
 # A backlog that outlives the capacity already ordered must drain within this time.
 _DRAIN_S = 60.0
+# Share of requests that may be expected to wait too long, in budgets of misses: whole replicas, windows and the reserve
+# keep what comes true far below. It rises with the square of the share unspent, which takes hours to be known.
+_MISSED_BUDGETS, _UNSPENT_BUDGETS, _MOST_MISSED_RATIO = 1.0, 17.0, 0.3
+_WORTH_SAYING = 0.05
 
 _NEEDED_TO_SHRINK = ("queue_depth", "offered_tokens_per_s")
 
@@ -29,33 +34,50 @@ def propose(ctx: RoleContext) -> Proposal:
     calm = idle(ctx, "queue_depth", "in_flight")
     if calm is not None:
         return Proposal((calm,))
-    staff = partial(_staff, ctx, demand)
-    terms = staffing.terms(ctx, demand.work, staff, Reason.PREFILL_DEMAND, Reason.PREFILL_FORECAST)
+    outlook = ctx.insight.outlook
+    terms = [_staff(ctx, demand, (demand.work,), Reason.PREFILL_DEMAND, "now")]
+    if outlook is not None:
+        terms.append(_staff(ctx, demand, outlook.levels, Reason.PREFILL_FORECAST, staffing.when(outlook)))
     backlog = _backlog(ctx, demand)
     if backlog is not None:
         terms.append(backlog)
     return Proposal(staffing.with_reserve(ctx, terms), ctx.missing(*_NEEDED_TO_SHRINK))
 
 
-def _staff(ctx: RoleContext, demand: PrefillDemand, work: float, margin: float, reason: Reason, when: str) -> Term:
-    """Replicas for an amount of work so that the wait fits the budget at the objective's share of requests."""
-    budget_s = wait_budget_s(ctx, ctx.objectives)
+def missed_ratio(ctx: RoleContext) -> float:
+    """Share of requests that may be expected to wait too long."""
     share = max(ctx.objectives.ttft.percentile_ratio, ctx.objectives.attainment_ratio)
-    wanted = work * margin
-    need, utilization = servers_for(wanted, demand.service_s, budget_s, share, _VARIABILITY)
+    budgets = _MISSED_BUDGETS + _UNSPENT_BUDGETS * ctx.insight.unspent_ratio**2
+    return min(budgets * (1.0 - share), _MOST_MISSED_RATIO)
+
+
+def _staff(ctx: RoleContext, demand: PrefillDemand, levels: Sequence[float], reason: Reason, when: str) -> Term:
+    """Replicas for work at levels that are equally likely, so that few enough are expected to wait too long."""
+    budget_s, margin, share = wait_budget_s(ctx, ctx.objectives), ctx.insight.margin, missed_ratio(ctx)
+    wanted = [level * margin for level in levels]
+    need, missed = servers_for(wanted, demand.service_s, budget_s, share, _VARIABILITY)
+    expected = statistics.fmean(levels)
+    busy = expected * margin / max(whole(need), 1)
     return Term(
         need,
         reason,
-        f"work for {work:.2f} replicas {when}; with {margin - 1:+.0%} headroom at {utilization:.0%} busy, "
-        f"so that {share:.1%} wait less than {budget_s:.2g} s",
+        f"work for {levels[-1]:.2f} replicas {when}; with {margin - 1:+.0%} headroom at {busy:.0%} busy: planned so "
+        f"that {share:.1%} at most wait {budget_s:.2g} s or longer{_why_so_many(ctx.insight.unspent_ratio)}",
         {
-            "work": work,
+            "work": levels[-1],
+            "expected_work": expected,
             "margin": margin,
-            "utilization_ratio": utilization,
+            "utilization_ratio": busy,
             "service_s": demand.service_s,
             "wait_budget_s": budget_s,
+            "missed_ratio": share,
+            "expected_missed_ratio": missed,
         },
     )
+
+
+def _why_so_many(unspent_ratio: float) -> str:
+    return f", for {unspent_ratio:.0%} of the error budget is unspent" if unspent_ratio >= _WORTH_SAYING else ""
 
 
 def _backlog(ctx: RoleContext, demand: PrefillDemand) -> Term | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from autoscaler.core.decision import Reason
+from autoscaler.core.forecast import Outlook
 from autoscaler.core.proposal import Proposal, RoleContext, Term, whole
 from autoscaler.core.roles.common import idle
 from autoscaler.core.roles.decode_rules import full, slow_steps
 
-# What a pool must have to spare after a shrink, as a share of its need.
-_RESERVE_RATIO = 0.05
+# What a pool must have to spare after a shrink, as a share of its need; and what the last of two must have besides.
+_RESERVE_RATIO, _ALONE_RESERVE_RATIO = 0.08, 0.3
 
 # A term out of an amount of work, the margin on it, its reason, and when the work is there, in words.
 Staff = Callable[[float, float, Reason, str], Term]
@@ -21,23 +22,34 @@ def terms(ctx: RoleContext, work: float, staff: Staff, now: Reason, ahead: Reaso
     outlook, margin = ctx.insight.outlook, ctx.insight.margin
     asked = [staff(work, margin, now, "now")]
     if outlook is not None:
-        when = f"at most in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
-        asked.append(staff(outlook.upper, margin, ahead, when))
+        asked.append(staff(outlook.upper, margin, ahead, when(outlook)))
     return asked
+
+
+def when(outlook: Outlook) -> str:
+    """When the work that a forecast speaks of is there, in words."""
+    return f"at most in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
 
 
 def with_reserve(ctx: RoleContext, asked: Sequence[Term]) -> tuple[Term, ...]:
     """The same terms, and where a shrink would leave hardly more than is needed, one that stops it short of that.
 
-    A replica that is missed minutes after it was given back costs a cold start, and the wait for it.
+    A replica that is missed minutes after it was given back costs a cold start, and the wait for it. The smaller the
+    pool, the more of it goes with one: of two the other must be left a quarter idle, of ten the nine hardly a tenth.
     """
     binding = max(asked, key=lambda term: term.need)
-    reserved = min(binding.need * (1.0 + _RESERVE_RATIO), float(ctx.pool.current))
+    ratio = reserve_ratio(ctx.pool.current)
+    reserved = min(binding.need * (1.0 + ratio), float(ctx.pool.current))
     if whole(reserved) <= whole(binding.need):
         return tuple(asked)
-    detail = f"{whole(binding.need)} would do, with less than {_RESERVE_RATIO:.0%} to spare: {binding.detail}"
-    numbers = {"need": binding.need, "reserve_ratio": _RESERVE_RATIO, "current": float(ctx.pool.current)}
+    detail = f"{whole(binding.need)} would do, with less than {ratio:.0%} to spare: {binding.detail}"
+    numbers = {"need": binding.need, "reserve_ratio": ratio, "current": float(ctx.pool.current)}
     return (*asked, Term(reserved, Reason.SHRINK_RESERVE, detail, numbers))
+
+
+def reserve_ratio(replicas: int) -> float:
+    """What must be to spare, as a share of the need, after a shrink of so many replicas."""
+    return _RESERVE_RATIO + (_ALONE_RESERVE_RATIO / (replicas - 1) ** 2 if replicas > 1 else 0.0)
 
 
 def decoding(

@@ -1,0 +1,74 @@
+"""How many replicas a need comes to: prefill by what may be missed, decode by what its links may carry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from autoscaler.core.decide import decide
+from autoscaler.core.decision import Stage
+from autoscaler.core.demand import DecodeDemand, decode_demand
+from autoscaler.core.policy import Role
+from autoscaler.core.state import State
+from tests.support.core import ENGINE, OBJECTIVES, START_S, Missing, Reading, service_policy, snapshot
+
+BUSY: dict[str, Reading] = {
+    "prefill.offered_tokens_per_s": 240_000.0,
+    "prefill.request_rate": 120.0,
+    "prefill.queue_depth": 0.0,
+}
+UNTOLD: dict[str, Reading] = {"service.ttft_attainment_ratio": Missing.ABSENT}
+
+
+def proposed(unspent_ratio: float, changes: dict[str, Reading] | None = None) -> Stage:
+    """What is proposed for prefill a tick after so much of the budget was found unspent."""
+    policy = service_policy()
+    seen = snapshot({**BUSY, **(changes or {})}, prefill=12)
+    _, state = decide(policy, seen, State(), START_S)
+    memory = state.roles[Role.PREFILL]
+    known = replace(memory, headroom=replace(memory.headroom, unspent_ratio=unspent_ratio))
+    state = replace(state, roles={**state.roles, Role.PREFILL: known})
+    decision, _ = decide(policy, replace(seen, at_s=START_S + 15.0), state, START_S + 15.0)
+    return decision.roles[Role.PREFILL].stages[0]
+
+
+def test_the_more_of_the_budget_is_left_the_fuller_prefill_may_run() -> None:
+    stages = [proposed(unspent) for unspent in (0.0, 0.5, 1.0)]
+
+    asked = [stage.after for stage in stages]
+    assert asked == sorted(asked, reverse=True)
+    assert stages[0].numbers["utilization_ratio"] < stages[-1].numbers["utilization_ratio"] <= 1.0
+
+
+def test_a_service_that_does_not_tell_its_attainment_may_miss_what_is_promised_and_no_more() -> None:
+    assert proposed(0.0, UNTOLD).numbers["missed_ratio"] == pytest.approx(1.0 - OBJECTIVES.attainment_ratio)
+
+
+def test_whoever_reads_that_many_may_wait_is_told_why() -> None:
+    assert "at most wait" in proposed(0.6).detail
+    assert "60% of the error budget is unspent" in proposed(0.6).detail
+    assert "budget" not in proposed(0.0).detail
+
+
+def test_no_more_is_expected_to_be_missed_than_may_be() -> None:
+    numbers = proposed(0.7).numbers
+
+    assert 0.0 <= numbers["expected_missed_ratio"] <= numbers["missed_ratio"] <= 0.3
+
+
+def transferred(time_s: float, alone_s: float, rate: float) -> DecodeDemand:
+    seen = snapshot({"service.kv_transfer_time_s": time_s, "prefill.request_rate": rate}, decode=1)
+    demand = decode_demand(seen, ENGINE, OBJECTIVES, 1, alone_s / 2000.0)
+    assert demand is not None
+    return demand
+
+
+def test_a_link_that_is_three_quarters_busy_with_short_transfers_is_enough() -> None:
+    """0.01 s each and 75 of them a second, which makes them four times as long: nothing to a TTFT of seconds."""
+    assert transferred(0.04, 0.01, 75.0).by_transfer < 1.0
+
+
+def test_a_link_that_is_three_quarters_busy_with_long_transfers_is_not() -> None:
+    """0.3 s each, four times as long by sharing: half of a TTFT of seconds is gone."""
+    assert transferred(1.2, 0.3, 2.5).by_transfer > 1.2
