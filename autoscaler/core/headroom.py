@@ -21,8 +21,6 @@ _MOST_BURN = 10.0
 _LEAST_LEFT = 0.25
 # Average burn below which a single burst is left to the budget: that is what a budget is for.
 _BUDGET_WHOLE = 0.5
-# What a burn takes back of the share unspent, at most, for each that a tick without one adds.
-_MOST_TAKEN = 2.0
 # Time constant of the share that misses although nobody waits.
 _UNAVOIDABLE_S = 3600.0
 
@@ -37,14 +35,20 @@ class Headroom:
         at_s: Time of the last update.
         unavoidable_ratio: Share of requests that miss the objective although nobody waits: prompts too long for the
             target, which no number of replicas helps.
-        unspent_ratio: Share of the budget that has lately been left, from 0, where nothing is known, to 1.
+        spent_ratio: Burn rate of the whole budget over its window, whatever the reason of the misses; 1 at first, when
+            nothing is known. A burst that missed for minutes takes hours to be paid off.
     """
 
     margin: float = LEAST
     burn: float = 0.0
     at_s: float | None = None
     unavoidable_ratio: float = 0.0
-    unspent_ratio: float = 0.0
+    spent_ratio: float = 1.0
+
+    @property
+    def unspent_ratio(self) -> float:
+        """Share of the budget that has lately been left."""
+        return max(1.0 - self.spent_ratio, 0.0)
 
 
 def note_unavoidable(headroom: Headroom, missed_ratio: float, now: float) -> Headroom:
@@ -52,6 +56,13 @@ def note_unavoidable(headroom: Headroom, missed_ratio: float, now: float) -> Hea
     elapsed_s = min(max(now - headroom.at_s, 0.0), 60.0) if headroom.at_s is not None else 0.0
     keep = math.exp(-elapsed_s / _UNAVOIDABLE_S)
     return replace(headroom, unavoidable_ratio=missed_ratio + (headroom.unavoidable_ratio - missed_ratio) * keep)
+
+
+def account(headroom: Headroom, missed_ratio: float, objective_ratio: float, elapsed_s: float) -> Headroom:
+    """Charge the budget with what missed since the last tick, whoever's fault it was."""
+    burn = max(missed_ratio, 0.0) / max(1.0 - objective_ratio, 1e-4)
+    keep = math.exp(-min(max(elapsed_s, 0.0), 60.0) / _BUDGET_S)
+    return replace(headroom, spent_ratio=burn + (headroom.spent_ratio - burn) * keep)
 
 
 def steer(
@@ -73,14 +84,10 @@ def steer(
     budget = max(1.0 - objective_ratio, 1e-4)
     left = max(budget - headroom.unavoidable_ratio, _LEAST_LEFT * budget)
     burn = min(max(1.0 - attained_ratio, 0.0) / left, 1e4)
-    keep = math.exp(-elapsed_s / _BUDGET_S)
-    average = burn + (headroom.burn - burn) * keep
-    left_over = max(1.0 - burn, -_MOST_TAKEN)
-    unspent = max(left_over + (headroom.unspent_ratio - left_over) * keep, 0.0)
+    average = burn + (headroom.burn - burn) * math.exp(-elapsed_s / _BUDGET_S)
     margin = headroom.margin
     if burn > 1.0 and average > _BUDGET_WHOLE and not coming:
         margin *= math.exp(_UP_PER_S * elapsed_s * min(burn, _MOST_BURN) / _MOST_BURN)
     elif burn <= 1.0:
         margin *= math.exp(-elapsed_s / _DOWN_S * max(1.0 - average, 0.0))
-    margin = min(max(margin, LEAST), MOST)
-    return replace(headroom, margin=margin, burn=average, at_s=now, unspent_ratio=unspent)
+    return replace(headroom, margin=min(max(margin, LEAST), MOST), burn=average, at_s=now)

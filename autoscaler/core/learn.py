@@ -34,7 +34,7 @@ _WARM_UP_S = SIGNAL_WINDOW_S
 _STARTUPS_KEPT = 8
 # Share of the load that may exceed the forecast's upper bound before the error budget has its say. Prompts that come on
 # top wait a little, most of them inside the TTFT target; sequences on top slow all the others of a decode replica.
-_PREFILL_EXCESS_RATIO, _DECODE_EXCESS_RATIO = 0.15, 0.1
+_PREFILL_EXCESS_RATIO, _DECODE_EXCESS_RATIO = 0.2, 0.1
 # These hold at this startup time, and so much at most: what is short for half as long may be short twice as often.
 _EXCESS_STARTUP_S, _MOST_EXCESS_RATIO = 240.0, 0.3
 # Below this load per replica, a pool is idle and its averages are noise.
@@ -104,7 +104,7 @@ def learn(
     if memory.seen_s is not None and now - memory.seen_s > _HOLE_INTERVALS * policy.interval_s:
         # What was proposed meanwhile is unknown, so the window begins anew.
         memory = replace(memory, since_s=now)
-    again = memory.seen_s == now
+    again, seen_s = memory.seen_s == now, memory.seen_s
     memory = _track(memory, pool, now)
     lead_s = startup_time_s(role_policy, memory)
     prior = role_policy.engine
@@ -125,6 +125,8 @@ def learn(
         horizon_s = lead_s + policy.interval_s + lag_s
         seen, outlook = forecast.observe(memory.forecast, demand.lasting, now, horizon_s, excess_ratio(role, lead_s))
         memory = replace(memory, forecast=seen)
+    if seen_s is not None:
+        memory = replace(memory, headroom=_account(policy, snapshot, memory.headroom, now - seen_s))
     if not mixed:
         memory = replace(memory, headroom=_steer(policy, role, snapshot, attribution, state, memory, pool, now))
     steered = memory.headroom
@@ -284,6 +286,18 @@ def _alone_s(known_s: float | None, seen_s: float | None) -> float | None:
     if seen_s is None or known_s is None:
         return known_s if seen_s is None else seen_s
     return min(seen_s, known_s * _FORGET_TRANSFER)
+
+
+def _account(
+    policy: ServicePolicy, snapshot: Snapshot, account: headroom.Headroom, elapsed_s: float
+) -> headroom.Headroom:
+    """Misses of both objectives spend one budget; where TTFT's are not told, nothing of it may count as left."""
+    ttft = snapshot.usable(Scope.SERVICE, "ttft_attainment_ratio")
+    tpot = snapshot.usable(Scope.SERVICE, "tpot_attainment_ratio")
+    if ttft is None:
+        return account
+    missed = (1.0 - ttft) + (1.0 - tpot if tpot is not None else 0.0)
+    return headroom.account(account, missed, policy.objectives.attainment_ratio, elapsed_s)
 
 
 def _steer(

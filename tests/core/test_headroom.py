@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.core.headroom import LEAST, MOST, Headroom, steer
+from autoscaler.core.headroom import LEAST, MOST, Headroom, account, steer
 
 OBJECTIVE = 0.95
 TICK_S = 15.0
@@ -69,24 +69,35 @@ def test_a_clock_that_goes_back_changes_nothing() -> None:
     assert steer(before, 0.5, OBJECTIVE, 500.0, coming=False).margin == before.margin
 
 
+def accounted(headroom: Headroom, missed: float, seconds: float) -> Headroom:
+    for _ in range(int(seconds / TICK_S)):
+        headroom = account(headroom, missed, OBJECTIVE, TICK_S)
+    return headroom
+
+
 def test_a_new_service_has_proven_nothing_and_a_calm_day_proves_the_budget_whole() -> None:
     assert Headroom().unspent_ratio == 0.0
-    assert steered(Headroom(), 1.0, 600).unspent_ratio < 0.1
-    assert steered(Headroom(), 1.0, 24 * HOUR_S).unspent_ratio > 0.95
+    assert accounted(Headroom(), 0.0, 600).unspent_ratio < 0.1
+    assert accounted(Headroom(), 0.0, 24 * HOUR_S).unspent_ratio > 0.95
 
 
-def test_a_burn_takes_back_what_was_unspent_sooner_than_calm_returns_it() -> None:
-    calm = Headroom(unspent_ratio=0.8)
-
-    burnt = steered(calm, 0.5, HOUR_S)
-
-    assert burnt.unspent_ratio < 0.2
-    assert steered(burnt, 1.0, HOUR_S).unspent_ratio < calm.unspent_ratio
+def test_misses_at_half_the_rate_that_is_promised_leave_half_of_the_budget() -> None:
+    assert abs(accounted(Headroom(), 0.025, 48 * HOUR_S).unspent_ratio - 0.5) < 0.01
 
 
-def test_an_unknown_attainment_proves_nothing() -> None:
-    assert steered(Headroom(unspent_ratio=0.4), None, 24 * HOUR_S).unspent_ratio == 0.4
-    assert steered(Headroom(), None, 24 * HOUR_S).unspent_ratio == 0.0
+def test_half_an_hour_of_misses_takes_hours_to_be_paid_off() -> None:
+    calm = Headroom(spent_ratio=0.1)
+
+    missed = accounted(calm, 1.0, 1800)
+
+    assert missed.unspent_ratio == 0.0
+    assert accounted(missed, 0.0, HOUR_S).unspent_ratio == 0.0
+    assert 0.0 < accounted(missed, 0.0, 8 * HOUR_S).unspent_ratio < calm.unspent_ratio
+
+
+def test_a_gap_of_a_day_proves_a_minute_at_most() -> None:
+    assert account(Headroom(), 0.0, OBJECTIVE, 86_400.0).unspent_ratio < 0.01
+    assert account(Headroom(), 0.0, OBJECTIVE, -86_400.0).unspent_ratio == 0.0
 
 
 @given(

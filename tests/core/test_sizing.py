@@ -27,7 +27,7 @@ def proposed(unspent_ratio: float, changes: dict[str, Reading] | None = None) ->
     seen = snapshot({**BUSY, **(changes or {})}, prefill=12)
     _, state = decide(policy, seen, State(), START_S)
     memory = state.roles[Role.PREFILL]
-    known = replace(memory, headroom=replace(memory.headroom, unspent_ratio=unspent_ratio))
+    known = replace(memory, headroom=replace(memory.headroom, spent_ratio=1.0 - unspent_ratio))
     state = replace(state, roles={**state.roles, Role.PREFILL: known})
     decision, _ = decide(policy, replace(seen, at_s=START_S + 15.0), state, START_S + 15.0)
     return decision.roles[Role.PREFILL].stages[0]
