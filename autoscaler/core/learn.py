@@ -291,7 +291,7 @@ def _alone_s(known_s: float | None, seen_s: float | None) -> float | None:
 def _account(
     policy: ServicePolicy, snapshot: Snapshot, account: headroom.Headroom, elapsed_s: float
 ) -> headroom.Headroom:
-    """Misses of both objectives spend one budget; where TTFT's are not told, nothing of it may count as left."""
+    """Misses of both objectives spend one budget; the account rests while those of TTFT are not told."""
     ttft = snapshot.usable(Scope.SERVICE, "ttft_attainment_ratio")
     tpot = snapshot.usable(Scope.SERVICE, "tpot_attainment_ratio")
     if ttft is None:
