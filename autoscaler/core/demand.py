@@ -11,7 +11,7 @@ from autoscaler.core.prompts import Prompts
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
 
-# A link may be so busy that its queue makes a transfer take this share of the TTFT target, but within these limits.
+# A link may be so busy that sharing it makes a transfer take this part of the TTFT target, but within these limits.
 _TRANSFER_SHARE = 0.1
 _LEAST_LINK_BUSY, _MOST_LINK_BUSY = 0.6, 0.8
 

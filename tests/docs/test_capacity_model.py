@@ -7,6 +7,7 @@ import gzip
 import heapq
 import math
 import re
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from statistics import fmean
@@ -22,6 +23,7 @@ from autoscaler.core.engines import ENGINES, find_engine
 from autoscaler.core.learn import excess_ratio
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.core.queueing import servers_for
+from autoscaler.core.roles.staffing import reserve_ratio
 from autoscaler.core.state import State
 from tests.support.core import OBJECTIVES, START_S, service_policy, snapshot
 from tests.support.queueing import highest_utilization
@@ -140,6 +142,28 @@ def test_the_page_says_how_much_load_may_exceed_the_bound() -> None:
         assert f"| {name} | {excess_ratio(role, 240.0):.0%} at 240 s of startup |".replace("%", " %") in TEXT
     assert f"in inverse proportion, {excess_ratio(Role.DECODE, 1.0):.0%} at most".replace("%", " %") in TEXT
     assert excess_ratio(Role.DECODE, 480.0) == pytest.approx(excess_ratio(Role.DECODE, 240.0) / 2)
+
+
+@pytest.mark.parametrize(("unspent_ratio", "row"), [(0.0, "nothing, or no"), (0.5, "half"), (1.0, "all")])
+def test_the_page_says_how_many_budgets_may_be_planned_to_wait(unspent_ratio: float, row: str) -> None:
+    found = re.search(rf"^\| {row}[^|]*\| ([\d.]+)", TEXT, re.MULTILINE)
+    assert found is not None
+    _, state = decide(service_policy(), snapshot(), State(), START_S)
+    memory = state.roles[Role.PREFILL]
+    known = replace(memory, headroom=replace(memory.headroom, spent_ratio=1.0 - unspent_ratio))
+    state = replace(state, roles={**state.roles, Role.PREFILL: known})
+
+    decision, _ = decide(service_policy(), snapshot(), state, START_S)
+
+    budgets = float(found[1]) * (1.0 - OBJECTIVES.attainment_ratio)
+    assert decision.roles[Role.PREFILL].stages[0].numbers["missed_ratio"] == pytest.approx(min(budgets, 0.3))
+    assert "30 % of the requests at most" in TEXT
+
+
+def test_the_page_says_what_is_left_to_spare_after_a_shrink() -> None:
+    least = reserve_ratio(10_000)
+
+    assert f"{least:.0%} + {reserve_ratio(2) - least:.0%} / (n-1)²".replace("%", " %") in TEXT
 
 
 def test_the_page_says_how_far_headroom_goes() -> None:

@@ -21,6 +21,7 @@ _DRAIN_S = 60.0
 # Share of requests that may be expected to wait too long, in budgets of misses: whole replicas, windows and the reserve
 # keep what comes true far below. It rises with the square of the share unspent, which takes hours to be known.
 _MISSED_BUDGETS, _UNSPENT_BUDGETS, _MOST_MISSED_RATIO = 1.0, 17.0, 0.3
+# Unspent share from which on a reader wants to know that it is why.
 _WORTH_SAYING = 0.05
 
 _NEEDED_TO_SHRINK = ("queue_depth", "offered_tokens_per_s")
