@@ -3,7 +3,8 @@
 Several simple forecasters run side by side (level, trend, daily and weekly season). Each is scored against what came:
 a decayed histogram of log(actual / predicted) gives, per forecaster, the upper bound that demand stayed under for all
 but a small share of the load. The forecaster whose bounds cost least speaks; one that errs needs wide bounds and so
-loses its vote. This makes headroom a result of measured burstiness and forecast error, not a constant.
+loses its vote. This makes headroom a result of measured burstiness and forecast error, not a constant. A trend may lift
+the bound, as far as trends that did so have lately come true.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _HALF_LIFE_S = 6 * 3600.0
 _COST_S = 3600.0
 # Log of the most that past errors may add: one step of load is no reason to stand ready for its square.
 _MOST_MARGIN = 0.9
+# A trend beyond the bound counts as half of such trends have come true.
+_LIFT_SHARE = 0.5
 # Levels of demand that stand for all that is likely.
 _LEVELS = 16
 # Predictions kept until their time comes.
@@ -59,6 +62,8 @@ class Forecast:
         tracks: One record per forecaster.
         pending: Predictions whose time has not come: (due, one value per forecaster; NaN-free, -1 where it was silent).
         season: Mean demand per quarter of an hour of the week; -1 where none was seen.
+        lifts: Histogram of the errors of trends beyond the bound; empty where nothing was kept of them.
+        lifted: Such trends whose time has not come: (due, what the trend said).
     """
 
     at_s: float | None = None
@@ -71,6 +76,8 @@ class Forecast:
     tracks: tuple[Track, ...] = ()
     pending: tuple[tuple[float, tuple[float, ...]], ...] = ()
     season: tuple[float, ...] = ()
+    lifts: tuple[float, ...] = ()
+    lifted: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +119,13 @@ def observe(
         excess_ratio: Share of the load that may exceed the upper bound.
     """
     again = memory.at_s == now
+    if not memory.lifts:
+        memory = replace(memory, lifts=_prior_errors(horizon_s))
     if not again:
         memory = _score(_smooth(memory, demand, now, horizon_s), demand, now)
     predictions = _predict(memory, now, horizon_s)
     uppers = [
-        _at_share(track, value, 1.0 - excess_ratio) if value >= 0 else _SILENT
+        _at_share(track.errors, value, 1.0 - excess_ratio) if value >= 0 else _SILENT
         for value, track in zip(predictions, memory.tracks, strict=True)
     ]
     tracks = memory.tracks if again else tuple(map(_charge, memory.tracks, uppers))
@@ -124,8 +133,10 @@ def observe(
         (track.cost, index) for index, track in enumerate(tracks) if uppers[index] >= 0 and track.cost is not None
     ]
     chosen = min(spoken)[1]
-    # A ramp is seen by the trends first; they lift the bound but are wrong too often to set it in calm times.
-    lift = max(predictions[index] for index in _TRENDS)
+    # A ramp is seen by the trends first, but noise and the top of a wave look like one to them.
+    trend = max(predictions[index] for index in _TRENDS)
+    beyond = trend > uppers[chosen]
+    lift = _at_share(memory.lifts, trend, _LIFT_SHARE)
     # A jump that comes at the same hour each day is expected as it was, however calm the hours before it.
     for index, period_s in _SEASONS:
         if memory.since_s is not None and now - memory.since_s >= _PERIODS_TRUSTED * period_s:
@@ -134,11 +145,12 @@ def observe(
     if lift > uppers[chosen]:
         levels: tuple[float, ...] = (upper,)
     else:
-        track, value, inside = tracks[chosen], predictions[chosen], (1.0 - excess_ratio) / _LEVELS
-        levels = tuple(_at_share(track, value, (index + 0.5) * inside) for index in range(_LEVELS))
+        errors, value, inside = tracks[chosen].errors, predictions[chosen], (1.0 - excess_ratio) / _LEVELS
+        levels = tuple(_at_share(errors, value, (index + 0.5) * inside) for index in range(_LEVELS))
     due_s = now + horizon_s
     if not memory.pending or due_s - memory.pending[-1][0] >= horizon_s / _MOST_PENDING:
-        memory = replace(memory, pending=(*memory.pending, (due_s, predictions)))
+        lifted = ((due_s, trend),) if beyond else ()
+        memory = replace(memory, pending=(*memory.pending, (due_s, predictions)), lifted=(*memory.lifted, *lifted))
     memory = replace(memory, tracks=tracks)
     return memory, Outlook(predictions[chosen], upper, FORECASTERS[chosen], horizon_s, levels)
 
@@ -152,6 +164,7 @@ def check_forecast(memory: Forecast) -> None:
     lengths = {
         "tracks": (len(memory.tracks), len(FORECASTERS)),
         "season": (len(memory.season), _SEASON_BINS),
+        "lifts": (len(memory.lifts) or _BINS, _BINS),
         **{f"tracks[{index}].errors": (len(track.errors), _BINS) for index, track in enumerate(memory.tracks)},
         **{f"pending[{index}]": (len(item[1]), len(FORECASTERS)) for index, item in enumerate(memory.pending)},
     }
@@ -225,30 +238,40 @@ def _learn_season(season: list[float], at_s: float, demand: float) -> None:
 
 
 def _score(memory: Forecast, demand: float, now: float) -> Forecast:
-    due = [values for at_s, values in memory.pending if at_s <= now]
+    due = [item for item in memory.pending if item[0] <= now]
     if not due:
         return memory
-    values = due[-1]
+    due_s, values = due[-1]
     weight = (demand + _FLOOR) / (memory.slow + _FLOOR)
     tracks = tuple(
-        _learn_error(track, value, demand, weight) if value >= 0 else track
+        replace(track, errors=_learn_error(track.errors, value, demand, weight)) if value >= 0 else track
         for track, value in zip(memory.tracks, values, strict=True)
     )
-    return replace(memory, tracks=tracks, pending=tuple(item for item in memory.pending if item[0] > now))
+    lifts = memory.lifts
+    for at_s, trend in memory.lifted:
+        if at_s == due_s:
+            lifts = _learn_error(lifts, trend, demand, weight)
+    return replace(
+        memory,
+        tracks=tracks,
+        pending=tuple(item for item in memory.pending if item[0] > now),
+        lifts=lifts,
+        lifted=tuple(item for item in memory.lifted if item[0] > now),
+    )
 
 
-def _learn_error(track: Track, predicted: float, actual: float, weight: float) -> Track:
+def _learn_error(errors: Sequence[float], predicted: float, actual: float, weight: float) -> tuple[float, ...]:
     error = math.log((actual + _FLOOR) / (predicted + _FLOOR))
     index = min(max(int((error - _LOW) / _STEP), 0), _BINS - 1)
     keep = 0.5 ** (15.0 / _HALF_LIFE_S)
-    errors = [value * keep for value in track.errors]
-    errors[index] += weight
-    return replace(track, errors=tuple(errors))
+    kept = [value * keep for value in errors]
+    kept[index] += weight
+    return tuple(kept)
 
 
-def _at_share(track: Track, predicted: float, share: float) -> float:
+def _at_share(errors: Sequence[float], predicted: float, share: float) -> float:
     """Demand that is not exceeded for this share of the load, where so much is predicted."""
-    return max((predicted + _FLOOR) * math.exp(min(_quantile(track.errors, share), _MOST_MARGIN)) - _FLOOR, 0.0)
+    return max((predicted + _FLOOR) * math.exp(min(_quantile(errors, share), _MOST_MARGIN)) - _FLOOR, 0.0)
 
 
 def _charge(track: Track, upper: float) -> Track:
@@ -298,7 +321,7 @@ def _prior_errors(horizon_s: float) -> tuple[float, ...]:
     return tuple(_PRIOR_WEIGHT * weight / total for weight in weights)
 
 
-def _quantile(errors: tuple[float, ...], share: float) -> float:
+def _quantile(errors: Sequence[float], share: float) -> float:
     """Log ratio that a share of the weighted errors stays below, interpolated inside its bin."""
     wanted = share * sum(errors)
     seen = 0.0

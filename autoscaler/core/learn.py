@@ -291,13 +291,21 @@ def _alone_s(known_s: float | None, seen_s: float | None) -> float | None:
 def _account(
     policy: ServicePolicy, snapshot: Snapshot, account: headroom.Headroom, elapsed_s: float
 ) -> headroom.Headroom:
-    """Misses of both objectives spend one budget; the account rests while those of TTFT are not told."""
+    """Misses of both objectives spend one budget.
+
+    Where those of TTFT are not told, the budget counts as spent, so that what was earned is given back within hours;
+    while no request comes, the account rests.
+    """
     ttft = snapshot.usable(Scope.SERVICE, "ttft_attainment_ratio")
     tpot = snapshot.usable(Scope.SERVICE, "tpot_attainment_ratio")
-    if ttft is None:
+    promised = policy.objectives.attainment_ratio
+    if ttft is not None:
+        missed = (1.0 - ttft) + (1.0 - tpot if tpot is not None else 0.0)
+    elif snapshot.usable(Scope.SERVICE, "request_rate") == 0.0:
         return account
-    missed = (1.0 - ttft) + (1.0 - tpot if tpot is not None else 0.0)
-    return headroom.account(account, missed, policy.objectives.attainment_ratio, elapsed_s)
+    else:
+        missed = 1.0 - promised
+    return headroom.account(account, missed, promised, elapsed_s)
 
 
 def _steer(

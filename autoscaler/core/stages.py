@@ -35,16 +35,6 @@ def tolerance(policy: RolePolicy, current: int, need: float, before: int, *, fir
     return Stage(StageName.TOLERANCE, before, current, Reason.WITHIN_TOLERANCE, detail, numbers)
 
 
-def window_s(behavior: DirectionBehavior, startup_time_s: float) -> float:
-    """Stabilisation window of a shrink; one that is not set follows the startup time, but is ten minutes at least.
-
-    Keeping an idle replica for about one startup time is the break-even rule of dynamic right-sizing (Lin et al. 2011).
-    Where replicas start fast, noise rather than cost sets the window: shorter ones turn a pool round several times an
-    hour on bursty traffic and save next to nothing.
-    """
-    return behavior.window_s if behavior.window_s is not None else max(startup_time_s, _LEAST_WINDOW_S)
-
-
 def growth_window_s(behavior: DirectionBehavior, role: Role, memory: RoleState, current: int, now: float) -> float:
     """Stabilisation window of growth; one that is not set is there for decode, and for a pool that has just shrunk.
 
@@ -59,15 +49,18 @@ def growth_window_s(behavior: DirectionBehavior, role: Role, memory: RoleState, 
 
 
 def shrink_window_s(behavior: DirectionBehavior, startup_time_s: float, replicas: int) -> float:
-    """Stabilisation window of a shrink; one that is not set is the longer, the larger a part of the pool a replica is.
+    """Stabilisation window of a shrink; one that is not set follows the startup time, but is ten minutes at least.
 
-    Giving up one of n makes the load of the others `n / (n - 1)` times as high, and what a burst then lacks has to
-    start first: two wait twice as long before one goes, three a quarter longer, ten hardly.
+    Keeping an idle replica for about one startup time is the break-even rule of dynamic right-sizing (Lin et al. 2011).
+    Where replicas start fast, noise rather than cost sets the window: shorter ones turn a pool round several times an
+    hour on bursty traffic and save next to nothing. It is the longer, the larger a part of the pool a replica is:
+    giving up one of n makes the load of the others `n / (n - 1)` times as high, and what a burst then lacks has to
+    start first. Two wait twice as long before one goes, three a quarter longer, ten hardly.
     """
-    known_s = window_s(behavior, startup_time_s)
-    if behavior.window_s is not None or replicas <= 1:
-        return known_s
-    return known_s * (1.0 + 1.0 / (replicas - 1) ** 2)
+    if behavior.window_s is not None:
+        return behavior.window_s
+    known_s = max(startup_time_s, _LEAST_WINDOW_S)
+    return known_s * (1.0 + 1.0 / (replicas - 1) ** 2) if replicas > 1 else known_s
 
 
 def longest_window_s(policy: RolePolicy, startup_time_s: float) -> float:

@@ -223,6 +223,51 @@ def test_a_ramp_that_the_bound_does_not_cover_is_all_that_is_expected() -> None:
     assert said[-1].levels == (said[-1].upper,)
 
 
+def beyond(demands: Sequence[float]) -> list[tuple[float, float]]:
+    """Upper bounds where a trend is beyond them: without knowing how such trends ended, and knowing it."""
+    memory, found = Forecast(), []
+    for index, demand in enumerate(demands):
+        at_s = MIDNIGHT_S + index * TICK_S
+        _, naive = forecast.observe(replace(memory, lifts=()), demand, at_s, HORIZON_S, 0.2)
+        kept = memory.lifted
+        memory, told = forecast.observe(memory, demand, at_s, HORIZON_S, 0.2)
+        if memory.lifted and memory.lifted[-1:] != kept[-1:]:
+            found.append((naive.upper, told.upper))
+    return found
+
+
+def test_trends_that_never_come_true_lift_the_bound_no_more() -> None:
+    """Load that rises for two minutes, as if it would go on, and falls back."""
+    swings = [6.0 + 2.0 * math.sin(2 * math.pi * index / 24) for index in range(2400)]
+
+    found = beyond(swings)
+
+    late = found[-len(found) // 4 :]
+    assert late
+    assert fmean(told for _, told in late) < 1.01 * max(swings) < fmean(naive for naive, _ in late)
+
+
+def test_trends_that_came_true_lift_the_bound_as_far_as_they_reach() -> None:
+    ramps = [3.0 + max(index % 400 - 300, 0) / 25 for index in range(2400)]
+
+    found = beyond(ramps)
+
+    late = found[-len(found) // 4 :]
+    assert late
+    assert fmean(told for _, told in late) == pytest.approx(fmean(naive for naive, _ in late), rel=0.1)
+
+
+def test_a_memory_that_knows_nothing_of_trends_beyond_the_bound_takes_them_at_their_word() -> None:
+    level = [5.0] * 240
+    ramp = [5.0 + step / 4 for step in range(20)]
+    _, fresh = outlooks(level + ramp)
+    memory, _ = outlooks(level)
+
+    _, restored = outlooks(ramp, memory=replace(memory, lifts=()), start_s=MIDNIGHT_S + 240 * TICK_S)
+
+    assert restored[-1].upper == pytest.approx(fresh[-1].upper, rel=0.05)
+
+
 def test_a_burstier_load_gets_a_wider_margin() -> None:
     calm, bursty = ([5.0 * factor for factor in noise(2000, ratio)] for ratio in (0.05, 0.4))
 
@@ -279,3 +324,4 @@ def test_a_forecast_that_is_never_due_does_not_pile_up() -> None:
     memory, _ = outlooks([5.0] * 400, memory=replace(memory, at_s=memory.at_s), start_s=MIDNIGHT_S + 400 * TICK_S)
 
     assert len(memory.pending) == once <= HORIZON_S / TICK_S + 2
+    assert len(memory.lifted) <= once

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,16 @@ from autoscaler.core.decision import Stage
 from autoscaler.core.demand import DecodeDemand, decode_demand
 from autoscaler.core.policy import Role
 from autoscaler.core.state import State
-from tests.support.core import ENGINE, OBJECTIVES, START_S, Missing, Reading, service_policy, snapshot
+from tests.support.core import (
+    ENGINE,
+    NO_TRAFFIC,
+    OBJECTIVES,
+    START_S,
+    Missing,
+    Reading,
+    service_policy,
+    snapshot,
+)
 
 BUSY: dict[str, Reading] = {
     "prefill.offered_tokens_per_s": 240_000.0,
@@ -43,6 +53,28 @@ def test_the_more_of_the_budget_is_left_the_fuller_prefill_may_run() -> None:
 
 def test_a_service_that_does_not_tell_its_attainment_may_miss_what_is_promised_and_no_more() -> None:
     assert proposed(0.0, UNTOLD).numbers["missed_ratio"] == pytest.approx(1.0 - OBJECTIVES.attainment_ratio)
+
+
+def after_an_hour(changes: Mapping[str, Reading]) -> float:
+    """Share of the budget that counts as unspent, of 90 %, after an hour of such signals."""
+    policy, state = service_policy(), State()
+    for tick in range(241):
+        now = START_S + tick * 15.0
+        _, state = decide(policy, replace(snapshot(changes, prefill=12), at_s=now), state, now)
+        if tick == 0:
+            memory = state.roles[Role.PREFILL]
+            earned = replace(memory, headroom=replace(memory.headroom, spent_ratio=0.1))
+            state = replace(state, roles={**state.roles, Role.PREFILL: earned})
+    return state.roles[Role.PREFILL].headroom.unspent_ratio
+
+
+def test_a_budget_that_is_told_no_more_counts_as_spent_after_hours() -> None:
+    assert after_an_hour(BUSY) > 0.9
+    assert 0.5 < after_an_hour({**BUSY, **UNTOLD}) < 0.7
+
+
+def test_a_night_without_requests_leaves_the_budget_as_it_was() -> None:
+    assert after_an_hour(NO_TRAFFIC) == pytest.approx(0.9)
 
 
 def test_whoever_reads_that_many_may_wait_is_told_why() -> None:

@@ -121,9 +121,9 @@ def test_a_young_memory_does_not_hold_growth() -> None:
 
 
 def test_a_shrink_window_that_is_not_set_follows_the_startup_time_but_is_not_short() -> None:
-    assert stages.window_s(direction(None), 900.0) == 900.0
-    assert 300.0 <= stages.window_s(direction(None), 10.0) <= 900.0
-    assert stages.window_s(direction(0.0), 240.0) == 0.0
+    assert stages.shrink_window_s(direction(None), 900.0, 1) == 900.0
+    assert 300.0 <= stages.shrink_window_s(direction(None), 10.0, 1) <= 900.0
+    assert stages.shrink_window_s(direction(0.0), 240.0, 1) == 0.0
 
 
 @pytest.mark.parametrize(

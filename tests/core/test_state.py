@@ -94,6 +94,7 @@ def test_a_corrupt_memory_is_refused(data: object) -> None:
         pytest.param(lambda role: role["forecast"]["tracks"].pop(), id="tracks"),
         pytest.param(lambda role: role["forecast"]["tracks"][0]["errors"].clear(), id="errors"),
         pytest.param(lambda role: role["forecast"]["pending"][-1][1].pop(), id="pending"),
+        pytest.param(lambda role: role["forecast"]["lifts"].pop(), id="lifts"),
     ],
 )
 def test_a_memory_with_a_piece_cut_off_is_refused(change: Callable[[dict[str, Any]], object]) -> None:
