@@ -90,6 +90,7 @@ class Outlook:
         levels: Demands up to there that are equally likely, in ascending order.
         forecaster: Which forecaster spoke.
         horizon_s: How far ahead.
+        lifted_by: Which one lifted the bound above the speaker's; None for nobody.
     """
 
     demand: float
@@ -97,6 +98,7 @@ class Outlook:
     forecaster: str
     horizon_s: float
     levels: tuple[float, ...] = ()
+    lifted_by: str | None = None
 
 
 _SILENT = -1.0
@@ -134,16 +136,19 @@ def observe(
     ]
     chosen = min(spoken)[1]
     # A ramp is seen by the trends first, but noise and the top of a wave look like one to them.
-    trend = max(predictions[index] for index in _TRENDS)
+    trend, steepest = max((predictions[index], index) for index in _TRENDS)
     beyond = trend > uppers[chosen]
-    lift = _at_share(memory.lifts, trend, _LIFT_SHARE)
+    lifts = [(_at_share(memory.lifts, trend, _LIFT_SHARE), steepest)]
     # A jump that comes at the same hour each day is expected as it was, however calm the hours before it.
     for index, period_s in _SEASONS:
         if memory.since_s is not None and now - memory.since_s >= _PERIODS_TRUSTED * period_s:
-            lift = max(lift, predictions[index])
+            lifts.append((predictions[index], index))
+    lift, lifter = max(lifts)
     upper = max(uppers[chosen], lift, 0.0)
+    lifted_by = None
     if lift > uppers[chosen]:
         levels: tuple[float, ...] = (upper,)
+        lifted_by = FORECASTERS[lifter]
     else:
         errors, value, inside = tracks[chosen].errors, predictions[chosen], (1.0 - excess_ratio) / _LEVELS
         levels = tuple(_at_share(errors, value, (index + 0.5) * inside) for index in range(_LEVELS))
@@ -152,7 +157,7 @@ def observe(
         lifted = ((due_s, trend),) if beyond else ()
         memory = replace(memory, pending=(*memory.pending, (due_s, predictions)), lifted=(*memory.lifted, *lifted))
     memory = replace(memory, tracks=tracks)
-    return memory, Outlook(predictions[chosen], upper, FORECASTERS[chosen], horizon_s, levels)
+    return memory, Outlook(predictions[chosen], upper, FORECASTERS[chosen], horizon_s, levels, lifted_by)
 
 
 def check_forecast(memory: Forecast) -> None:

@@ -168,6 +168,7 @@ def test_a_jump_that_comes_every_morning_is_expected_after_five() -> None:
     _, said = outlooks(demands, tick_s=60.0, horizon_s=300.0)
 
     assert said[nine_on_the_sixth_day - 2].upper > 8.0
+    assert said[nine_on_the_sixth_day - 2].lifted_by == "daily"
 
 
 def test_a_recorded_history_gives_the_season_back_after_a_restart() -> None:
@@ -221,6 +222,8 @@ def test_a_ramp_that_the_bound_does_not_cover_is_all_that_is_expected() -> None:
     _, said = outlooks([5.0] * 240 + [5.0 + step / 4 for step in range(40)])
 
     assert said[-1].levels == (said[-1].upper,)
+    assert said[-1].lifted_by in {"trend", "steep_trend"}
+    assert said[200].lifted_by is None
 
 
 def beyond(demands: Sequence[float]) -> list[tuple[float, float]]:

@@ -10,7 +10,9 @@ import pytest
 from autoscaler.core.decide import decide
 from autoscaler.core.decision import Stage
 from autoscaler.core.demand import DecodeDemand, decode_demand
+from autoscaler.core.forecast import Outlook
 from autoscaler.core.policy import Role
+from autoscaler.core.roles.staffing import when
 from autoscaler.core.state import State
 from tests.support.core import (
     ENGINE,
@@ -87,6 +89,13 @@ def test_no_more_is_expected_to_be_missed_than_may_be() -> None:
     numbers = proposed(0.7).numbers
 
     assert 0.0 <= numbers["expected_missed_ratio"] <= numbers["missed_ratio"] <= 0.3
+
+
+def test_whoever_reads_of_a_forecast_is_told_who_lifted_its_bound() -> None:
+    calm = Outlook(4.0, 4.5, "slow_level", 315.0)
+
+    assert when(calm) == "at most in 315 s (slow level)"
+    assert when(replace(calm, lifted_by="steep_trend")) == "at most in 315 s (slow level, lifted by steep trend)"
 
 
 def transferred(time_s: float, alone_s: float, rate: float) -> DecodeDemand:

@@ -27,8 +27,9 @@ def terms(ctx: RoleContext, work: float, staff: Staff, now: Reason, ahead: Reaso
 
 
 def when(outlook: Outlook) -> str:
-    """When the work that a forecast speaks of is there, in words."""
-    return f"at most in {outlook.horizon_s:.0f} s ({outlook.forecaster.replace('_', ' ')})"
+    """When the work that a forecast speaks of is there, and who says so, in words."""
+    who = outlook.forecaster if outlook.lifted_by is None else f"{outlook.forecaster}, lifted by {outlook.lifted_by}"
+    return f"at most in {outlook.horizon_s:.0f} s ({who.replace('_', ' ')})"
 
 
 def with_reserve(ctx: RoleContext, asked: Sequence[Term]) -> tuple[Term, ...]:
