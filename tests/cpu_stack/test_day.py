@@ -22,14 +22,15 @@ from tests.cpu_stack.stage import MOST_REPLICAS, Load, Stage, running_stage
 from tests.e2e.program import Program
 
 ROLES = tuple(MOST_REPLICAS)
-QUIET, BUSY, LATE = Phase(15.0, 1.0), Phase(45.0, 6.0), Phase(240.0, 2.0)
+QUIET, BUSY, LATE = Phase(15.0, 1.0), Phase(45.0, 6.0), Phase(330.0, 2.0)
 NEEDED = {
     *("prefill.queue_depth", "prefill.in_flight", "prefill.offered_tokens_per_s", "prefill.request_rate"),
     *("decode.kv_utilization_mean", "decode.running", "decode.waiting", "decode.kv_capacity_tokens"),
     *("decode.step_time_s", "decode.offered_tokens_per_s"),
     *("service.ttft_s", "service.tpot_s", "service.ttft_attainment_ratio", "service.input_tokens_mean"),
 }
-PATIENCE_S = 150.0
+# Decode gives back two minutes and a quarter after it grew on a quiet machine; this leaves room for a busy one.
+PATIENCE_S = 240.0
 
 
 @dataclass(frozen=True, slots=True)
