@@ -23,6 +23,7 @@ from tests.support.core import (
     Reading,
     service_policy,
     snapshot,
+    with_unspent,
 )
 
 BUSY: dict[str, Reading] = {
@@ -38,9 +39,7 @@ def proposed(unspent_ratio: float, changes: dict[str, Reading] | None = None) ->
     policy = service_policy()
     seen = snapshot({**BUSY, **(changes or {})}, prefill=12)
     _, state = decide(policy, seen, State(), START_S)
-    memory = state.roles[Role.PREFILL]
-    known = replace(memory, headroom=replace(memory.headroom, spent_ratio=1.0 - unspent_ratio))
-    state = replace(state, roles={**state.roles, Role.PREFILL: known})
+    state = with_unspent(state, unspent_ratio)
     decision, _ = decide(policy, replace(seen, at_s=START_S + 15.0), state, START_S + 15.0)
     return decision.roles[Role.PREFILL].stages[0]
 
@@ -64,9 +63,7 @@ def after_an_hour(changes: Mapping[str, Reading]) -> float:
         now = START_S + tick * 15.0
         _, state = decide(policy, replace(snapshot(changes, prefill=12), at_s=now), state, now)
         if tick == 0:
-            memory = state.roles[Role.PREFILL]
-            earned = replace(memory, headroom=replace(memory.headroom, spent_ratio=0.1))
-            state = replace(state, roles={**state.roles, Role.PREFILL: earned})
+            state = with_unspent(state, 0.9)
     return state.roles[Role.PREFILL].headroom.unspent_ratio
 
 

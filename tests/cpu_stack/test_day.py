@@ -82,7 +82,7 @@ class Day:
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
-    """Two minutes and a half; everything that it starts has ended when it is over."""
+    """Four minutes, most of them waiting for a shrink; everything that it starts has ended when it is over."""
     with running_stage(os.environ[PYTHON], tmp_path_factory.mktemp("stack"), replicas=1) as stage:
         load = Load(stage.dynamo.frontend_port, plan([QUIET, BUSY, LATE], longest_prompt=4096, longest_output=128))
         try:

@@ -7,7 +7,6 @@ import gzip
 import heapq
 import math
 import re
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from statistics import fmean
@@ -25,7 +24,7 @@ from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.core.queueing import servers_for
 from autoscaler.core.roles.staffing import reserve_ratio
 from autoscaler.core.state import State
-from tests.support.core import OBJECTIVES, START_S, service_policy, snapshot
+from tests.support.core import OBJECTIVES, START_S, service_policy, snapshot, with_unspent
 from tests.support.queueing import highest_utilization
 
 TEXT = (Path(__file__).parents[2] / "docs" / "capacity-model.md").read_text(encoding="utf-8")
@@ -149,11 +148,8 @@ def test_the_page_says_how_many_budgets_may_be_planned_to_wait(unspent_ratio: fl
     found = re.search(rf"^\| {row}[^|]*\| ([\d.]+)", TEXT, re.MULTILINE)
     assert found is not None
     _, state = decide(service_policy(), snapshot(), State(), START_S)
-    memory = state.roles[Role.PREFILL]
-    known = replace(memory, headroom=replace(memory.headroom, spent_ratio=1.0 - unspent_ratio))
-    state = replace(state, roles={**state.roles, Role.PREFILL: known})
 
-    decision, _ = decide(service_policy(), snapshot(), state, START_S)
+    decision, _ = decide(service_policy(), snapshot(), with_unspent(state, unspent_ratio), START_S)
 
     budgets = float(found[1]) * (1.0 - OBJECTIVES.attainment_ratio)
     assert decision.roles[Role.PREFILL].stages[0].numbers["missed_ratio"] == pytest.approx(min(budgets, 0.3))

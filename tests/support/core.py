@@ -22,6 +22,7 @@ from autoscaler.core.policy import (
 )
 from autoscaler.core.signals import CATALOGUE, Scope, Signal, Signals, absent, measured
 from autoscaler.core.snapshot import PoolState, Snapshot
+from autoscaler.core.state import State
 
 START_S = 1_700_000_000.0
 STALE_AFTER_S = 60.0
@@ -176,3 +177,10 @@ def snapshot(
     pools = {Role.PREFILL: prefill, Role.DECODE: decode}
     states = {role: PoolState(pool, pool) if isinstance(pool, int) else pool for role, pool in pools.items()}
     return Snapshot("chat", at_s, states, signals(changes), {})
+
+
+def with_unspent(state: State, ratio: float) -> State:
+    """The same memory, in which this share of prefill's error budget has lately been left."""
+    memory = state.roles[Role.PREFILL]
+    known = replace(memory, headroom=replace(memory.headroom, spent_ratio=1.0 - ratio))
+    return replace(state, roles={**state.roles, Role.PREFILL: known})
