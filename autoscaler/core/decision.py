@@ -46,6 +46,7 @@ class Reason(StrEnum):
     FIRST_REPLICA = "first_replica"
     KV_FULL = "kv_full"
     SHRINK_RESERVE = "shrink_reserve"
+    DEMAND_RISES = "demand_rises"
     IDLE = "idle"
     STEADY = "steady"
     # signals

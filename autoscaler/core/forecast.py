@@ -10,25 +10,22 @@ the bound, as far as trends that did so have lately come true.
 from __future__ import annotations
 
 import math
+import operator
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from autoscaler.core import errors
+from autoscaler.core.errors import Errors
+
 # Time constants of the moving averages, in seconds.
 _FASTEST_S, _FAST_S, _MIDDLE_S, _SLOW_S = 20.0, 60.0, 300.0, 900.0
-# Added to both sides of a ratio, in replicas: below a fraction of a replica errors buy nothing.
-_FLOOR = 0.25
-# Histogram of log ratios.
-_LOW, _STEP, _BINS = -1.2, 0.05, 60
-# Before anything is scored: a log-normal error of this width so far ahead, growing with the root of the horizon as that
-# of a random walk does, and worth this many samples.
-_PRIOR_SD, _PRIOR_HORIZON_S, _PRIOR_WEIGHT = 0.15, 315.0, 50.0
-_HALF_LIFE_S = 6 * 3600.0
 _COST_S = 3600.0
-# Log of the most that past errors may add: one step of load is no reason to stand ready for its square.
-_MOST_MARGIN = 0.9
 # A trend beyond the bound counts as half of such trends have come true.
 _LIFT_SHARE = 0.5
+# Errors of one direction of demand are half the samples: beyond this share of the load, or before there are so many,
+# they tell too little.
+_PHASE_SHARE, _PHASE_SAMPLES = 0.75, 25.0
 # Levels of demand that stand for all that is likely.
 _LEVELS = 16
 # Predictions kept until their time comes.
@@ -41,10 +38,39 @@ FORECASTERS = ("level", "trend", "steep_trend", "slow_level", "damped_trend", "d
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """Record of one forecaster: decayed error histogram, and the running mean of its upper bound."""
+    """Record of one forecaster.
 
-    errors: tuple[float, ...]
+    Attributes:
+        errors: Histogram of its errors.
+        cost: Running mean of its upper bound; None before the first.
+        rising: What of `errors` was said while demand rose; empty for half of it.
+    """
+
+    errors: Errors
     cost: float | None = None
+    rising: Errors = ()
+
+    def told_by(self, *, rises: bool, share: float) -> Errors:
+        """The errors that a bound for so much of the load follows from: those of demand's direction, if smaller.
+
+        On the crest of a wave a trend says too much, at its foot far too little; what it lacked there must not be added
+        to what it says here. The other way round all errors count, for a direction alone knows less.
+        """
+        same = self._rising if rises else tuple(map(operator.sub, self.errors, self._rising))
+        known = share <= _PHASE_SHARE and sum(same) >= _PHASE_SAMPLES
+        return same if known and errors.quantile(same, share) < errors.quantile(self.errors, share) else self.errors
+
+    def scored(self, predicted: float, actual: float, weight: float, *, rises: bool) -> Track:
+        """With one more error, of a prediction that was made while demand rose or fell."""
+        return replace(
+            self,
+            errors=errors.learn(self.errors, predicted, actual, weight),
+            rising=errors.learn(self._rising, predicted, actual, weight if rises else 0.0),
+        )
+
+    @property
+    def _rising(self) -> Errors:
+        return self.rising or tuple(weight / 2 for weight in self.errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +117,7 @@ class Outlook:
         forecaster: Which forecaster spoke.
         horizon_s: How far ahead.
         lifted_by: Which one lifted the bound above the speaker's; None for nobody.
+        trend: Demand if the steeper of the trends went on.
     """
 
     demand: float
@@ -99,9 +126,11 @@ class Outlook:
     horizon_s: float
     levels: tuple[float, ...] = ()
     lifted_by: str | None = None
+    trend: float = 0.0
 
 
 _SILENT = -1.0
+_LEVEL, _SLOW_LEVEL = FORECASTERS.index("level"), FORECASTERS.index("slow_level")
 _TRENDS = (FORECASTERS.index("trend"), FORECASTERS.index("steep_trend"))
 _SEASON_BINS = int(_WEEK_S / _SEASON_BIN_S)
 _SEASONS = ((FORECASTERS.index("daily"), _DAY_S), (FORECASTERS.index("weekly"), _WEEK_S))
@@ -122,42 +151,62 @@ def observe(
     """
     again = memory.at_s == now
     if not memory.lifts:
-        memory = replace(memory, lifts=_prior_errors(horizon_s))
+        memory = replace(memory, lifts=errors.prior(horizon_s))
     if not again:
         memory = _score(_smooth(memory, demand, now, horizon_s), demand, now)
     predictions = _predict(memory, now, horizon_s)
+    share, rises = 1.0 - excess_ratio, _rises(predictions)
+    told_by = [track.told_by(rises=rises, share=share) for track in memory.tracks]
     uppers = [
-        _at_share(track.errors, value, 1.0 - excess_ratio) if value >= 0 else _SILENT
-        for value, track in zip(predictions, memory.tracks, strict=True)
+        errors.at_share(known, value, share) if value >= 0 else _SILENT
+        for value, known in zip(predictions, told_by, strict=True)
     ]
-    tracks = memory.tracks if again else tuple(map(_charge, memory.tracks, uppers))
+    if not again:
+        memory = replace(memory, tracks=tuple(map(_charge, memory.tracks, uppers)))
     spoken = [
-        (track.cost, index) for index, track in enumerate(tracks) if uppers[index] >= 0 and track.cost is not None
+        (track.cost, index)
+        for index, track in enumerate(memory.tracks)
+        if uppers[index] >= 0 and track.cost is not None
     ]
     chosen = min(spoken)[1]
+    lift, lifter = _lift(memory, predictions, now)
+    trend = max(predictions[index] for index in _TRENDS)
+    if lift > uppers[chosen]:
+        upper, lifted_by, levels = lift, FORECASTERS[lifter], [lift]
+    else:
+        upper, lifted_by, inside = max(uppers[chosen], 0.0), None, share / _LEVELS
+        known, value = told_by[chosen], predictions[chosen]
+        levels = [errors.at_share(known, value, (index + 0.5) * inside) for index in range(_LEVELS)]
+    outlook = Outlook(predictions[chosen], upper, FORECASTERS[chosen], horizon_s, tuple(levels), lifted_by, trend)
+    return _remember(memory, predictions, now + horizon_s, horizon_s, beyond=trend > uppers[chosen]), outlook
+
+
+def _rises(predictions: Sequence[float]) -> bool:
+    """Whether demand was rising when these predictions were made."""
+    return predictions[_LEVEL] > predictions[_SLOW_LEVEL]
+
+
+def _lift(memory: Forecast, predictions: Sequence[float], now: float) -> tuple[float, int]:
+    """The demand that must be expected however calm the past was, and the forecaster that says so."""
     # A ramp is seen by the trends first, but noise and the top of a wave look like one to them.
     trend, steepest = max((predictions[index], index) for index in _TRENDS)
-    beyond = trend > uppers[chosen]
-    lifts = [(_at_share(memory.lifts, trend, _LIFT_SHARE), steepest)]
+    lifts = [(errors.at_share(memory.lifts, trend, _LIFT_SHARE), steepest)]
     # A jump that comes at the same hour each day is expected as it was, however calm the hours before it.
     for index, period_s in _SEASONS:
         if memory.since_s is not None and now - memory.since_s >= _PERIODS_TRUSTED * period_s:
             lifts.append((predictions[index], index))
-    lift, lifter = max(lifts)
-    upper = max(uppers[chosen], lift, 0.0)
-    lifted_by = None
-    if lift > uppers[chosen]:
-        levels: tuple[float, ...] = (upper,)
-        lifted_by = FORECASTERS[lifter]
-    else:
-        errors, value, inside = tracks[chosen].errors, predictions[chosen], (1.0 - excess_ratio) / _LEVELS
-        levels = tuple(_at_share(errors, value, (index + 0.5) * inside) for index in range(_LEVELS))
-    due_s = now + horizon_s
-    if not memory.pending or due_s - memory.pending[-1][0] >= horizon_s / _MOST_PENDING:
-        lifted = ((due_s, trend),) if beyond else ()
-        memory = replace(memory, pending=(*memory.pending, (due_s, predictions)), lifted=(*memory.lifted, *lifted))
-    memory = replace(memory, tracks=tracks)
-    return memory, Outlook(predictions[chosen], upper, FORECASTERS[chosen], horizon_s, levels, lifted_by)
+    return max(lifts)
+
+
+def _remember(
+    memory: Forecast, predictions: tuple[float, ...], due_s: float, horizon_s: float, *, beyond: bool
+) -> Forecast:
+    """Keep the predictions until they are due, and that a trend was beyond the bound."""
+    if memory.pending and due_s - memory.pending[-1][0] < horizon_s / _MOST_PENDING:
+        return memory
+    trend = max(predictions[index] for index in _TRENDS)
+    lifted = (*memory.lifted, (due_s, trend)) if beyond else memory.lifted
+    return replace(memory, pending=(*memory.pending, (due_s, predictions)), lifted=lifted)
 
 
 def check_forecast(memory: Forecast) -> None:
@@ -169,8 +218,12 @@ def check_forecast(memory: Forecast) -> None:
     lengths = {
         "tracks": (len(memory.tracks), len(FORECASTERS)),
         "season": (len(memory.season), _SEASON_BINS),
-        "lifts": (len(memory.lifts) or _BINS, _BINS),
-        **{f"tracks[{index}].errors": (len(track.errors), _BINS) for index, track in enumerate(memory.tracks)},
+        "lifts": (len(memory.lifts) or errors.BINS, errors.BINS),
+        **{f"tracks[{index}].errors": (len(track.errors), errors.BINS) for index, track in enumerate(memory.tracks)},
+        **{
+            f"tracks[{index}].rising": (len(track.rising) or errors.BINS, errors.BINS)
+            for index, track in enumerate(memory.tracks)
+        },
         **{f"pending[{index}]": (len(item[1]), len(FORECASTERS)) for index, item in enumerate(memory.pending)},
     }
     for name, (length, wanted) in lengths.items():
@@ -198,7 +251,7 @@ def seed_season(memory: Forecast, history: Sequence[tuple[float, float]]) -> For
 
 def _smooth(memory: Forecast, demand: float, now: float, horizon_s: float) -> Forecast:
     if memory.at_s is None:
-        track = Track(_prior_errors(horizon_s))
+        track = Track(errors.prior(horizon_s))
         return replace(
             memory,
             at_s=now,
@@ -247,15 +300,16 @@ def _score(memory: Forecast, demand: float, now: float) -> Forecast:
     if not due:
         return memory
     due_s, values = due[-1]
-    weight = (demand + _FLOOR) / (memory.slow + _FLOOR)
+    weight = (demand + errors.FLOOR) / (memory.slow + errors.FLOOR)
+    rises = _rises(values)
     tracks = tuple(
-        replace(track, errors=_learn_error(track.errors, value, demand, weight)) if value >= 0 else track
+        track.scored(value, demand, weight, rises=rises) if value >= 0 else track
         for track, value in zip(memory.tracks, values, strict=True)
     )
     lifts = memory.lifts
     for at_s, trend in memory.lifted:
         if at_s == due_s:
-            lifts = _learn_error(lifts, trend, demand, weight)
+            lifts = errors.learn(lifts, trend, demand, weight)
     return replace(
         memory,
         tracks=tracks,
@@ -263,20 +317,6 @@ def _score(memory: Forecast, demand: float, now: float) -> Forecast:
         lifts=lifts,
         lifted=tuple(item for item in memory.lifted if item[0] > now),
     )
-
-
-def _learn_error(errors: Sequence[float], predicted: float, actual: float, weight: float) -> tuple[float, ...]:
-    error = math.log((actual + _FLOOR) / (predicted + _FLOOR))
-    index = min(max(int((error - _LOW) / _STEP), 0), _BINS - 1)
-    keep = 0.5 ** (15.0 / _HALF_LIFE_S)
-    kept = [value * keep for value in errors]
-    kept[index] += weight
-    return tuple(kept)
-
-
-def _at_share(errors: Sequence[float], predicted: float, share: float) -> float:
-    """Demand that is not exceeded for this share of the load, where so much is predicted."""
-    return max((predicted + _FLOOR) * math.exp(min(_quantile(errors, share), _MOST_MARGIN)) - _FLOOR, 0.0)
 
 
 def _charge(track: Track, upper: float) -> Track:
@@ -315,24 +355,4 @@ def _seasonal(memory: Forecast, now: float, horizon_s: float, period_s: float) -
     later = memory.season[int(ahead % _WEEK_S / _SEASON_BIN_S)]
     if base < 0 or later < 0:
         return _SILENT
-    return memory.middle * (later + _FLOOR) / (base + _FLOOR)
-
-
-def _prior_errors(horizon_s: float) -> tuple[float, ...]:
-    width = _PRIOR_SD * math.sqrt(max(horizon_s, _FASTEST_S) / _PRIOR_HORIZON_S)
-    middles = [_LOW + (index + 0.5) * _STEP for index in range(_BINS)]
-    weights = [math.exp(-0.5 * (middle / width) ** 2) for middle in middles]
-    total = sum(weights)
-    return tuple(_PRIOR_WEIGHT * weight / total for weight in weights)
-
-
-def _quantile(errors: Sequence[float], share: float) -> float:
-    """Log ratio that a share of the weighted errors stays below, interpolated inside its bin."""
-    wanted = share * sum(errors)
-    seen = 0.0
-    for index, weight in enumerate(errors):
-        if seen + weight >= wanted:
-            inside = (wanted - seen) / weight if weight > 0 else 1.0
-            return _LOW + (index + inside) * _STEP
-        seen += weight
-    return _LOW + _BINS * _STEP
+    return memory.middle * (later + errors.FLOOR) / (base + errors.FLOOR)
