@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.core import forecast
-from autoscaler.core.forecast import Forecast, Outlook
+from autoscaler.core.errors import BINS, FLOOR, at_share
+from autoscaler.core.forecast import Forecast, Outlook, Track
 
 DAY_S = 86_400.0
 MIDNIGHT_S = 19_676 * DAY_S
@@ -269,6 +270,59 @@ def test_a_memory_that_knows_nothing_of_trends_beyond_the_bound_takes_them_at_th
     _, restored = outlooks(ramp, memory=replace(memory, lifts=()), start_s=MIDNIGHT_S + 240 * TICK_S)
 
     assert restored[-1].upper == pytest.approx(fresh[-1].upper, rel=0.05)
+
+
+def a_wave(periods: int) -> list[float]:
+    """Demand that swings between 1 and 11 every ten minutes."""
+    return [6.0 + 5.0 * math.sin(2 * math.pi * index / 40) for index in range(40 * periods)]
+
+
+def blind(demands: Sequence[float], excess_ratio: float) -> list[tuple[float, float]]:
+    """Upper bounds of one who makes no difference between rising and falling demand, and of one who does."""
+    memory, found = Forecast(), []
+    for index, demand in enumerate(demands):
+        at_s = MIDNIGHT_S + index * TICK_S
+        alike = replace(memory, tracks=tuple(replace(track, rising=()) for track in memory.tracks))
+        _, one = forecast.observe(alike, demand, at_s, 75.0, excess_ratio)
+        memory, other = forecast.observe(memory, demand, at_s, 75.0, excess_ratio)
+        found.append((one.upper, other.upper))
+    return found
+
+
+def test_what_a_trend_lacks_at_the_foot_of_a_wave_is_not_added_on_its_crest() -> None:
+    wave = a_wave(12)
+
+    found = blind(wave, 0.3)
+
+    crests = [bounds for bounds, demand in zip(found, wave, strict=True) if demand > 10.0][-30:]
+    assert fmean(told for _, told in crests) < 0.9 * fmean(alike for alike, _ in crests)
+
+
+def known(rising: float, falling: float, samples: float) -> Track:
+    """A record of so many errors in each direction, of these sizes: log ratios."""
+    errors = [0.0] * BINS
+    track = Track(tuple(errors), rising=tuple(errors))
+    for _ in range(int(samples)):
+        track = track.scored(1.0, 1.25 * math.exp(rising) - FLOOR, 1.0, rises=True)
+        track = track.scored(1.0, 1.25 * math.exp(falling) - FLOOR, 1.0, rises=False)
+    return track
+
+
+@pytest.mark.parametrize("rises", [True, False])
+def test_a_direction_of_demand_never_asks_for_more_than_both_together(*, rises: bool) -> None:
+    track = known(rising=0.1, falling=0.6, samples=100)
+
+    bounds = {each: at_share(track.told_by(rises=each, share=0.7), 4.0, 0.7) for each in (True, False)}
+
+    assert bounds[True] < bounds[False]
+    assert bounds[rises] <= at_share(track.errors, 4.0, 0.7)
+
+
+def test_far_in_the_tail_or_after_a_few_errors_a_direction_knows_too_little() -> None:
+    track, young = known(0.1, 0.6, samples=100), known(0.1, 0.6, samples=20)
+
+    assert track.told_by(rises=True, share=0.9) is track.errors
+    assert young.told_by(rises=True, share=0.7) is young.errors
 
 
 def test_a_burstier_load_gets_a_wider_margin() -> None:

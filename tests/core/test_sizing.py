@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 
 from autoscaler.core.decide import decide
-from autoscaler.core.decision import Stage
+from autoscaler.core.decision import Reason, Stage
 from autoscaler.core.demand import DecodeDemand, decode_demand
 from autoscaler.core.forecast import Outlook
 from autoscaler.core.policy import Role
+from autoscaler.core.proposal import Proposal, RoleContext
+from autoscaler.core.roles import decode, prefill
 from autoscaler.core.roles.staffing import when
 from autoscaler.core.state import State
 from tests.support.core import (
@@ -31,6 +33,14 @@ BUSY: dict[str, Reading] = {
     "prefill.request_rate": 120.0,
     "prefill.queue_depth": 0.0,
 }
+CALM: dict[str, Reading] = {
+    "prefill.offered_tokens_per_s": 40_000.0,
+    "prefill.request_rate": 20.0,
+    "prefill.queue_depth": 0.0,
+    "decode.running": 60.0,
+    "decode.waiting": 0.0,
+}
+PROPOSE = {Role.PREFILL: prefill.propose, Role.DECODE: decode.propose}
 UNTOLD: dict[str, Reading] = {"service.ttft_attainment_ratio": Missing.ABSENT}
 
 
@@ -93,6 +103,41 @@ def test_whoever_reads_of_a_forecast_is_told_who_lifted_its_bound() -> None:
 
     assert when(calm) == "at most in 315 s (slow level)"
     assert when(replace(calm, lifted_by="steep_trend")) == "at most in 315 s (slow level, lifted by steep trend)"
+
+
+def asked(role: Role, trend: float, replicas: int) -> Proposal:
+    """What a calm pool asks for whose demand, two replicas' work, will be so much if its trend goes on."""
+    seen: list[RoleContext] = []
+
+    def look(ctx: RoleContext) -> Proposal:
+        seen.append(ctx)
+        return PROPOSE[role](ctx)
+
+    policy = service_policy()
+    looking = replace(policy.roles[role], propose=look)
+    pools = {"prefill": replicas, "decode": replicas}
+    decide(replace(policy, roles={**policy.roles, role: looking}), snapshot(CALM, **pools), State(), START_S)
+    outlook = Outlook(2.0, 2.1, "level", 315.0, (1.9, 2.0, 2.1), trend=trend)
+    return PROPOSE[role](replace(seen[0], insight=replace(seen[0].insight, outlook=outlook)))
+
+
+@pytest.mark.parametrize("role", PROPOSE)
+def test_a_pool_is_kept_while_demand_rises_towards_it(role: Role) -> None:
+    proposal = asked(role, 5.5, 6)
+
+    binding = proposal.binding
+    assert binding is not None
+    assert (proposal.replicas, binding.reason) == (6, Reason.DEMAND_RISES)
+    assert "would do, but if demand goes on rising: work for 5.50 replicas in 315 s" in binding.detail
+
+
+@pytest.mark.parametrize("role", PROPOSE)
+def test_a_trend_at_its_word_keeps_a_pool_and_never_grows_it(role: Role) -> None:
+    alone = asked(role, 0.0, 6).replicas
+
+    assert alone < 6
+    assert [asked(role, trend, 6).replicas for trend in (1.0, 9.0, 100.0)] == [alone, 6, 6]
+    assert asked(role, 100.0, 1).replicas == asked(role, 0.0, 1).replicas > 1
 
 
 def transferred(time_s: float, alone_s: float, rate: float) -> DecodeDemand:

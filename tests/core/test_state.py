@@ -93,6 +93,7 @@ def test_a_corrupt_memory_is_refused(data: object) -> None:
         pytest.param(lambda role: role["forecast"]["season"].pop(), id="season"),
         pytest.param(lambda role: role["forecast"]["tracks"].pop(), id="tracks"),
         pytest.param(lambda role: role["forecast"]["tracks"][0]["errors"].clear(), id="errors"),
+        pytest.param(lambda role: role["forecast"]["tracks"][0]["rising"].pop(), id="rising"),
         pytest.param(lambda role: role["forecast"]["pending"][-1][1].pop(), id="pending"),
         pytest.param(lambda role: role["forecast"]["lifts"].pop(), id="lifts"),
     ],
