@@ -34,7 +34,7 @@ def prior(horizon_s: float) -> Errors:
 
 
 def learn(errors: Errors, predicted: float, actual: float, weight: float) -> Errors:
-    """Add one error; what was known fades by what a sample's time is of the half-life."""
+    """Add one error of this weight, and let what was known fade: half of it in six hours of ticks."""
     error = math.log((actual + FLOOR) / (predicted + FLOOR))
     index = min(max(int((error - _LOW) / _STEP), 0), BINS - 1)
     keep = 0.5 ** (_SAMPLE_S / _HALF_LIFE_S)
