@@ -298,11 +298,11 @@ def test_what_a_trend_lacks_at_the_foot_of_a_wave_is_not_added_on_its_crest() ->
     assert fmean(told for _, told in crests) < 0.9 * fmean(alike for alike, _ in crests)
 
 
-def known(rising: float, falling: float, samples: float) -> Track:
+def known(rising: float, falling: float, samples: int) -> Track:
     """A record of so many errors in each direction, of these sizes: log ratios."""
-    errors = [0.0] * BINS
-    track = Track(tuple(errors), rising=tuple(errors))
-    for _ in range(int(samples)):
+    nothing = (0.0,) * BINS
+    track = Track(nothing, rising=nothing)
+    for _ in range(samples):
         track = track.scored(1.0, 1.25 * math.exp(rising) - FLOOR, 1.0, rises=True)
         track = track.scored(1.0, 1.25 * math.exp(falling) - FLOOR, 1.0, rises=False)
     return track

@@ -52,8 +52,8 @@ def guarded(ctx: RoleContext, asked: Sequence[Term], trend: Term | None) -> tupl
 def with_hold(ctx: RoleContext, asked: Sequence[Term], trend: Term) -> tuple[Term, ...]:
     """The same terms, and where a shrink would take what demand needs if its trend goes on, one that holds it.
 
-    A trend at its word is too loose to grow by, for noise and the crest of a wave look like a ramp. To wait costs a
-    window at most.
+    A trend at its word is too loose to grow by, for noise and the crest of a wave look like a ramp. A moment of one
+    keeps a pool for a window.
     """
     binding = max(asked, key=lambda term: term.need)
     held = min(trend.need, float(ctx.pool.current))
