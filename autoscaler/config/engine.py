@@ -76,11 +76,21 @@ class Timing(Strict):
     max_sequences: int = Field(
         default=256, alias="maxSequences", ge=1, description="Largest batch of the engine. Default 256, as vLLM."
     )
+    max_batched_tokens: int = Field(
+        default=8192,
+        alias="maxBatchedTokens",
+        ge=1,
+        description="Prompt tokens that one pass of the engine carries at most. Default 8192, as vLLM on large GPUs.",
+    )
 
     def core(self) -> capacity.EngineModel:
         """The same as plain data."""
         return capacity.EngineModel(
-            self.prefill.core(), self.decode.core(), self.kv_capacity_tokens, max_sequences=self.max_sequences
+            self.prefill.core(),
+            self.decode.core(),
+            self.kv_capacity_tokens,
+            max_sequences=self.max_sequences,
+            max_batched_tokens=self.max_batched_tokens,
         )
 
 
@@ -136,6 +146,15 @@ class Engine(Strict):
         ge=1,
         description="Largest batch of the engine. Default: that of the profile, else 256, as vLLM.",
     )
+    max_batched_tokens: int | None = Field(
+        default=None,
+        alias="maxBatchedTokens",
+        ge=1,
+        description=(
+            "Prompt tokens that one pass of the engine carries at most (--max-num-batched-tokens, chunked prefill "
+            "size). Default 8192, as vLLM on large GPUs."
+        ),
+    )
     _profile: Profile | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
@@ -143,9 +162,14 @@ class Engine(Strict):
         conflicts = Conflicts()
         if self.gpu is None and self.timing is None and self.profile is None:
             conflicts.add("gpu", message="timing and profile are all missing: one of them says what a replica can do")
-        if self.timing is not None and (self.kv_capacity_tokens is not None or self.max_sequences is not None):
-            key = "kvCapacityTokens" if self.kv_capacity_tokens is not None else "maxSequences"
-            conflicts.add(key, message="stands in timing already: remove one")
+        limits = {
+            "kvCapacityTokens": self.kv_capacity_tokens,
+            "maxSequences": self.max_sequences,
+            "maxBatchedTokens": self.max_batched_tokens,
+        }
+        twice = next((key for key, limit in limits.items() if limit is not None), None)
+        if self.timing is not None and twice is not None:
+            conflicts.add(twice, message="stands in timing already: remove one")
         if self.profile is not None and self.timing is None:
             files: PolicyFiles = (info.context or {}).get(FILES, PolicyFiles())
             try:
@@ -197,6 +221,7 @@ class Engine(Strict):
             model,
             kv_capacity_tokens=self.kv_capacity_tokens or model.kv_capacity_tokens,
             max_sequences=self.max_sequences or model.max_sequences,
+            max_batched_tokens=self.max_batched_tokens or model.max_batched_tokens,
         )
 
     def _row(self, served_model: str | None) -> tuple[EngineKey, capacity.EngineModel]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from autoscaler.core.capacity import DecodePoint, EngineModel, decode_point
+from autoscaler.core.passes import full_pass
 from autoscaler.core.policy import Objectives, Role
 from autoscaler.core.prompts import Prompts
 from autoscaler.core.signals import Scope
@@ -37,10 +38,11 @@ class PrefillDemand:
     """Work for the prefill pool.
 
     Attributes:
-        work: Replicas kept busy by what arrives.
+        work: Replicas kept busy by what arrives, in full passes.
         backlog_s: Replica-seconds that wait.
         request_rate: Requests arriving per second.
-        service_s: Prefill time of the mean request.
+        service_s: What the mean request takes of a full pass.
+        pass_s: Time of a full pass.
         uncached_tokens_per_s: Prompt tokens to compute per second.
     """
 
@@ -48,6 +50,7 @@ class PrefillDemand:
     backlog_s: float
     request_rate: float
     service_s: float
+    pass_s: float
     uncached_tokens_per_s: float
 
     @property
@@ -66,7 +69,8 @@ class DecodeDemand:
     """Work for the decode pool.
 
     Attributes:
-        work: Replicas needed at the set-point; the largest of the three below.
+        work: Replicas needed at the set-point: the largest of the three below, but those who wait count for no more
+            than serve already, or than the others need.
         by_rate: From the output tokens that are asked for per second.
         by_residency: From the sequences that run, wait, or are about to be handed over.
         by_transfer: From the KV that arrives over each replica's link.
@@ -98,21 +102,30 @@ class DecodeDemand:
         return max(self.by_rate, self.by_residency - self.waiting / self.point.sequences, self.by_transfer)
 
 
-def prefill_demand(snapshot: Snapshot, model: EngineModel, prompts: Prompts | None) -> PrefillDemand | None:
+def prefill_demand(
+    snapshot: Snapshot, model: EngineModel, objectives: Objectives, prompts: Prompts | None
+) -> PrefillDemand | None:
     """Prefill demand of the prompts that arrive, or None where the signals cannot tell.
 
-    `work = rate * s`, `s = a + b*u + c*(L^2 - cached^2)` in the mean over prompts; the backlog is `s` for each
-    that waits.
+    `work = rate * s`, with `s = a/k + b*u + c*(L^2 - cached^2)` in the mean over prompts, k of which fill a pass; the
+    backlog is `s` for each that waits.
     """
     if prompts is None:
         return None
     tokens_per_s, uncached_ratio, prompt = prompts.tokens_per_s, prompts.uncached_ratio, prompts.mean_tokens
     if prompt is None or prompt < 1:
-        return PrefillDemand(0.0, 0.0, 0.0, 0.0, 0.0) if tokens_per_s == 0 else None
+        return PrefillDemand(0.0, 0.0, 0.0, 0.0, 0.0, 0.0) if tokens_per_s == 0 else None
     rate = tokens_per_s / prompt
-    service_s = sum(prompts.terms_ms(model.prefill, 1.0 - uncached_ratio)) / 1e3
+    full = full_pass(prompts, model, objectives.ttft.target_s)
     waiting = snapshot.usable(Scope.PREFILL, "queue_depth") or 0.0
-    return PrefillDemand(rate * service_s, waiting * service_s, rate, service_s, tokens_per_s * uncached_ratio)
+    return PrefillDemand(
+        rate * full.service_s,
+        waiting * full.service_s,
+        rate,
+        full.service_s,
+        full.pass_s,
+        tokens_per_s * uncached_ratio,
+    )
 
 
 def decode_demand(
@@ -165,10 +178,21 @@ def decode_demand(
     sequences = running + waiting + coming
     by_residency = sequences / point.sequences
     by_transfer = _transfer_work(snapshot, objectives.ttft.target_s, ready, alone_s_per_token)
-    work = max(by_rate, by_residency, by_transfer)
-    return DecodeDemand(
-        work, by_rate, by_residency, by_transfer, sequences, waiting, max(handed_over, served), point, resident
+    demand = DecodeDemand(
+        max(by_rate, by_residency, by_transfer),
+        by_rate,
+        by_residency,
+        by_transfer,
+        sequences,
+        waiting,
+        max(handed_over, served),
+        point,
+        resident,
     )
+    # Those who wait are gone soon after the first replicas that are ordered for them start: a thousand in front of one
+    # replica would else ask for as many as there are batches of them.
+    most = demand.lasting + max(float(ready), demand.lasting, 1.0)
+    return replace(demand, work=min(demand.work, most))
 
 
 def _hand_over_rate(snapshot: Snapshot) -> float:

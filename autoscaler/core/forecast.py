@@ -25,7 +25,7 @@ _COST_S = 3600.0
 _LIFT_SHARE = 0.5
 # Errors of one direction of demand are half the samples: beyond this share of the load, or before there are so many,
 # they tell too little.
-_PHASE_SHARE, _PHASE_SAMPLES = 0.75, 25.0
+_DIRECTION_SHARE, _DIRECTION_SAMPLES = 0.75, 25.0
 # Levels of demand that stand for all that is likely.
 _LEVELS = 16
 # Predictions kept until their time comes.
@@ -56,9 +56,12 @@ class Track:
         On the crest of a wave a trend says too much, at its foot far too little; what it lacked there must not be added
         to what it says here. The other way round all errors count, for a direction alone knows less.
         """
+        if share > _DIRECTION_SHARE:
+            return self.errors
         same = self._rising if rises else tuple(map(operator.sub, self.errors, self._rising))
-        known = share <= _PHASE_SHARE and sum(same) >= _PHASE_SAMPLES
-        return same if known and errors.quantile(same, share) < errors.quantile(self.errors, share) else self.errors
+        if sum(same) < _DIRECTION_SAMPLES or errors.quantile(same, share) >= errors.quantile(self.errors, share):
+            return self.errors
+        return same
 
     def scored(self, predicted: float, actual: float, weight: float, *, rises: bool) -> Track:
         """With one more error, of a prediction that was made while demand rose or fell."""
@@ -169,8 +172,8 @@ def observe(
         if uppers[index] >= 0 and track.cost is not None
     ]
     chosen = min(spoken)[1]
-    lift, lifter = _lift(memory, predictions, now)
-    trend = max(predictions[index] for index in _TRENDS)
+    trend, steepest = max((predictions[index], index) for index in _TRENDS)
+    lift, lifter = _lift(memory, predictions, trend, steepest, now)
     if lift > uppers[chosen]:
         upper, lifted_by, levels = lift, FORECASTERS[lifter], [lift]
     else:
@@ -178,7 +181,8 @@ def observe(
         known, value = told_by[chosen], predictions[chosen]
         levels = [errors.at_share(known, value, (index + 0.5) * inside) for index in range(_LEVELS)]
     outlook = Outlook(predictions[chosen], upper, FORECASTERS[chosen], horizon_s, tuple(levels), lifted_by, trend)
-    return _remember(memory, predictions, now + horizon_s, horizon_s, beyond=trend > uppers[chosen]), outlook
+    beyond = trend if trend > uppers[chosen] else None
+    return _remember(memory, predictions, now + horizon_s, horizon_s, beyond), outlook
 
 
 def _rises(predictions: Sequence[float]) -> bool:
@@ -186,10 +190,9 @@ def _rises(predictions: Sequence[float]) -> bool:
     return predictions[_LEVEL] > predictions[_SLOW_LEVEL]
 
 
-def _lift(memory: Forecast, predictions: Sequence[float], now: float) -> tuple[float, int]:
+def _lift(memory: Forecast, predictions: Sequence[float], trend: float, steepest: int, now: float) -> tuple[float, int]:
     """The demand that must be expected however calm the past was, and the forecaster that says so."""
     # A ramp is seen by the trends first, but noise and the top of a wave look like one to them.
-    trend, steepest = max((predictions[index], index) for index in _TRENDS)
     lifts = [(errors.at_share(memory.lifts, trend, _LIFT_SHARE), steepest)]
     # A jump that comes at the same hour each day is expected as it was, however calm the hours before it.
     for index, period_s in _SEASONS:
@@ -199,13 +202,12 @@ def _lift(memory: Forecast, predictions: Sequence[float], now: float) -> tuple[f
 
 
 def _remember(
-    memory: Forecast, predictions: tuple[float, ...], due_s: float, horizon_s: float, *, beyond: bool
+    memory: Forecast, predictions: tuple[float, ...], due_s: float, horizon_s: float, beyond: float | None
 ) -> Forecast:
-    """Keep the predictions until they are due, and that a trend was beyond the bound."""
+    """Keep the predictions until they are due, and a trend that was beyond the bound."""
     if memory.pending and due_s - memory.pending[-1][0] < horizon_s / _MOST_PENDING:
         return memory
-    trend = max(predictions[index] for index in _TRENDS)
-    lifted = (*memory.lifted, (due_s, trend)) if beyond else memory.lifted
+    lifted = memory.lifted if beyond is None else (*memory.lifted, (due_s, beyond))
     return replace(memory, pending=(*memory.pending, (due_s, predictions)), lifted=lifted)
 
 

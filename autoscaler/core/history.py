@@ -68,7 +68,7 @@ def _work(policy: ServicePolicy, role: Role, moment: Moment, model: EngineModel)
     """Demand of a pool then, in replicas; None where the recorded signals cannot tell."""
     snapshot = Snapshot(policy.service, moment.at_s, {}, _signals(moment), {})
     if role is Role.PREFILL:
-        arrived = prefill_demand(snapshot, model, prompts_now(snapshot, SwitchStep.ON))
+        arrived = prefill_demand(snapshot, model, policy.objectives, prompts_now(snapshot, SwitchStep.ON))
         return arrived.work if arrived is not None else None
     rates = (snapshot.usable(Scope.PREFILL, "request_rate"), snapshot.usable(Scope.DECODE, "generation_tokens_per_s"))
     if rates == (None, None):

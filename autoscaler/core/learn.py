@@ -264,7 +264,7 @@ def _demand(
     now: float,
 ) -> Demand | None:
     if role is Role.PREFILL:
-        return prefill_demand(snapshot, model, prompts)
+        return prefill_demand(snapshot, model, policy.objectives, prompts)
     ready = snapshot.pools[role].ready
     resident_tokens = _resident_tokens(memory, now)
     return decode_demand(snapshot, model, policy.objectives, ready, memory.transfer_alone_s, resident_tokens)

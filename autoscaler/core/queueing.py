@@ -65,7 +65,9 @@ def share_waiting_longer(
     scale_s = mean_s / math.gamma(1.0 + 1.0 / shape)
     if scale_s <= 0.0:
         return 0.0
-    exponent = shape * math.log(wait_s / scale_s)
+    if (scaled := wait_s / scale_s) <= 0.0:  # too short for a float
+        return waiting
+    exponent = shape * math.log(scaled)
     return waiting * math.exp(-math.exp(exponent)) if exponent < _BEYOND_THE_TAIL else 0.0
 
 

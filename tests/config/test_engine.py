@@ -38,7 +38,15 @@ def test_constants_of_ones_own_keep_their_units() -> None:
     assert found is not None
     assert found.prefill.request_ms(1000) == pytest.approx(11 + 57 + 0.7)
     assert found.decode.step_ms(10, 10_000) == pytest.approx(15 + 0.32 + 0.27)
-    assert (found.kv_capacity_tokens, found.max_sequences) == (450_000, 256)
+    assert (found.kv_capacity_tokens, found.max_sequences, found.max_batched_tokens) == (450_000, 256, 8192)
+
+
+@pytest.mark.parametrize("key", ["kvCapacityTokens", "maxSequences", "maxBatchedTokens"])
+def test_a_limit_that_stands_in_timing_too_is_refused(key: str) -> None:
+    (problem,) = errors({"spec.engine": {"timing": TIMING, key: 2048}})
+
+    assert problem.path == f"spec.engine.{key}"
+    assert "stands in timing already" in problem.message
 
 
 def test_an_unknown_row_is_refused_with_the_nearest() -> None:

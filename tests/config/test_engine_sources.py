@@ -61,10 +61,11 @@ def test_the_table_fills_in_what_a_profile_lacks() -> None:
 
 
 def test_limits_of_the_policy_go_before_those_of_profile_and_table() -> None:
-    found = pool({"profile": STATIC, "kvCapacityTokens": 250_000, "maxSequences": 64})
+    found = pool({"profile": STATIC, "kvCapacityTokens": 250_000, "maxSequences": 64, "maxBatchedTokens": 2048})
 
     assert found.engine is not None
     assert (found.engine.kv_capacity_tokens, found.engine.max_sequences) == (250_000, 64)
+    assert found.engine.max_batched_tokens == 2048
 
 
 def test_a_profile_that_lacks_a_part_is_refused_where_nothing_fills_in() -> None:

@@ -1,21 +1,27 @@
-"""The wait that the formula says, against the simulator: what queueing adds to TTFT at p95.
+"""The wait that the formula says, against the simulator: what queueing adds to TTFT.
 
 Prompts have exponential lengths and go to the replica with the fewest outstanding tokens; a replica prefills in chunks
-of an eighth of the mean prompt. Arrivals are Poisson, or bursty with gaps of a squared coefficient of variation of 4.
+of an eighth of the mean prompt, or as many prompts in a pass as fit. Arrivals are Poisson, or bursty with gaps of a
+squared coefficient of variation of 4.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from autoscaler.core.capacity import DecodeStep, EngineModel, PrefillTime
+from autoscaler.core.engines import ENGINES
+from autoscaler.core.passes import full_pass
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
+from autoscaler.core.prompts import Prompts
 from autoscaler.simulation.config import PoolConfig, ServiceConfig, TransferConfig
 from autoscaler.simulation.static import run_static
 from autoscaler.simulation.traces import Trace
-from tests.support.queueing import wait_quantile_s
+from tests.support.queueing import highest_utilization, wait_quantile_s
 
 MEAN_TOKENS = 4000
 ENGINE = EngineModel(
@@ -68,3 +74,35 @@ def test_the_formula_is_within_15_percent_of_the_simulated_wait(
     wait_s = wait_quantile_s(servers, utilization, service_s, 0.95, (arrival_scv + service_scv) / 2, service_scv)
 
     assert wait_s == pytest.approx(simulated_s, rel=0.15, abs=0.05 * service_s)
+
+
+def share_too_late(engine: EngineModel, servers: int, rate: float, mean_tokens: int, target_s: float) -> float:
+    """Share of simulated requests whose prefill ends later than the target after their arrival."""
+    random = np.random.default_rng(5)
+    count = 60_000
+    tokens = np.maximum(random.exponential(mean_tokens, count).astype(int), 1)
+    arrival_s = np.cumsum(random.exponential(1 / rate, count))
+    endless = replace(ENGINE, max_batched_tokens=8192)
+    pools = {
+        Role.PREFILL: PoolConfig(engine, link_bytes_per_s=1e18),
+        Role.DECODE: PoolConfig(endless, link_bytes_per_s=1e18),
+    }
+    config = ServiceConfig("queue", pools, OBJECTIVES, transfer=TransferConfig(setup_s=0.0, lease_s=1e9))
+    parts_s = run_static(
+        config, Trace.of(arrival_s, tokens, 1), {Role.PREFILL: servers, Role.DECODE: 1}
+    ).requests.parts_s
+    return float(np.mean((parts_s["prefill_queue"] + parts_s["prefill"])[count // 10 :] > target_s))
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-70b", "deepseek-r1"])
+@pytest.mark.parametrize("mean_tokens", [260, 1600])
+@pytest.mark.parametrize("servers", [1, 4, 8])
+@pytest.mark.parametrize("target_s", [1.0, 2.0])
+def test_full_passes_tell_what_a_pool_can_take(name: str, mean_tokens: int, servers: int, target_s: float) -> None:
+    engine = next(model for key, model in ENGINES.items() if key.model == name and key.gpu != "a100")
+    full = full_pass(Prompts(1.0, 1.0, mean_tokens, squares_ratio=2.0), engine, target_s)
+    busy = highest_utilization(servers, full.service_s, target_s - full.pass_s, 0.95, variability=1.1)
+    rate = busy * servers / full.service_s
+
+    assert share_too_late(engine, servers, 0.9 * rate, mean_tokens, target_s) <= 0.05
+    assert share_too_late(engine, servers, 1.2 * rate, mean_tokens, target_s) > 0.05

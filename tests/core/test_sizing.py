@@ -147,6 +147,23 @@ def transferred(time_s: float, alone_s: float, rate: float) -> DecodeDemand:
     return demand
 
 
+@pytest.mark.parametrize("ready", [1, 4])
+def test_a_crowd_in_front_of_decode_asks_for_as_much_again_and_not_for_all_it_would_fill(ready: int) -> None:
+    """Ten thousand wait; each replica carries two hundred, and the first ones that start take them in a minute."""
+    demand = decode_demand(snapshot({"decode.waiting": 10_000.0}), ENGINE, OBJECTIVES, ready)
+
+    assert demand is not None
+    assert demand.by_residency > 20
+    assert demand.work == pytest.approx(demand.lasting + max(ready, demand.lasting))
+
+
+def test_a_few_who_wait_for_decode_count_as_they_are() -> None:
+    demand = decode_demand(snapshot({"decode.waiting": 20.0}), ENGINE, OBJECTIVES, 1)
+
+    assert demand is not None
+    assert demand.work == max(demand.by_rate, demand.by_residency)
+
+
 def test_a_link_that_is_three_quarters_busy_with_short_transfers_is_enough() -> None:
     """0.01 s each and 75 of them a second, which makes them four times as long: nothing to a TTFT of seconds."""
     assert transferred(0.04, 0.01, 75.0).by_transfer < 1.0

@@ -1,0 +1,69 @@
+"""Prompts that share a pass: what a full one holds, and what a pool does of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoscaler.core.capacity import EngineModel
+from autoscaler.core.engines import find_engine
+from autoscaler.core.passes import full_pass
+from autoscaler.core.prompts import Prompts
+
+DENSE = find_engine("llama-3.1-70b", "h100", 4)[1]
+EXPERTS = find_engine("deepseek-r1", "h200", 8)[1]
+
+
+def prompts(mean_tokens: float, uncached_ratio: float = 1.0) -> Prompts:
+    return Prompts(1000.0, uncached_ratio, mean_tokens)
+
+
+def test_the_fixed_time_of_a_pass_is_shared_by_the_prompts_in_it() -> None:
+    full = full_pass(prompts(260.0), DENSE, ttft_s=60.0)
+
+    assert full.prompts == pytest.approx(8192 / 260)
+    alone_ms = DENSE.prefill.request_ms(260.0)
+    assert full.service_s * 1e3 == pytest.approx(alone_ms - DENSE.prefill.a_ms * (1 - 1 / full.prompts))
+    assert full.pass_s == pytest.approx(full.prompts * full.service_s)
+
+
+@pytest.mark.parametrize(
+    ("engine", "tokens", "times"),
+    [(DENSE, 260, 1.7), (EXPERTS, 260, 3.8), (DENSE, 1600, 1.09), (EXPERTS, 1600, 1.37)],
+    ids=["dense, short", "experts, short", "dense, long", "experts, long"],
+)
+def test_a_busy_replica_does_more_than_one_prompt_after_the_other(
+    engine: EngineModel, tokens: float, times: float
+) -> None:
+    full = full_pass(prompts(tokens), engine, ttft_s=2.0)
+
+    assert engine.prefill.request_ms(tokens) / 1e3 / full.service_s == pytest.approx(times, rel=0.02)
+
+
+def test_what_the_prefix_cache_holds_leaves_room_for_more() -> None:
+    assert full_pass(prompts(1000.0, 0.25), DENSE, 60.0).prompts == pytest.approx(8192 / 250)
+
+
+def test_a_pass_holds_no_more_than_the_engine_batches() -> None:
+    assert full_pass(prompts(1.0), replace(DENSE, max_sequences=64), ttft_s=60.0).prompts == 64
+    assert full_pass(prompts(100.0), replace(DENSE, max_batched_tokens=1000), ttft_s=60.0).prompts == 10
+
+
+def test_a_prompt_too_long_for_the_budget_is_one() -> None:
+    full = full_pass(prompts(20_000.0), DENSE, ttft_s=2.0)
+
+    assert full.prompts == 1
+    assert full.service_s * 1e3 == pytest.approx(DENSE.prefill.request_ms(20_000.0))
+
+
+@given(st.floats(1.0, 200_000.0), st.floats(0.0, 1.0), st.floats(0.05, 60.0))
+def test_no_pass_of_several_prompts_takes_more_than_a_quarter_of_the_target(
+    tokens: float, uncached_ratio: float, ttft_s: float
+) -> None:
+    full = full_pass(prompts(tokens, uncached_ratio), EXPERTS, ttft_s)
+
+    assert full.prompts == 1 or full.pass_s <= ttft_s / 4 + 1e-9
+    assert 0 < full.service_s * 1e3 <= EXPERTS.prefill.request_ms(tokens, tokens * (1 - uncached_ratio)) + 1e-6
