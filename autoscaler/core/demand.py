@@ -41,8 +41,7 @@ class PrefillDemand:
         work: Replicas kept busy by what arrives, in full passes.
         backlog_s: Replica-seconds that wait.
         request_rate: Requests arriving per second.
-        service_s: What the mean request takes of a full pass.
-        pass_s: Time of a full pass.
+        service_s: What the mean request takes of a full pass, with some slack.
         uncached_tokens_per_s: Prompt tokens to compute per second.
     """
 
@@ -50,7 +49,6 @@ class PrefillDemand:
     backlog_s: float
     request_rate: float
     service_s: float
-    pass_s: float
     uncached_tokens_per_s: float
 
     @property
@@ -107,25 +105,18 @@ def prefill_demand(
 ) -> PrefillDemand | None:
     """Prefill demand of the prompts that arrive, or None where the signals cannot tell.
 
-    `work = rate * s`, with `s = a/k + b*u + c*(L^2 - cached^2)` in the mean over prompts, k of which fill a pass; the
-    backlog is `s` for each that waits.
+    `work = rate * s`, with `s` from `a/k + b*u + c*(L^2 - cached^2)` in the mean over prompts, k of which fill a pass;
+    the backlog is `s` for each that waits.
     """
     if prompts is None:
         return None
     tokens_per_s, uncached_ratio, prompt = prompts.tokens_per_s, prompts.uncached_ratio, prompts.mean_tokens
     if prompt is None or prompt < 1:
-        return PrefillDemand(0.0, 0.0, 0.0, 0.0, 0.0, 0.0) if tokens_per_s == 0 else None
+        return PrefillDemand(0.0, 0.0, 0.0, 0.0, 0.0) if tokens_per_s == 0 else None
     rate = tokens_per_s / prompt
-    full = full_pass(prompts, model, objectives.ttft.target_s)
+    service_s = full_pass(prompts, model, objectives.ttft.target_s).service_s
     waiting = snapshot.usable(Scope.PREFILL, "queue_depth") or 0.0
-    return PrefillDemand(
-        rate * full.service_s,
-        waiting * full.service_s,
-        rate,
-        full.service_s,
-        full.pass_s,
-        tokens_per_s * uncached_ratio,
-    )
+    return PrefillDemand(rate * service_s, waiting * service_s, rate, service_s, tokens_per_s * uncached_ratio)
 
 
 def decode_demand(

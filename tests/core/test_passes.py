@@ -15,6 +15,7 @@ from autoscaler.core.prompts import Prompts
 
 DENSE = find_engine("llama-3.1-70b", "h100", 4)[1]
 EXPERTS = find_engine("deepseek-r1", "h200", 8)[1]
+SLACK = 0.85
 
 
 def prompts(mean_tokens: float, uncached_ratio: float = 1.0) -> Prompts:
@@ -25,22 +26,25 @@ def test_the_fixed_time_of_a_pass_is_shared_by_the_prompts_in_it() -> None:
     full = full_pass(prompts(260.0), DENSE, ttft_s=60.0)
 
     assert full.prompts == pytest.approx(8192 / 260)
-    alone_ms = DENSE.prefill.request_ms(260.0)
-    assert full.service_s * 1e3 == pytest.approx(alone_ms - DENSE.prefill.a_ms * (1 - 1 / full.prompts))
-    assert full.pass_s == pytest.approx(full.prompts * full.service_s)
+    saved_ms = DENSE.prefill.a_ms * (1 - 1 / full.prompts)
+    assert full.service_s * 1e3 == pytest.approx((DENSE.prefill.request_ms(260.0) - saved_ms) / SLACK)
 
 
 @pytest.mark.parametrize(
     ("engine", "tokens", "times"),
-    [(DENSE, 260, 1.7), (EXPERTS, 260, 3.8), (DENSE, 1600, 1.09), (EXPERTS, 1600, 1.37)],
-    ids=["dense, short", "experts, short", "dense, long", "experts, long"],
+    [(DENSE, 260, 1.7), (EXPERTS, 260, 3.8), (EXPERTS, 1600, 1.37)],
+    ids=["dense, short", "experts, short", "experts, long"],
 )
 def test_a_busy_replica_does_more_than_one_prompt_after_the_other(
     engine: EngineModel, tokens: float, times: float
 ) -> None:
     full = full_pass(prompts(tokens), engine, ttft_s=2.0)
 
-    assert engine.prefill.request_ms(tokens) / 1e3 / full.service_s == pytest.approx(times, rel=0.02)
+    assert engine.prefill.request_ms(tokens) / 1e3 / full.service_s == pytest.approx(times * SLACK, rel=0.02)
+
+
+def test_what_is_saved_by_less_than_the_slack_is_not_planned_with() -> None:
+    assert full_pass(prompts(1600.0), DENSE, 2.0).service_s * 1e3 == pytest.approx(DENSE.prefill.request_ms(1600.0))
 
 
 def test_what_the_prefix_cache_holds_leaves_room_for_more() -> None:
@@ -65,5 +69,7 @@ def test_no_pass_of_several_prompts_takes_more_than_a_quarter_of_the_target(
 ) -> None:
     full = full_pass(prompts(tokens, uncached_ratio), EXPERTS, ttft_s)
 
-    assert full.prompts == 1 or full.pass_s <= ttft_s / 4 + 1e-9
+    uncached_tokens = tokens * uncached_ratio
+    a_ms, b_ms, c_ms = EXPERTS.prefill.terms_ms(tokens, tokens - uncached_tokens)
+    assert full.prompts == 1 or a_ms + full.prompts * (b_ms + c_ms) <= ttft_s * 1e3 / 4 + 1e-6
     assert 0 < full.service_s * 1e3 <= EXPERTS.prefill.request_ms(tokens, tokens * (1 - uncached_ratio)) + 1e-6

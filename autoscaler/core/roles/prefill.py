@@ -20,7 +20,7 @@ _VARIABILITY = 1.1
 _DRAIN_S = 60.0
 # Share of requests that may be expected to wait too long, in budgets of misses: whole replicas, windows and the reserve
 # keep what comes true far below. It rises with the square of the share unspent, which takes hours to be known.
-_MISSED_BUDGETS, _UNSPENT_BUDGETS, _MOST_MISSED_RATIO = 1.0, 4.0, 0.3
+_MISSED_BUDGETS, _UNSPENT_BUDGETS, _MOST_MISSED_RATIO = 1.0, 17.0, 0.3
 # Unspent share from which on a reader wants to know that it is why.
 _WORTH_SAYING = 0.05
 
@@ -55,7 +55,7 @@ def missed_ratio(ctx: RoleContext) -> float:
 
 def _staff(ctx: RoleContext, demand: PrefillDemand, levels: Sequence[float], reason: Reason, when: str) -> Term:
     """Replicas for work at levels that are equally likely, so that few enough are expected to wait too long."""
-    budget_s, margin, share = wait_budget_s(ctx, ctx.objectives, demand.pass_s), ctx.insight.margin, missed_ratio(ctx)
+    budget_s, margin, share = wait_budget_s(ctx, ctx.objectives), ctx.insight.margin, missed_ratio(ctx)
     wanted = [level * margin for level in levels]
     need, missed = servers_for(wanted, demand.service_s, budget_s, share, _VARIABILITY)
     expected = statistics.fmean(levels)
@@ -88,7 +88,7 @@ def _backlog(ctx: RoleContext, demand: PrefillDemand) -> Term | None:
         return None
     lead_s, supply = ctx.insight.startup_time_s, float(ctx.pool.current)
     left_s = demand.backlog_s - (supply - demand.work) * lead_s
-    if demand.backlog_s <= supply * wait_budget_s(ctx, ctx.objectives, demand.pass_s) or left_s <= 0:
+    if demand.backlog_s <= supply * wait_budget_s(ctx, ctx.objectives) or left_s <= 0:
         return None
     return Term(
         demand.work + left_s / _DRAIN_S,

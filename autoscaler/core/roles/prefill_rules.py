@@ -18,11 +18,10 @@ _MOST_PREFILL_SHARE, _MOST_TRANSFER_SHARE, _MOST_STEP_SHARE = 0.5, 0.2, 0.1
 _NEEDED_TO_SHRINK = ("queue_depth", "in_flight", "offered_tokens_per_s")
 
 
-def wait_budget_s(ctx: RoleContext, objectives: Objectives, pass_s: float = 0.0) -> float:
+def wait_budget_s(ctx: RoleContext, objectives: Objectives) -> float:
     """Part of the TTFT target that a request may spend waiting for prefill, in seconds.
 
-    What prefill itself, the KV transfer and the decode pool's first token take is spent already; who waits shares a
-    pass with others, which takes `pass_s` at least.
+    What prefill itself, the KV transfer and the decode pool's first token take is spent already.
     """
     target_s = objectives.ttft.target_s
     prefill_s = ctx.usable("prefill_time_s") or 0.0
@@ -32,7 +31,7 @@ def wait_budget_s(ctx: RoleContext, objectives: Objectives, pass_s: float = 0.0)
     step_s = ctx.snapshot.usable(Scope.DECODE, "step_time_s") or 0.0
     return (
         target_s
-        - min(max(prefill_s, pass_s), _MOST_PREFILL_SHARE * target_s)
+        - min(prefill_s, _MOST_PREFILL_SHARE * target_s)
         - min(transfer_s, _MOST_TRANSFER_SHARE * target_s)
         - min(step_s, _MOST_STEP_SHARE * target_s)
     )
