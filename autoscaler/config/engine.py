@@ -167,9 +167,9 @@ class Engine(Strict):
             "maxSequences": self.max_sequences,
             "maxBatchedTokens": self.max_batched_tokens,
         }
-        twice = next((key for key, limit in limits.items() if limit is not None), None)
-        if self.timing is not None and twice is not None:
-            conflicts.add(twice, message="stands in timing already: remove one")
+        for key, limit in limits.items():
+            if self.timing is not None and limit is not None:
+                conflicts.add(key, message="stands in timing already: remove one")
         if self.profile is not None and self.timing is None:
             files: PolicyFiles = (info.context or {}).get(FILES, PolicyFiles())
             try:
