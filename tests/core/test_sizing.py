@@ -8,12 +8,10 @@ from dataclasses import replace
 import pytest
 
 from autoscaler.core.decide import decide
-from autoscaler.core.decision import Reason, Stage, SwitchStep
+from autoscaler.core.decision import Reason, Stage
 from autoscaler.core.demand import DecodeDemand, decode_demand
 from autoscaler.core.forecast import Outlook
-from autoscaler.core.passes import full_pass
 from autoscaler.core.policy import Role
-from autoscaler.core.prompts import prompts_now
 from autoscaler.core.proposal import Proposal, RoleContext
 from autoscaler.core.roles import decode, prefill
 from autoscaler.core.roles.staffing import when
@@ -62,22 +60,6 @@ def test_the_more_of_the_budget_is_left_the_fuller_prefill_may_run() -> None:
     asked = [stage.after for stage in stages]
     assert asked == sorted(asked, reverse=True)
     assert stages[0].numbers["utilization_ratio"] < stages[-1].numbers["utilization_ratio"] <= 1.0
-
-
-def test_the_slack_of_full_passes_is_given_up_as_the_budget_stays_whole() -> None:
-    fresh, half, whole = (proposed(unspent).numbers for unspent in (0.0, 0.5, 1.0))
-
-    prompts = prompts_now(snapshot(BUSY, prefill=12), SwitchStep.ON)
-    assert prompts is not None
-    planned = full_pass(prompts, ENGINE, OBJECTIVES.ttft.target_s)
-    assert fresh["service_s"] == pytest.approx(planned.service_s)
-    assert half["service_s"] == pytest.approx(planned.service_s * (1 - planned.slack_ratio / 16), rel=1e-3)
-    assert whole["service_s"] == pytest.approx(planned.share_s, rel=1e-2)
-    assert whole["work"] / fresh["work"] == pytest.approx(planned.share_s / planned.service_s, rel=1e-2)
-
-
-def test_whoever_reads_a_proposal_sees_how_many_prompts_share_a_pass() -> None:
-    assert proposed(0.0).numbers["prompts_per_pass"] > 1.0
 
 
 def test_a_service_that_does_not_tell_its_attainment_may_miss_what_is_promised_and_no_more() -> None:
