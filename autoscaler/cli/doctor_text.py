@@ -45,12 +45,7 @@ def lines(found: Examination) -> Iterator[str]:
     for problem in found.problems:
         mark = "limit" if problem.severity is Severity.ERROR else "note"
         yield from _row(mark, str(replace(problem, severity=Severity.ERROR)))
-    yield "decision"
-    for role in dict.fromkeys((*found.would, *found.inert)):
-        reason = found.inert.get(role)
-        yield from _row(
-            "ok" if reason is None else "inert", f"{role}: {found.would[role] if reason is None else reason}"
-        )
+    yield from _decision(found)
     yield ""
 
 
@@ -164,6 +159,17 @@ def _rights(found: Examination) -> Iterator[str]:
         else:
             yield from _row("missing", what)
             yield from _row("", f"-> {right.remedy}")
+
+
+def _decision(found: Examination) -> Iterator[str]:
+    yield "decision"
+    for role in dict.fromkeys((*found.would, *found.inert)):
+        if role in found.inert:
+            yield from _row("inert", f"{role}: {found.inert[role]}")
+            continue
+        yield from _row("ok", f"{role}: {found.would[role]}")
+        if role in found.held:
+            yield from _row("grows", f"{role}: it grows and never shrinks while {found.held[role]}")
 
 
 def _row(mark: str, text: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from autoscaler.cli.doctor_cluster import ClusterFindings, look_at_cluster
 from autoscaler.cli.draining import Draining, draining
@@ -37,6 +37,8 @@ from autoscaler.targets.kubernetes.specs.problems import SpecError
 from autoscaler.targets.switch import Position, SwitchReading
 
 _ANY_OF = "topk(1, "
+# A pool of so many would shrink at any load, if it could.
+_TOO_MANY = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Examination:
         draining: Per role whether its pods have the time to end that they need.
         would: Per role what a decision would come to now.
         inert: Per role why no decision could be made.
+        held: Per role what a shrink would lack, however little there were to do; a pool that is full tells nothing.
     """
 
     service: str
@@ -74,6 +77,7 @@ class Examination:
     draining: tuple[Draining, ...] = ()
     would: dict[str, str] = field(default_factory=dict)
     inert: dict[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     gpus_per_replica: dict[str, float] = field(default_factory=dict)
 
@@ -106,7 +110,7 @@ def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, ow
         cluster = look_at_cluster(policy, around, own)
     except KubeConfigError as error:
         no_cluster = str(error)
-    would, inert = _decided(policy, findings, pools, switch, now_s)
+    would, inert, held = _decided(policy, findings, pools, switch, now_s)
     return Examination(
         service=policy.service,
         stack=stack.name,
@@ -121,6 +125,7 @@ def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, ow
         draining=draining(stack.facts.drain, cluster.grace_s if cluster else {}, *stream),
         would=would,
         inert=inert,
+        held=held,
         places={role: str(aimed.ref) for role, aimed in target_aims(policy).items()} if cluster is not None else {},
         gpus_per_replica={role: pool.gpus_per_replica for role, pool in policy.spec.roles.by_role().items()},
     )
@@ -179,15 +184,24 @@ def _switch(policy: ScalingPolicy, around: Surroundings, target: Target, counts:
 
 def _decided(
     policy: ScalingPolicy, findings: Findings, pools: PoolReading, switch: SwitchReading | None, now_s: float
-) -> tuple[dict[str, str], dict[str, str]]:
-    """What would be decided now per role, and why nothing could be."""
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """What would be decided now per role, why nothing could be, and what a shrink would lack."""
     signals: dict[Scope, dict[str, Signal]] = {}
     for found in findings.signals:
         signals.setdefault(found.scope, {})[found.name] = found.signal
     snapshot = Snapshot(policy.service, now_s, pools.pools, signals, pools.errors)
     if switch is not None:
         snapshot = with_position(snapshot, switch)
-    decision, _ = decide(policy.at(policy.core(), now_s), snapshot, State(started_at_s=0.0), now_s)
+    core = policy.at(policy.core(), now_s)
+    decision, _ = decide(core, snapshot, State(started_at_s=0.0), now_s)
+    larger = {role: replace(pool, current=_TOO_MANY, ready=_TOO_MANY) for role, pool in pools.pools.items()}
+    shrunk, _ = decide(core, replace(snapshot, pools=larger), State(started_at_s=0.0), now_s)
+    held = {
+        role.value: stage.detail
+        for role, decided in shrunk.roles.items()
+        for stage in decided.stages
+        if stage.reason is Reason.SHRINK_NEEDS_ALL_SIGNALS
+    }
     would = {
         role.value: f"{decided.current} to {decided.desired}: {story_text(decided)}"
         for role, decided in decision.roles.items()
@@ -198,4 +212,4 @@ def _decided(
         if decided.stages[0].reason is Reason.SIGNALS_UNUSABLE
     }
     unread = {role.value: reason for role, reason in decision.undecided.items()}
-    return would, {**blind, **unread}
+    return would, {**blind, **unread}, held

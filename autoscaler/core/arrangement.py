@@ -1,9 +1,9 @@
 """What both arrangements cost: prefill and decode apart, or one pool that does both.
 
-Per request per second a disaggregated service needs `s_P` prefill replicas and `osl * step / B` decode replicas; an
-aggregated one `osl * step / B` replicas whose step also carries prompt chunks. Both get the same headroom; two pools
-need two safety margins, so the square-root staffing term is added per pool. The formula agrees with measured kernel
-tables within 12 % on average (docs/capacity-model.md), which is why the switch has a dead zone.
+Per request per second a disaggregated service needs `s_P` prefill replicas, in full passes, and `osl * step / B` decode
+replicas; an aggregated one `osl * step / B` replicas whose step also carries prompt chunks. Both get the same headroom;
+two pools need two safety margins, so the square-root staffing term is added per pool. The formula agrees with measured
+kernel tables within 10 % on average (docs/capacity-model.md), which is why the switch has a dead zone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import math
 from dataclasses import dataclass
 
 from autoscaler.core.capacity import KV_CEILING_RATIO, EngineModel, decode_point
+from autoscaler.core.passes import full_pass
 from autoscaler.core.policy import Objectives
+from autoscaler.core.prompts import Prompts
 
 # Share of a chunk's compute that adds to a mixed step; the rest hides behind reading the weights. Fitted to 28 points
 # of AIConfigurator's tables for a 70B model on H100.
@@ -34,6 +36,12 @@ class Load:
     def resident_tokens(self) -> float:
         """Tokens that a running sequence holds on average."""
         return self.prompt_tokens + self.output_tokens / 2
+
+    @property
+    def prompts(self) -> Prompts:
+        """The prompts alone, as if all were as long as the mean."""
+        uncached_ratio = self.uncached_tokens / max(self.prompt_tokens, 1.0)
+        return Prompts(self.request_rate * self.prompt_tokens, uncached_ratio, self.prompt_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +118,13 @@ def compare(
         load: The traffic.
         objectives: What must hold.
     """
-    service_s = prefill.prefill.request_ms(load.prompt_tokens, load.prompt_tokens - load.uncached_tokens) / 1e3
+    alone_s = prefill.prefill.request_ms(load.prompt_tokens, load.prompt_tokens - load.uncached_tokens) / 1e3
     point = decode_point(decode, objectives.tpot.target_s, load.resident_tokens)
-    prefill_work = load.request_rate * service_s
+    prefill_work = load.request_rate * full_pass(load.prompts, prefill, objectives.ttft.target_s).service_s
     decode_work = load.request_rate * load.output_tokens / point.tokens_per_s
     mixed = mixed_point(decode, load, objectives)
     together_work = load.request_rate / mixed.requests_per_s if mixed.requests_per_s > 0 else math.inf
-    apart_feasible = service_s < objectives.ttft.target_s and point.limit != "unreachable"
+    apart_feasible = alone_s < objectives.ttft.target_s and point.limit != "unreachable"
     apart = gpus[0] * staffed(prefill_work) + gpus[1] * staffed(decode_work) if apart_feasible else math.inf
     together = gpus[1] * staffed(together_work) if mixed.feasible else math.inf
     return Comparison(apart, together, staffed(prefill_work), staffed(decode_work), staffed(together_work))

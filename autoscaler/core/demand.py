@@ -43,6 +43,8 @@ class PrefillDemand:
         request_rate: Requests arriving per second.
         service_s: What the mean request takes of a full pass, with some slack.
         uncached_tokens_per_s: Prompt tokens to compute per second.
+        slack_ratio: Share of the work that is slack.
+        prompts_per_pass: Prompts that fill a pass.
     """
 
     work: float
@@ -50,6 +52,8 @@ class PrefillDemand:
     request_rate: float
     service_s: float
     uncached_tokens_per_s: float
+    slack_ratio: float = 0.0
+    prompts_per_pass: float = 1.0
 
     @property
     def supply_tokens_per_s(self) -> float:
@@ -114,9 +118,17 @@ def prefill_demand(
     if prompt is None or prompt < 1:
         return PrefillDemand(0.0, 0.0, 0.0, 0.0, 0.0) if tokens_per_s == 0 else None
     rate = tokens_per_s / prompt
-    service_s = full_pass(prompts, model, objectives.ttft.target_s).service_s
+    full = full_pass(prompts, model, objectives.ttft.target_s)
     waiting = snapshot.usable(Scope.PREFILL, "queue_depth") or 0.0
-    return PrefillDemand(rate * service_s, waiting * service_s, rate, service_s, tokens_per_s * uncached_ratio)
+    return PrefillDemand(
+        rate * full.service_s,
+        waiting * full.service_s,
+        rate,
+        full.service_s,
+        tokens_per_s * uncached_ratio,
+        full.slack_ratio,
+        full.prompts,
+    )
 
 
 def decode_demand(

@@ -26,10 +26,17 @@ class FullPass:
     Attributes:
         prompts: How many, at least one.
         service_s: What to plan with for each: its share of the pass and some slack, at most its time alone.
+        share_s: Its share of the pass.
     """
 
     prompts: float
     service_s: float
+    share_s: float
+
+    @property
+    def slack_ratio(self) -> float:
+        """Share of what is planned with that full passes do not take."""
+        return 1.0 - self.share_s / self.service_s
 
 
 def full_pass(prompts: Prompts, model: EngineModel, ttft_s: float) -> FullPass:
@@ -48,4 +55,4 @@ def full_pass(prompts: Prompts, model: EngineModel, ttft_s: float) -> FullPass:
     by_time = (_LONGEST_SHARE * ttft_s * 1e3 - fixed_ms) / each_ms
     together = max(min(model.max_batched_tokens / uncached_tokens, float(model.max_sequences), by_time), 1.0)
     share_ms = fixed_ms / together + each_ms
-    return FullPass(together, min(share_ms / _PLANNED_RATIO, fixed_ms + each_ms) / 1e3)
+    return FullPass(together, min(share_ms / _PLANNED_RATIO, fixed_ms + each_ms) / 1e3, share_ms / 1e3)

@@ -15,10 +15,15 @@ from autoscaler.core.arrangement import Load, mixed_point, staffed
 from autoscaler.core.capacity import EngineModel
 from autoscaler.core.decision import Reason, Stage, StageName, SwitchDecision, SwitchStep
 from autoscaler.core.lengths import PromptLengths
+from autoscaler.core.passes import full_pass
 from autoscaler.core.policy import Objectives, Role, RolePolicy, SwitchPolicy
+from autoscaler.core.prompts import Prompts
 from autoscaler.core.proposal import whole
 from autoscaler.core.snapshot import PoolState, Snapshot
 from autoscaler.core.state import ThresholdState
+
+# Share of prompts above a threshold that needs no prefill pool.
+_NOBODY = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +62,22 @@ def size(
     uncached_ratio = load.uncached_tokens / load.prompt_tokens if load.prompt_tokens > 0 else 1.0
     # The lognormal gives the shape; the measured mean gives the scale.
     scale = load.prompt_tokens / max(lengths.tokens_above(0.0), 1e-9)
-    time = prefill.prefill
-    work_ms = (
-        time.a_ms * lengths.share_above(tokens)
-        + time.b_ms_per_token * lengths.tokens_above(tokens) * scale * uncached_ratio
-        + time.c_ms_per_token2 * lengths.squares_above(tokens) * scale**2 * (1 - (1 - uncached_ratio) ** 2)
-    )
-    work = load.request_rate * work_ms / 1e3
-    point = mixed_point(replace(decode, prefill=time), local_load(load, lengths, tokens), objectives)
+    share = lengths.share_above(tokens)
+    work = 0.0
+    if share > _NOBODY:
+        longer = lengths.tokens_above(tokens) * scale / share
+        squares_ratio = lengths.squares_above(tokens) * scale**2 / share / longer**2
+        prompts = Prompts(load.request_rate * share * longer, uncached_ratio, longer, squares_ratio)
+        work = load.request_rate * share * full_pass(prompts, prefill, objectives.ttft.target_s).service_s
+    mixed = replace(decode, prefill=prefill.prefill)
+    point = mixed_point(mixed, local_load(load, lengths, tokens), objectives)
     longest = Load(load.request_rate, min(tokens, 1e9), min(tokens, 1e9) * uncached_ratio, load.output_tokens)
     # The longest prompt that decode may get has to meet the TTFT objective in the chunks that its steps leave.
-    late = tokens > 0 and not mixed_point(replace(decode, prefill=time), longest, objectives).feasible
+    late = tokens > 0 and not mixed_point(mixed, longest, objectives).feasible
     served = load.request_rate / point.requests_per_s if point.requests_per_s > 0 else math.inf
-    replicas = (staffed(work) if lengths.share_above(tokens) > _NOBODY else 0.0, staffed(served))
+    replicas = (staffed(work), staffed(served))
     cost = math.inf if late or math.isinf(served) else gpus[0] * replicas[0] + gpus[1] * replicas[1]
     return Sized(tokens, cost, *replicas)
-
-
-_NOBODY = 1e-4
 
 
 def fits(sized: Sized, policies: tuple[RolePolicy, RolePolicy]) -> bool:

@@ -80,6 +80,7 @@ def test_of_a_healthy_service_all_is_well_and_what_would_be_decided_is_told(serv
     found = examine(server, tmp_path, "healthy")
 
     assert found.inert == {}
+    assert found.held == {}
     assert {signal.verdict for signal in found.signals.signals} == {Verdict.OK}
     shown = text(found)
     assert "ok       metric names begin with vllm:, versions >=0.32" in shown
@@ -120,6 +121,19 @@ def test_a_single_missing_metric_is_told_where_it_is_missing(server: Prometheus,
     shown = text(examine(server, tmp_path, "older"))
 
     assert "missing  decode.waiting_for_kv: vllm:num_requests_kv_fetch_by_stage" in shown
+
+
+def test_a_pool_that_lacks_what_a_shrink_needs_is_told_before_anybody_waits_for_one(
+    server: Prometheus, tmp_path: Path
+) -> None:
+    fill(server, "grows", PREFILL, replace(DECODE, preempted=0))
+
+    found = examine(server, tmp_path, "grows", signals={"decode": {"waiting": "sum(no_such_series)"}})
+
+    assert found.inert == {}
+    assert set(found.held) == {"decode"}
+    shown = " ".join(text(found).split())
+    assert "grows decode: it grows and never shrinks while waiting is " in shown
 
 
 def test_a_service_that_is_idle_is_not_inert(server: Prometheus, tmp_path: Path) -> None:

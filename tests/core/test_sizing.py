@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 
 from autoscaler.core.decide import decide
-from autoscaler.core.decision import Reason, Stage
+from autoscaler.core.decision import Reason, Stage, SwitchStep
 from autoscaler.core.demand import DecodeDemand, decode_demand
 from autoscaler.core.forecast import Outlook
-from autoscaler.core.policy import Role
-from autoscaler.core.proposal import Proposal, RoleContext
+from autoscaler.core.passes import full_pass
+from autoscaler.core.policy import Objectives, Role
+from autoscaler.core.prompts import prompts_now
+from autoscaler.core.proposal import Proposal, RoleContext, whole
 from autoscaler.core.roles import decode, prefill
 from autoscaler.core.roles.staffing import when
 from autoscaler.core.state import State
@@ -44,9 +46,11 @@ PROPOSE = {Role.PREFILL: prefill.propose, Role.DECODE: decode.propose}
 UNTOLD: dict[str, Reading] = {"service.ttft_attainment_ratio": Missing.ABSENT}
 
 
-def proposed(unspent_ratio: float, changes: dict[str, Reading] | None = None) -> Stage:
+def proposed(
+    unspent_ratio: float, changes: dict[str, Reading] | None = None, objectives: Objectives = OBJECTIVES
+) -> Stage:
     """What is proposed for prefill a tick after so much of the budget was found unspent."""
-    policy = service_policy()
+    policy = replace(service_policy(), objectives=objectives)
     seen = snapshot({**BUSY, **(changes or {})}, prefill=12)
     _, state = decide(policy, seen, State(), START_S)
     state = with_unspent(state, unspent_ratio)
@@ -60,6 +64,31 @@ def test_the_more_of_the_budget_is_left_the_fuller_prefill_may_run() -> None:
     asked = [stage.after for stage in stages]
     assert asked == sorted(asked, reverse=True)
     assert stages[0].numbers["utilization_ratio"] < stages[-1].numbers["utilization_ratio"] <= 1.0
+
+
+def test_the_slack_of_full_passes_is_given_up_as_the_budget_stays_whole() -> None:
+    none, half, all_of_it = (proposed(unspent).numbers for unspent in (0.0, 0.5, 1.0))
+
+    prompts = prompts_now(snapshot(BUSY, prefill=12), SwitchStep.ON)
+    assert prompts is not None
+    planned = full_pass(prompts, ENGINE, OBJECTIVES.ttft.target_s)
+    assert none["service_s"] == pytest.approx(planned.service_s)
+    assert half["service_s"] == pytest.approx(planned.service_s * (1 - planned.slack_ratio / 16), rel=1e-3)
+    assert all_of_it["service_s"] == pytest.approx(planned.share_s, rel=1e-2)
+    assert all_of_it["work"] < half["work"] < none["work"]
+
+
+def test_a_pool_whose_objectives_allow_long_waits_is_still_not_filled_to_the_brim() -> None:
+    loose = replace(OBJECTIVES, attainment_ratio=0.9, ttft=replace(OBJECTIVES.ttft, percentile_ratio=0.9))
+    stage = proposed(1.0, objectives=loose)
+
+    assert stage.numbers["utilization_ratio"] <= 0.95
+    assert stage.after == whole(stage.numbers["least"])
+    assert "and 5% of full passes is spare" in stage.detail
+
+
+def test_whoever_reads_a_proposal_sees_how_many_prompts_share_a_pass() -> None:
+    assert proposed(0.0).numbers["prompts_per_pass"] > 1.0
 
 
 def test_a_service_that_does_not_tell_its_attainment_may_miss_what_is_promised_and_no_more() -> None:

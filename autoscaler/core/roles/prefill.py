@@ -21,6 +21,12 @@ _DRAIN_S = 60.0
 # Share of requests that may be expected to wait too long, in budgets of misses: whole replicas, windows and the reserve
 # keep what comes true far below. It rises with the square of the share unspent, which takes hours to be known.
 _MISSED_BUDGETS, _UNSPENT_BUDGETS, _MOST_MISSED_RATIO = 1.0, 17.0, 0.3
+# Power of the share unspent by which the slack of full passes is given up: it is for ramps, of which hours without a
+# miss are the only sign that none is near. With a lower power days miss more for the same GPUs.
+_SLACK_POWER = 4
+# Most of what full passes do that is ever planned with. Loose objectives would allow more, and a pool that is full to
+# the brim has nothing for an hour that is busier than the ones before.
+_BUSIEST_RATIO = 0.95
 # Unspent share from which on a reader wants to know that it is why.
 _WORTH_SAYING = 0.05
 
@@ -56,24 +62,30 @@ def missed_ratio(ctx: RoleContext) -> float:
 def _staff(ctx: RoleContext, demand: PrefillDemand, levels: Sequence[float], reason: Reason, when: str) -> Term:
     """Replicas for work at levels that are equally likely, so that few enough are expected to wait too long."""
     budget_s, margin, share = wait_budget_s(ctx, ctx.objectives), ctx.insight.margin, missed_ratio(ctx)
-    wanted = [level * margin for level in levels]
-    need, missed = servers_for(wanted, demand.service_s, budget_s, share, _VARIABILITY)
-    expected = statistics.fmean(levels)
+    kept = 1.0 - demand.slack_ratio * ctx.insight.unspent_ratio**_SLACK_POWER
+    work, expected, service_s = levels[-1] * kept, statistics.fmean(levels) * kept, demand.service_s * kept
+    wanted = [level * kept * margin for level in levels]
+    need, missed = servers_for(wanted, service_s, budget_s, share, _VARIABILITY)
+    least = statistics.fmean(levels) * (1.0 - demand.slack_ratio) * margin / _BUSIEST_RATIO
+    spare = f" and {1 - _BUSIEST_RATIO:.0%} of full passes is spare" if least > need else ""
+    need = max(need, least)
     busy = expected * margin / max(whole(need), 1)
     return Term(
         need,
         reason,
-        f"work for {levels[-1]:.2f} replicas {when}; with {margin - 1:+.0%} headroom at {busy:.0%} busy: planned so "
-        f"that {share:.1%} at most wait {budget_s:.2g} s or longer{_why_so_many(ctx.insight.unspent_ratio)}",
+        f"work for {work:.2f} replicas {when}; with {margin - 1:+.0%} headroom at {busy:.0%} busy: planned so "
+        f"that {share:.1%} at most wait {budget_s:.2g} s or longer{spare}{_why_so_many(ctx.insight.unspent_ratio)}",
         {
-            "work": levels[-1],
+            "work": work,
             "expected_work": expected,
             "margin": margin,
             "utilization_ratio": busy,
-            "service_s": demand.service_s,
+            "service_s": service_s,
+            "prompts_per_pass": demand.prompts_per_pass,
             "wait_budget_s": budget_s,
             "missed_ratio": share,
             "expected_missed_ratio": missed,
+            "least": least,
         },
     )
 
