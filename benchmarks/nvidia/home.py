@@ -100,4 +100,4 @@ def piped_planner(job: Job, settings: contenders.Settings) -> Iterator[tuple[flo
 
 
 if __name__ == "__main__":
-    match.run("home", play, repeats=1)
+    match.run("home", play)

@@ -16,9 +16,6 @@ from benchmarks.nvidia.scene import Job
 
 LOADS = ("dynamo-sine", "azure2023-conv-x4", "servegen-r1-x3", "azure2024-code-x4")
 STARTUP_TIMES_S = (60.0, 120.0)
-REPEATS = 3
-"""Runs of the finalists; NVIDIA's router breaks ties at random."""
-
 Row = Mapping[str, Any]
 
 _HEAD_S = 120.0
@@ -32,26 +29,33 @@ Play = Callable[[Job, str], Outcome]
 """Runs one contender by name; `contenders.STATIC` keeps the job's fleet."""
 
 
-def run(name: str, play: Play, *, repeats: int) -> None:
-    """Play every round, the finalists `repeats` times; keep the scores as results/NAME.json and render the tables."""
+def run(name: str, play: Play, *, repeats: int = 1, own_repeats: int = 1) -> None:
+    """Play every round; keep the scores as results/NAME.json and render the tables.
+
+    Args:
+        name: Of the match.
+        play: Runs one contender.
+        repeats: Runs of each finalist among the planner's settings.
+        own_repeats: Runs of our policy.
+    """
     rows: list[Row] = []
     for load in LOADS:
         for startup_time_s in STARTUP_TIMES_S:
-            rows += play_round(load, startup_time_s, play, repeats)
+            rows += play_round(load, startup_time_s, play, repeats, own_repeats)
             kept.write(name, rows)
             tables.main()
 
 
-def play_round(load: str, startup_time_s: float, play: Play, repeats: int) -> list[Row]:
-    """All contenders on one load at one startup time, the finalists several times."""
+def play_round(load: str, startup_time_s: float, play: Play, repeats: int, own_repeats: int) -> list[Row]:
+    """All contenders on one load at one startup time, the finalists and ours several times."""
     trace = loads.load(load)
     job = start(load, trace, startup_time_s)
     prefill, decode = smallest_fleet(load, trace)
     still = replace(job, prefill=prefill, decode=decode)
     rows = [score(still, contenders.STATIC, play(still, contenders.STATIC))]
     rows += [score(job, name, play(job, name)) for name in (contenders.OURS, *contenders.PLANNERS)]
-    for name in (contenders.OURS, *contenders.finalists(rows[2:])):
-        again = (replace(job, repeat=repeat) for repeat in range(1, repeats))
+    for name, times in {contenders.OURS: own_repeats, **dict.fromkeys(contenders.finalists(rows[2:]), repeats)}.items():
+        again = (replace(job, repeat=repeat) for repeat in range(1, times))
         rows += [score(other, name, play(other, name)) for other in again]
     return rows
 
