@@ -12,6 +12,7 @@ from autoscaler.cli.draining import Draining, draining
 from autoscaler.config import Problem, ScalingPolicy
 from autoscaler.core.decide import decide
 from autoscaler.core.decision import Reason
+from autoscaler.core.policy import ServicePolicy
 from autoscaler.core.signals import Scope, Signal
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import State
@@ -110,7 +111,8 @@ def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, ow
         cluster = look_at_cluster(policy, around, own)
     except KubeConfigError as error:
         no_cluster = str(error)
-    would, inert, held = _decided(policy, findings, pools, switch, now_s)
+    snapshot, core = _snapshot(policy, findings, pools, switch, now_s), policy.at(policy.core(), now_s)
+    would, inert = _decided(core, snapshot)
     return Examination(
         service=policy.service,
         stack=stack.name,
@@ -125,7 +127,7 @@ def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, ow
         draining=draining(stack.facts.drain, cluster.grace_s if cluster else {}, *stream),
         would=would,
         inert=inert,
-        held=held,
+        held=_held(core, snapshot),
         places={role: str(aimed.ref) for role, aimed in target_aims(policy).items()} if cluster is not None else {},
         gpus_per_replica={role: pool.gpus_per_replica for role, pool in policy.spec.roles.by_role().items()},
     )
@@ -182,26 +184,20 @@ def _switch(policy: ScalingPolicy, around: Surroundings, target: Target, counts:
         made.close()
 
 
-def _decided(
+def _snapshot(
     policy: ScalingPolicy, findings: Findings, pools: PoolReading, switch: SwitchReading | None, now_s: float
-) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """What would be decided now per role, why nothing could be, and what a shrink would lack."""
+) -> Snapshot:
+    """What was found, as a decision sees it."""
     signals: dict[Scope, dict[str, Signal]] = {}
     for found in findings.signals:
         signals.setdefault(found.scope, {})[found.name] = found.signal
     snapshot = Snapshot(policy.service, now_s, pools.pools, signals, pools.errors)
-    if switch is not None:
-        snapshot = with_position(snapshot, switch)
-    core = policy.at(policy.core(), now_s)
-    decision, _ = decide(core, snapshot, State(started_at_s=0.0), now_s)
-    larger = {role: replace(pool, current=_TOO_MANY, ready=_TOO_MANY) for role, pool in pools.pools.items()}
-    shrunk, _ = decide(core, replace(snapshot, pools=larger), State(started_at_s=0.0), now_s)
-    held = {
-        role.value: stage.detail
-        for role, decided in shrunk.roles.items()
-        for stage in decided.stages
-        if stage.reason is Reason.SHRINK_NEEDS_ALL_SIGNALS
-    }
+    return snapshot if switch is None else with_position(snapshot, switch)
+
+
+def _decided(policy: ServicePolicy, snapshot: Snapshot) -> tuple[dict[str, str], dict[str, str]]:
+    """What would be decided now per role, and why nothing could be."""
+    decision, _ = decide(policy, snapshot, State(started_at_s=0.0), snapshot.at_s)
     would = {
         role.value: f"{decided.current} to {decided.desired}: {story_text(decided)}"
         for role, decided in decision.roles.items()
@@ -212,4 +208,16 @@ def _decided(
         if decided.stages[0].reason is Reason.SIGNALS_UNUSABLE
     }
     unread = {role.value: reason for role, reason in decision.undecided.items()}
-    return would, {**blind, **unread}, held
+    return would, {**blind, **unread}
+
+
+def _held(policy: ServicePolicy, snapshot: Snapshot) -> dict[str, str]:
+    """What a shrink would lack per role."""
+    larger = {role: replace(pool, current=_TOO_MANY, ready=_TOO_MANY) for role, pool in snapshot.pools.items()}
+    decision, _ = decide(policy, replace(snapshot, pools=larger), State(started_at_s=0.0), snapshot.at_s)
+    return {
+        role.value: stage.detail
+        for role, decided in decision.roles.items()
+        for stage in decided.stages
+        if stage.reason is Reason.SHRINK_NEEDS_ALL_SIGNALS
+    }

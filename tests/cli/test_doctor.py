@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,16 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from autoscaler.cli.doctor_text import lines
 from autoscaler.cli.examination import Examination, examine_policy
-from autoscaler.cli.exits import CliError, ExitCode
-from autoscaler.cli.main import app
 from autoscaler.config import load_paths
 from autoscaler.core.policy import Role
 from autoscaler.daemon.assembly import Surroundings
 from autoscaler.sources.findings import Verdict
+from tests.cli.test_doctor_command import run_doctor
 from tests.daemon.builders import HandClock
 from tests.e2e.stage import policy_document
 from tests.sources.chat import DECODE, ENGINES, NOW_S, PREFILL, fill
@@ -65,13 +62,6 @@ def examine(
 
 def text(found: Examination) -> str:
     return "\n".join(lines(found))
-
-
-def run_doctor(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["doctor", *map(str, arguments)])
-    if isinstance(result.exception, CliError):
-        return result.exception.code, str(result.exception)
-    return result.exit_code, result.stdout
 
 
 def test_of_a_healthy_service_all_is_well_and_what_would_be_decided_is_told(server: Prometheus, tmp_path: Path) -> None:
@@ -378,37 +368,3 @@ def test_rights_on_the_daemons_own_objects_and_those_that_enforcing_takes_are_lo
         assert f"missing  {right} in {kube_api.namespace}" in out
     assert f"create events in {kube_api.namespace}, to enforce" in out
     assert run_doctor("--policy", path, "--leader-elect")[1].endswith("the namespace that the daemon runs in")
-
-
-def test_a_prometheus_that_is_down_ends_with_3_and_says_so(tmp_path: Path) -> None:
-    path = tmp_path / "policy.yaml"
-    path.write_text(yaml.safe_dump(policy_document("chat", "serving", "http://127.0.0.1:1", mode="recommend")))
-
-    code, out = run_doctor("--policy", path)
-
-    assert code == ExitCode.UNHEALTHY
-    (told,) = [line for line in out.splitlines() if line.startswith("  failed")]
-    assert "signals: Prometheus at http://127.0.0.1:1 cannot be reached" in told
-    assert "no series of the service is there" not in out
-
-
-def test_json_tells_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "policy.yaml"
-    path.write_text(yaml.safe_dump(policy_document("chat", "serving", "http://127.0.0.1:1", mode="recommend")))
-
-    code, out = run_doctor("--policy", path, "-o", "json")
-
-    (found,) = json.loads(out)
-    assert code == ExitCode.UNHEALTHY
-    assert (found["service"], set(found["inert"])) == ("chat", {"prefill", "decode"})
-    assert {signal["verdict"] for signal in found["signals"]["signals"]} == {"failed"}
-
-
-def test_a_bad_policy_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "policy.yaml"
-    path.write_text("kind: Nonsense\n")
-
-    code, message = run_doctor(path)
-
-    assert code == ExitCode.REFUSED
-    assert "is no scaling policy" in message

@@ -12,7 +12,7 @@ from autoscaler.core.decision import Reason, Stage, SwitchStep
 from autoscaler.core.demand import DecodeDemand, decode_demand
 from autoscaler.core.forecast import Outlook
 from autoscaler.core.passes import full_pass
-from autoscaler.core.policy import Objectives, Role
+from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.core.prompts import prompts_now
 from autoscaler.core.proposal import Proposal, RoleContext, whole
 from autoscaler.core.roles import decode, prefill
@@ -47,15 +47,34 @@ UNTOLD: dict[str, Reading] = {"service.ttft_attainment_ratio": Missing.ABSENT}
 
 
 def proposed(
-    unspent_ratio: float, changes: dict[str, Reading] | None = None, objectives: Objectives = OBJECTIVES
+    unspent_ratio: float, changes: dict[str, Reading] | None = None, policy: ServicePolicy | None = None
 ) -> Stage:
     """What is proposed for prefill a tick after so much of the budget was found unspent."""
-    policy = replace(service_policy(), objectives=objectives)
+    policy = policy or service_policy()
     seen = snapshot({**BUSY, **(changes or {})}, prefill=12)
     _, state = decide(policy, seen, State(), START_S)
     state = with_unspent(state, unspent_ratio)
     decision, _ = decide(policy, replace(seen, at_s=START_S + 15.0), state, START_S + 15.0)
     return decision.roles[Role.PREFILL].stages[0]
+
+
+def looking(role: Role, seen: list[RoleContext]) -> ServicePolicy:
+    """A service policy that keeps what the role's own policy gets to see."""
+
+    def look(ctx: RoleContext) -> Proposal:
+        seen.append(ctx)
+        return PROPOSE[role](ctx)
+
+    policy = service_policy()
+    return replace(policy, roles={**policy.roles, role: replace(policy.roles[role], propose=look)})
+
+
+def demanded(unspent_ratio: float) -> Mapping[str, float]:
+    """The numbers behind what present demand asks of prefill, whatever else asks for more."""
+    seen: list[RoleContext] = []
+    proposed(unspent_ratio, policy=looking(Role.PREFILL, seen))
+    (term,) = (term for term in prefill.propose(seen[-1]).terms if term.reason is Reason.PREFILL_DEMAND)
+    return term.numbers
 
 
 def test_the_more_of_the_budget_is_left_the_fuller_prefill_may_run() -> None:
@@ -67,20 +86,20 @@ def test_the_more_of_the_budget_is_left_the_fuller_prefill_may_run() -> None:
 
 
 def test_the_slack_of_full_passes_is_given_up_as_the_budget_stays_whole() -> None:
-    none, half, all_of_it = (proposed(unspent).numbers for unspent in (0.0, 0.5, 1.0))
+    spent, half, unspent = (demanded(unspent_ratio) for unspent_ratio in (0.0, 0.5, 1.0))
 
     prompts = prompts_now(snapshot(BUSY, prefill=12), SwitchStep.ON)
     assert prompts is not None
     planned = full_pass(prompts, ENGINE, OBJECTIVES.ttft.target_s)
-    assert none["service_s"] == pytest.approx(planned.service_s)
+    assert spent["service_s"] == pytest.approx(planned.service_s)
     assert half["service_s"] == pytest.approx(planned.service_s * (1 - planned.slack_ratio / 16), rel=1e-3)
-    assert all_of_it["service_s"] == pytest.approx(planned.share_s, rel=1e-2)
-    assert all_of_it["work"] < half["work"] < none["work"]
+    assert unspent["service_s"] == pytest.approx(planned.share_s, rel=1e-2)
+    assert unspent["work"] / spent["work"] == pytest.approx(planned.share_s / planned.service_s, rel=1e-2)
 
 
 def test_a_pool_whose_objectives_allow_long_waits_is_still_not_filled_to_the_brim() -> None:
     loose = replace(OBJECTIVES, attainment_ratio=0.9, ttft=replace(OBJECTIVES.ttft, percentile_ratio=0.9))
-    stage = proposed(1.0, objectives=loose)
+    stage = proposed(1.0, policy=replace(service_policy(), objectives=loose))
 
     assert stage.numbers["utilization_ratio"] <= 0.95
     assert stage.after == whole(stage.numbers["least"])
@@ -137,15 +156,8 @@ def test_whoever_reads_of_a_forecast_is_told_who_lifted_its_bound() -> None:
 def asked(role: Role, trend: float, replicas: int) -> Proposal:
     """What a calm pool asks for whose demand, two replicas' work, will be so much if its trend goes on."""
     seen: list[RoleContext] = []
-
-    def look(ctx: RoleContext) -> Proposal:
-        seen.append(ctx)
-        return PROPOSE[role](ctx)
-
-    policy = service_policy()
-    looking = replace(policy.roles[role], propose=look)
     pools = {"prefill": replicas, "decode": replicas}
-    decide(replace(policy, roles={**policy.roles, role: looking}), snapshot(CALM, **pools), State(), START_S)
+    decide(looking(role, seen), snapshot(CALM, **pools), State(), START_S)
     outlook = Outlook(2.0, 2.1, "level", 315.0, (1.9, 2.0, 2.1), trend=trend)
     return PROPOSE[role](replace(seen[0], insight=replace(seen[0].insight, outlook=outlook)))
 
