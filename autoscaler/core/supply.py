@@ -22,13 +22,15 @@ class Shortage:
 
     Attributes:
         since_s: Since when some replica cannot come; None while all can.
-        until_s: No growth beyond what serves before this instant; None without back-off.
+        until_s: No growth beyond `served` before this instant; None without back-off.
         failures: Times in a row that the deadline passed; lengthens the back-off.
+        served: Replicas that could serve when it last passed; None where nothing was kept of them.
     """
 
     since_s: float | None = None
     until_s: float | None = None
     failures: int = 0
+    served: int | None = None
 
 
 def limit_to_deliverable(
@@ -39,13 +41,15 @@ def limit_to_deliverable(
     reason = Reason.UNSCHEDULABLE if pool.unschedulable >= pool.failing else Reason.REPLICAS_FAILING
     # In a rollout the stuck replica comes on top of those that serve.
     deliverable = max(pool.current - stuck, pool.ready, policy.min_replicas)
-    if memory.until_s is not None and now < memory.until_s:
-        after = min(before, max(deliverable, min(pool.current, pool.ready)))
-        detail = f"growth is retried in {memory.until_s - now:.0f} s, after {memory.failures} failed attempts"
-        return _stage(before, after, Reason.BACKING_OFF, detail, stuck), memory
+    backs_off_s = max((memory.until_s or now) - now, 0.0)
+    served = max(memory.served if memory.served is not None else deliverable, policy.min_replicas)
+    # A replica that served until now has a deadline of its own: it may come back before growth is retried.
+    if backs_off_s and deliverable >= min(served, pool.current):
+        detail = f"growth is retried in {backs_off_s:.0f} s, after {memory.failures} failed attempts"
+        after = min(before, max(served, deliverable))
+        return _stage(before, after, Reason.BACKING_OFF, detail, stuck), replace(memory, since_s=None)
     if stuck == 0:
-        fresh = Shortage() if pool.ready >= pool.current else replace(memory, since_s=None, until_s=None)
-        return _stage(before, before, Reason.DELIVERABLE, "", 0), fresh
+        return _stage(before, before, Reason.DELIVERABLE, "", 0), _without_stuck(pool, memory, now)
     since_s = memory.since_s if memory.since_s is not None else now
     waited_s = now - since_s
     what = "find no node" if reason is Reason.UNSCHEDULABLE else "crash or cannot pull their image"
@@ -54,12 +58,20 @@ def limit_to_deliverable(
         detail = (
             f"{stuck} replicas {what} for {waited_s:.0f} s; no growth until they serve, back after {deadline_s:.0f} s"
         )
-        held = min(before, max(pool.current, policy.min_replicas))
+        held = min(before, max(min(pool.current, served) if backs_off_s else pool.current, policy.min_replicas))
         return _stage(before, held, reason, detail, stuck), replace(memory, since_s=since_s)
     back_off_s = min(_FIRST_BACK_OFF_S * 2**memory.failures, _LONGEST_BACK_OFF_S)
     detail = f"{stuck} replicas {what} for {waited_s:.0f} s: {deliverable} can serve; next try in {back_off_s:.0f} s"
     stage = _stage(before, min(before, deliverable), reason, detail, stuck)
-    return stage, Shortage(None, now + back_off_s, memory.failures + 1)
+    return stage, Shortage(None, now + back_off_s, memory.failures + 1, deliverable)
+
+
+def _without_stuck(pool: PoolState, memory: Shortage, now: float) -> Shortage:
+    """The failures are kept until more serve than could before, or nothing has failed for as long as a try waits."""
+    if memory.until_s is None or memory.served is None:
+        return Shortage()
+    over = pool.ready > memory.served or now >= memory.until_s + _LONGEST_BACK_OFF_S
+    return Shortage() if over else replace(memory, since_s=None)
 
 
 def _stage(before: int, after: int, reason: Reason, detail: str, stuck: int) -> Stage:

@@ -96,7 +96,7 @@ def test_each_attempt_for_a_node_waits_longer(policy: ServicePolicy) -> None:
     starts = [index for index in range(1, len(counts)) if counts[index] > 2 >= counts[index - 1]]
     pauses = [later - earlier for earlier, later in pairwise(starts)]
     assert len(pauses) >= 3
-    assert all(later >= earlier for earlier, later in pairwise(pauses)), pauses
+    assert all(later > 1.5 * earlier for earlier, later in pairwise(pauses)), pauses
 
 
 @either_way
@@ -129,6 +129,50 @@ def test_pods_that_crash_are_given_up_like_those_without_a_node(policy: ServiceP
     tale.at(300)
 
     assert tale.desired(Role.DECODE) <= 2
+
+
+@either_way
+def test_a_replica_that_crashes_while_growth_waits_gets_its_deadline_too(policy: ServicePolicy) -> None:
+    tale = story(2, 2, policy=policy, service=Fluid(Load(40.0))).cluster_full(Role.PREFILL).at(960)
+    assert tale.current(Role.PREFILL) == 2, tale.explain()
+    served_since_s = tale.pods[Role.PREFILL].ready_at_s[1]
+
+    tale.pods[Role.PREFILL].ready_at_s[1] = float("inf")
+    assert tale.at(1140).current(Role.PREFILL) == 2, tale.explain()
+    assert stage(tale.decision, Role.PREFILL, StageName.CAPACITY) is Reason.UNSCHEDULABLE
+
+    tale.pods[Role.PREFILL].ready_at_s[1] = served_since_s
+    assert tale.at(1185).current(Role.PREFILL) == 2
+    assert stage(tale.decision, Role.PREFILL, StageName.CAPACITY) is Reason.BACKING_OFF
+
+
+@either_way
+def test_a_replica_that_crashes_for_good_while_growth_waits_is_given_up_too(policy: ServicePolicy) -> None:
+    quick = changed(policy, Role.PREFILL, capacity_deadline_s=60.0)
+    tale = story(2, 2, policy=quick, service=Fluid(Load(40.0))).cluster_full(Role.PREFILL).at(120)
+    assert tale.current(Role.PREFILL) == 2, tale.explain()
+
+    tale.pods[Role.PREFILL].ready_at_s[1] = float("inf")
+
+    assert tale.at(240).current(Role.PREFILL) == 1, tale.explain()
+
+
+@either_way
+def test_what_load_let_go_while_growth_waits_may_come_back_with_it(policy: ServicePolicy) -> None:
+    """Those replicas were served by nodes that are there."""
+    quick = changed(policy, Role.PREFILL, capacity_deadline_s=60.0)
+    fluid = Fluid(Load(40.0))
+    tale = story(2, 2, policy=quick, service=fluid).cluster_full(Role.PREFILL).at(1200)
+    assert tale.state.roles[Role.PREFILL].shortage.failures >= 2, tale.explain()
+    assert tale.current(Role.PREFILL) == 2, tale.explain()
+    until_s = tale.state.roles[Role.PREFILL].shortage.until_s
+    assert until_s is not None
+    left_s = until_s - START_S - tale.time_s
+
+    tale.resized_by_hand(Role.PREFILL, 1).cluster_full(Role.PREFILL, full=False).wait(60)
+
+    assert left_s > 60
+    assert tale.current(Role.PREFILL) == 2, tale.explain()
 
 
 @either_way
