@@ -63,10 +63,11 @@ def _staff(ctx: RoleContext, demand: PrefillDemand, levels: Sequence[float], rea
     """Replicas for work at levels that are equally likely, so that few enough are expected to wait too long."""
     budget_s, margin, share = wait_budget_s(ctx, ctx.objectives), ctx.insight.margin, missed_ratio(ctx)
     kept = 1.0 - demand.slack_ratio * ctx.insight.unspent_ratio**_SLACK_POWER
-    work, expected, service_s = levels[-1] * kept, statistics.fmean(levels) * kept, demand.service_s * kept
+    mean = statistics.fmean(levels)
+    work, expected, service_s = levels[-1] * kept, mean * kept, demand.service_s * kept
     wanted = [level * kept * margin for level in levels]
     need, missed = servers_for(wanted, service_s, budget_s, share, _VARIABILITY)
-    least = statistics.fmean(levels) * (1.0 - demand.slack_ratio) * margin / _BUSIEST_RATIO
+    least = mean * (1.0 - demand.slack_ratio) * margin / _BUSIEST_RATIO
     spare = f" and {1 - _BUSIEST_RATIO:.0%} of full passes is spare" if least > need else ""
     need = max(need, least)
     busy = expected * margin / max(whole(need), 1)
@@ -85,7 +86,7 @@ def _staff(ctx: RoleContext, demand: PrefillDemand, levels: Sequence[float], rea
             "wait_budget_s": budget_s,
             "missed_ratio": share,
             "expected_missed_ratio": missed,
-            "least": least,
+            "least_replicas": least,
         },
     )
 
