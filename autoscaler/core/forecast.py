@@ -3,8 +3,9 @@
 Several simple forecasters run side by side (level, trend, daily and weekly season). Each is scored against what came:
 a decayed histogram of log(actual / predicted) gives, per forecaster, the upper bound that demand stayed under for all
 but a small share of the load. The forecaster whose bounds cost least speaks; one that errs needs wide bounds and so
-loses its vote. This makes headroom a result of measured burstiness and forecast error, not a constant. A trend may lift
-the bound, as far as trends that did so have lately come true.
+loses its vote. Until an hour has told what they cost, the lowest bound speaks. This makes headroom a result of measured
+burstiness and forecast error, not a constant. A trend may lift the bound, as far as trends that did so have lately come
+true.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from autoscaler.core.errors import Errors
 
 # Time constants of the moving averages, in seconds.
 _FASTEST_S, _FAST_S, _MIDDLE_S, _SLOW_S = 20.0, 60.0, 300.0, 900.0
+# What bounds cost is a mean over so long and tells little before. Until then the lowest is enough: errors are taken to
+# be large until they are known, so that few bounds are too low.
 _COST_S = 3600.0
 # A trend beyond the bound counts as half of such trends have come true.
 _LIFT_SHARE = 0.5
@@ -166,8 +169,9 @@ def observe(
     ]
     if not again:
         memory = replace(memory, tracks=tuple(map(_charge, memory.tracks, uppers)))
+    young = memory.began_s is not None and now - memory.began_s < _COST_S
     spoken = [
-        (track.cost, index)
+        (uppers[index] if young else track.cost, index)
         for index, track in enumerate(memory.tracks)
         if uppers[index] >= 0 and track.cost is not None
     ]

@@ -217,7 +217,7 @@ def _outlook() -> list[Any]:
         ),
         states(
             "Which forecaster speaks?",
-            "The one whose bounds have cost least so far. Flips show a load without pattern.",
+            "The one whose bounds have cost least so far, in the first hour the lowest. Later flips show no pattern.",
             Query(_led("forecaster", "role, forecaster"), "{{role}}: {{forecaster}}"),
         ),
     ]

@@ -198,6 +198,26 @@ def test_a_forecaster_that_errs_loses_its_vote() -> None:
     assert "trend" not in speaking
 
 
+def lowest_bound(memory: Forecast, predictions: Sequence[float], share: float) -> float:
+    bounds = [
+        at_share(track.errors, value, share)
+        for track, value in zip(memory.tracks, predictions, strict=True)
+        if value >= 0
+    ]
+    return min(bounds)
+
+
+def test_until_costs_are_known_the_lowest_bound_speaks() -> None:
+    """Nobody has proven anything in the first hour; what a forecaster would have cost is not asked then."""
+    demands = wandering(400)
+
+    young, said = outlooks(demands[:200], excess_ratio=0.05)
+    old, said_later = outlooks(demands, excess_ratio=0.05)
+
+    assert said[-1].upper == pytest.approx(lowest_bound(young, young.pending[-1][1], 0.95))
+    assert said_later[-1].upper > 1.02 * lowest_bound(old, old.pending[-1][1], 0.95)
+
+
 @pytest.mark.parametrize("excess_ratio", [0.02, 0.05, 0.2])
 def test_the_upper_bound_is_exceeded_as_often_as_it_may(excess_ratio: float) -> None:
     demands = wandering(4000)

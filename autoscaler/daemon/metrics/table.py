@@ -153,7 +153,8 @@ _GAUGES = (
         "forecaster",
         "",
         "1 for the forecaster that speaks, 0 for all others.",
-        "the vote goes to the one whose bounds have cost least; flips show a load without pattern",
+        "the vote goes to the one whose bounds have cost least, in the first hour to the lowest bound; "
+        "later flips show a load without pattern",
         labels.ROLE,
         labels.FORECASTER,
     ),
