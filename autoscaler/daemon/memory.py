@@ -30,6 +30,11 @@ def whole(state: State, now_s: float, interval_s: float) -> State:
     return replace(state, roles={role: replace(memory, since_s=now_s) for role, memory in state.roles.items()})
 
 
+def as_standby(state: State) -> State:
+    """What a standby would have done is not done: a change that another made counts from when it was seen."""
+    return replace(state, roles={role: replace(memory, decided=None) for role, memory in state.roles.items()})
+
+
 def with_originals(state: State, decision: Decision, shown: SwitchReading | None) -> State:
     """Remember what pools and switch were before they are changed for the first time.
 

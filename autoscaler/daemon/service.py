@@ -17,7 +17,7 @@ from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import State
 from autoscaler.daemon.history import Past
 from autoscaler.daemon.logs import Log, deciding
-from autoscaler.daemon.memory import later, whole, with_originals
+from autoscaler.daemon.memory import as_standby, later, whole, with_originals
 from autoscaler.daemon.narrator import Narrator
 from autoscaler.daemon.state_store import StateStore, StateStoreError, StateTakenError, StateUnreachableError
 from autoscaler.daemon.stopwatch import Stopwatch
@@ -157,6 +157,8 @@ class ServiceRunner:
             switched = self._switch(decision)
             self._narrator.tell(decision, writes)
             self._tell_of_switch(decision, shown, switched)
+        elif self._state is not None:
+            self._state = as_standby(self._state)
         if self._past is not None and self._state is not None:
             with watch.phase("read history", Dependency.SIGNALS):  # once everything is written: it may take a while
                 self._state = self._past.put_into(self.policy, self._state, now_s)

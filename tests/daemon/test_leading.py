@@ -116,6 +116,25 @@ def test_whoever_comes_back_takes_over_what_was_kept_meanwhile(store: WatchedSto
     assert bench.target.counts[Role.DECODE] == 10
 
 
+def test_a_change_that_another_made_counts_from_when_a_standby_saw_it(store: WatchedStore) -> None:
+    """It wanted the same number, and could not see the pool when the other wrote it."""
+    bench = growing(store, leads=False)
+    assert bench.tick().decision is not None
+    wanted_at_s = bench.now_s
+    bench.target.errors = {Role.DECODE: "no answer"}
+    bench.tick(40.0)
+    bench.target.errors, bench.target.counts[Role.DECODE] = {}, 6
+    bench.tick(5.0)
+
+    bench.may_write = lambda: True
+    bench.tick()
+    assert bench.now_s == wanted_at_s + 60.0
+    assert bench.target.counts[Role.DECODE] == 6
+
+    bench.tick(45.0)
+    assert bench.target.counts[Role.DECODE] == 10
+
+
 def test_the_right_to_write_is_asked_for_before_each_write(store: WatchedStore) -> None:
     bench = Bench(policy(prefill=role_policy(3), decode=role_policy(3)), store=store)
     bench.target.on_write = lambda: setattr(bench, "may_write", lambda: False)
