@@ -89,6 +89,11 @@ class Election:
         elector = self._electors.get(service)
         return elector is not None and elector.may_write()
 
+    def term(self, service: str) -> int:
+        """How often its lease has become ours. Between two numbers somebody else may have written."""
+        elector = self._electors.get(service)
+        return elector.taken if elector is not None else 0
+
     def start(self) -> None:
         """Begin to stand."""
         self._thread.start()

@@ -77,6 +77,10 @@ class Elector:
         monotonic: A clock in seconds that only moves forward, also while the machine sleeps.
         wall: Unix time in seconds, for people who look at the lease.
         terms: How long things last.
+
+    Attributes:
+        trouble: Why the lease could not be written; empty where it could.
+        taken: How often it has become ours. Between two numbers somebody else may have written.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class Elector:
     ) -> None:
         self.ref = ref
         self.trouble = ""
+        self.taken = 0
         self._api = api
         self._identity = identity
         self._monotonic = monotonic
@@ -196,6 +201,7 @@ class Elector:
             only_asked = wanted.renewed == seen.lease.renewed
             self._note(document, seen.since_s if only_asked else self._monotonic())
             if wanted.holder == self._identity:
+                self.taken += self._renewed_s is None
                 self._renewed_s = began_s
 
     def _note(self, document: JsonObject | None, since_s: float) -> None:

@@ -20,6 +20,10 @@ class Leadership(Protocol):
         """Whether a write for a service may begin now. To be asked right before each one."""
         ...
 
+    def term(self, service: str) -> int:
+        """How often the right to write for a service has become ours; in between somebody else may have written."""
+        ...
+
     def start(self) -> None:
         """Begin to stand."""
         ...
@@ -38,6 +42,10 @@ class Alone:
     def may_write(self, service: str) -> bool:  # noqa: ARG002 - any service
         """Always."""
         return True
+
+    def term(self, service: str) -> int:  # noqa: ARG002 - any service
+        """Once, from the beginning."""
+        return 1
 
     def start(self) -> None:
         """Nothing to do."""

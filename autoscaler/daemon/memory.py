@@ -30,9 +30,16 @@ def whole(state: State, now_s: float, interval_s: float) -> State:
     return replace(state, roles={role: replace(memory, since_s=now_s) for role, memory in state.roles.items()})
 
 
-def as_standby(state: State) -> State:
-    """What a standby would have done is not done: a change that another made counts from when it was seen."""
-    return replace(state, roles={role: replace(memory, decided=None) for role, memory in state.roles.items()})
+def as_standby(state: State, now_s: float) -> State:
+    """What a standby would have done now is not done: a change that another makes counts from when it is seen.
+
+    What is kept of a leader's decision stays, for a pool that could not be read.
+    """
+    roles = {
+        role: replace(memory, decided=None) if memory.decided is not None and memory.decided.at_s == now_s else memory
+        for role, memory in state.roles.items()
+    }
+    return replace(state, roles=roles)
 
 
 def with_originals(state: State, decision: Decision, shown: SwitchReading | None) -> State:

@@ -8,7 +8,9 @@ from threading import Event
 
 from autoscaler import __version__
 from autoscaler.config import ScalingPolicy
-from autoscaler.core.policy import Mode
+from autoscaler.core.decision import Decision
+from autoscaler.core.policy import Mode, ServicePolicy
+from autoscaler.core.snapshot import Snapshot
 from autoscaler.daemon.assembly import AssemblyError, connections, past, require_fit, stack_switch
 from autoscaler.daemon.background import BackgroundReporter
 from autoscaler.daemon.clock import SteadyClock
@@ -125,6 +127,9 @@ def _runner(
     def may_write() -> bool:
         return leadership.may_write(lease)
 
+    def grant(policy: ServicePolicy, snapshot: Snapshot, alone: Decision) -> float | None:
+        return budgets.grant(policy, snapshot, alone, leadership.term(lease))
+
     source, target = connections(document, settings.around, clock, bound, writes=writes, may_write=may_write)
     return ServiceRunner(
         policy,
@@ -134,7 +139,7 @@ def _runner(
         bound,
         may_write=may_write,
         at=document.at,
-        grant=budgets.grant,
+        grant=grant,
         switch=stack_switch(document, settings.around, clock, bound),
         past=past(document, settings.around, bound),
     )

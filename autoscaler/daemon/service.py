@@ -158,7 +158,7 @@ class ServiceRunner:
             self._narrator.tell(decision, writes)
             self._tell_of_switch(decision, shown, switched)
         elif self._state is not None:
-            self._state = as_standby(self._state)
+            self._state = as_standby(self._state, now_s)
         if self._past is not None and self._state is not None:
             with watch.phase("read history", Dependency.SIGNALS):  # once everything is written: it may take a while
                 self._state = self._past.put_into(self.policy, self._state, now_s)

@@ -2,7 +2,8 @@
 
 The division itself is `core.coupling.share`. Here is what it needs to know, kept from tick to tick: what each service
 holds, and what it would hold. It fails closed: what a service was granted counts as held until it has been seen to hold
-less, a pool that cannot be read holds what it held, and one that was never seen holds as much as it ever may.
+less, a pool that cannot be read holds what it held, and one that was never seen holds as much as it ever may. A daemon
+that begins to lead has seen nothing yet: another wrote until then.
 
 All services of a budget must be led by one daemon; `lease` names the lease that sees to that.
 """
@@ -82,6 +83,7 @@ class SharedBudget:
         self.gpus = gpus
         self._priorities = dict(priorities or {})
         self._members: dict[str, _Member] = {}
+        self._term = 0
         self._lock = Lock()
 
     def covers(self, service: str) -> bool:
@@ -109,7 +111,7 @@ class SharedBudget:
             f"{self.gpus:g}: nothing above a minimum is granted; lower a minimum, or raise the budget"
         )
 
-    def grant(self, policy: ServicePolicy, snapshot: Snapshot, alone: Decision) -> float | None:
+    def grant(self, policy: ServicePolicy, snapshot: Snapshot, alone: Decision, term: int = 0) -> float | None:
         """The most GPUs that a service may hold after this tick.
 
         What is granted is reserved: the caller may use it up without asking again.
@@ -118,6 +120,7 @@ class SharedBudget:
             policy: Its policy.
             snapshot: What its pools hold now.
             alone: What would be decided if it had the budget to itself.
+            term: How often this daemon has begun to lead.
 
         Returns:
             GPUs, its own budget observed; None where it is not paid from here.
@@ -125,6 +128,9 @@ class SharedBudget:
         if not self.covers(policy.service):
             return None
         with self._lock:
+            if term != self._term:
+                self._term = term
+                self._members = {name: _unseen(one.policy) for name, one in self._members.items()}
             member = self._meet(policy, policy.service)
             member.held_gpus |= _held(policy, snapshot)
             member.wanted_gpus = _wanted(policy, snapshot, alone, member.held_gpus)
@@ -152,12 +158,11 @@ class SharedBudget:
         return Usage(self.gpus, held_gpus, waiting_gpus)
 
     def _meet(self, policy: ServicePolicy, service: str) -> _Member:
-        known = self._members.get(service)
-        most = {role: one.gpus_per_replica * one.max_replicas for role, one in policy.roles.items()}
+        known, unseen = self._members.get(service), _unseen(policy)
         if known is None:
-            self._members[service] = _Member(policy, most)
+            self._members[service] = unseen
         elif known.policy != policy:
-            seen = {role: known.held_gpus.get(role, most[role]) for role in policy.roles}
+            seen = {role: known.held_gpus.get(role, most) for role, most in unseen.held_gpus.items()}
             self._members[service] = replace(known, policy=policy, held_gpus=seen)
         return self._members[service]
 
@@ -176,10 +181,10 @@ class SharedBudgets:
         found = {budget.name: budget.follow(policies) for budget in self.budgets}
         return {name: why for name, why in found.items() if why}
 
-    def grant(self, policy: ServicePolicy, snapshot: Snapshot, alone: Decision) -> float | None:
+    def grant(self, policy: ServicePolicy, snapshot: Snapshot, alone: Decision, term: int = 0) -> float | None:
         """See `SharedBudget.grant`."""
         budget = self._of(policy.service)
-        return budget.grant(policy, snapshot, alone) if budget is not None else None
+        return budget.grant(policy, snapshot, alone, term) if budget is not None else None
 
     def lease(self, service: str) -> str:
         """What the lease is called that a daemon must hold to write for a service."""
@@ -197,6 +202,11 @@ class SharedBudgets:
 def floor_gpus(policy: ServicePolicy) -> float:
     """GPUs that the minimum replicas of a service cost."""
     return sum(role.gpus_per_replica * role.min_replicas for role in policy.roles.values())
+
+
+def _unseen(policy: ServicePolicy) -> _Member:
+    """A service of which nothing is known but its policy."""
+    return _Member(policy, {role: one.gpus_per_replica * one.max_replicas for role, one in policy.roles.items()})
 
 
 def _held(policy: ServicePolicy, snapshot: Snapshot) -> dict[Role, float]:

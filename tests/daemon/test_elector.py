@@ -127,6 +127,39 @@ def test_a_leader_whose_trouble_is_over_in_time_goes_on(world: World) -> None:
     assert a.leads()
 
 
+def test_a_term_ends_where_another_may_have_written_and_not_with_trouble_alone(world: World) -> None:
+    a = leader(world)
+    assert a.term() == 1
+    a.api.before = a.api.fail
+    pass_time(world, 2 * TERMS.lease_s, a)
+    a.api.before = lambda: None
+    a.turn()
+    assert (a.leads(), a.term()) == (True, 1)
+
+    b = daemon(world, "b")
+    a.api.before = a.api.fail
+    pass_time(world, 2 * TERMS.lease_s, a, b)
+    assert b.leads()
+    a.api.before, b.api.before = lambda: None, b.api.fail
+    pass_time(world, 2 * TERMS.lease_s, a, b)
+
+    assert (a.leads(), a.term()) == (True, 2)
+
+
+def test_a_lease_taken_by_a_write_whose_answer_is_lost_begins_a_term(world: World) -> None:
+    a, b = leader(world), daemon(world, "b")
+    b.turn()
+    a.election.close(release=True)
+    b.api.after = b.api.fail
+    b.turn()
+    assert (b.leads(), b.term()) == (False, 0)
+
+    b.api.after = lambda: None
+    pass_time(world, TERMS.renew_s, b)
+
+    assert (b.leads(), b.term()) == (True, 1)
+
+
 def test_the_lease_is_measured_from_the_beginning_of_a_renewal_not_from_its_answer(world: World) -> None:
     a = leader(world)
     pass_time(world, TERMS.renew_s)

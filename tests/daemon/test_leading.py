@@ -135,6 +135,25 @@ def test_a_change_that_another_made_counts_from_when_a_standby_saw_it(store: Wat
     assert bench.target.counts[Role.DECODE] == 10
 
 
+def test_a_change_that_a_leader_kept_counts_from_when_it_was_made(store: WatchedStore) -> None:
+    """Even for a standby that begins while the pool cannot be read."""
+    leader = growing(store)
+    leader.tick()
+    made_at_s = leader.now_s
+    bench = growing(store, leads=False)
+    bench.target.counts, bench.now_s = leader.target.counts, leader.now_s
+    bench.target.errors = {Role.DECODE: "no answer"}
+    bench.tick(30.0)
+    bench.target.errors = {}
+    bench.tick()
+
+    bench.may_write = lambda: True
+    bench.tick()
+
+    assert bench.now_s == made_at_s + 60.0
+    assert bench.target.counts[Role.DECODE] == 10
+
+
 def test_the_right_to_write_is_asked_for_before_each_write(store: WatchedStore) -> None:
     bench = Bench(policy(prefill=role_policy(3), decode=role_policy(3)), store=store)
     bench.target.on_write = lambda: setattr(bench, "may_write", lambda: False)

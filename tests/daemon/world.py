@@ -136,5 +136,8 @@ class Daemon:
     def leads(self, service: str = "chat") -> bool:
         return self.election.may_write(service)
 
+    def term(self, service: str = "chat") -> int:
+        return self.election.term(service)
+
     def events(self) -> list[object]:
         return [line["event"] for line in self.lines]
