@@ -111,7 +111,7 @@ class SharedBudget:
             f"{self.gpus:g}: nothing above a minimum is granted; lower a minimum, or raise the budget"
         )
 
-    def grant(self, policy: ServicePolicy, snapshot: Snapshot, alone: Decision, term: int = 0) -> float | None:
+    def grant(self, policy: ServicePolicy, snapshot: Snapshot, alone: Decision, term: int) -> float | None:
         """The most GPUs that a service may hold after this tick.
 
         What is granted is reserved: the caller may use it up without asking again.
@@ -181,7 +181,7 @@ class SharedBudgets:
         found = {budget.name: budget.follow(policies) for budget in self.budgets}
         return {name: why for name, why in found.items() if why}
 
-    def grant(self, policy: ServicePolicy, snapshot: Snapshot, alone: Decision, term: int = 0) -> float | None:
+    def grant(self, policy: ServicePolicy, snapshot: Snapshot, alone: Decision, term: int) -> float | None:
         """See `SharedBudget.grant`."""
         budget = self._of(policy.service)
         return budget.grant(policy, snapshot, alone, term) if budget is not None else None

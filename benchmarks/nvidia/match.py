@@ -16,7 +16,6 @@ from benchmarks.nvidia.scene import Job
 
 LOADS = ("dynamo-sine", "azure2023-conv-x4", "servegen-r1-x3", "azure2024-code-x4")
 STARTUP_TIMES_S = (60.0, 120.0)
-
 Row = Mapping[str, Any]
 
 _HEAD_S = 120.0

@@ -199,12 +199,8 @@ def test_a_forecaster_that_errs_loses_its_vote() -> None:
 
 
 def lowest_bound(memory: Forecast, predictions: Sequence[float], share: float) -> float:
-    bounds = [
-        at_share(track.errors, value, share)
-        for track, value in zip(memory.tracks, predictions, strict=True)
-        if value >= 0
-    ]
-    return min(bounds)
+    said = zip(memory.tracks, predictions, strict=True)
+    return min(at_share(track.errors, value, share) for track, value in said if value >= 0)
 
 
 def test_until_costs_are_known_the_lowest_bound_speaks() -> None:

@@ -290,9 +290,8 @@ def check(storm: Storm, name: str, done: Tick) -> None:
 def gave_up(decided: RoleDecision) -> bool:
     """Whether what went was waited for in vain: that is known of pods, without a signal. Who serves stays."""
     (capacity,) = (stage for stage in decided.stages if stage.stage is StageName.CAPACITY)
-    return capacity.reason in WAITED_IN_VAIN and decided.desired == capacity.after >= min(
-        decided.current, decided.ready
-    )
+    serves = min(decided.current, decided.ready)
+    return capacity.reason in WAITED_IN_VAIN and decided.desired == capacity.after >= serves
 
 
 def check_rate(storm: Storm, name: str, role: Role, after: int) -> None:
