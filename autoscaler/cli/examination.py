@@ -38,8 +38,9 @@ from autoscaler.targets.kubernetes.specs.problems import SpecError
 from autoscaler.targets.switch import Position, SwitchReading
 
 _ANY_OF = "topk(1, "
-# A pool of so many would shrink at any load, if it could.
+# A pool of so many would shrink at any load, if it could; while one pod is out of KV blocks, though, no pool may.
 _TOO_MANY = 4096
+_OUT_OF_BLOCKS = frozenset({"kv_utilization_max", "preemption_rate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Examination:
         draining: Per role whether its pods have the time to end that they need.
         would: Per role what a decision would come to now.
         inert: Per role why no decision could be made.
-        held: Per role what a shrink would lack, however little there were to do; a pool that is full tells nothing.
+        held: Per role what a shrink would lack, however little there were to do.
     """
 
     service: str
@@ -214,7 +215,12 @@ def _decided(policy: ServicePolicy, snapshot: Snapshot) -> tuple[dict[str, str],
 def _held(policy: ServicePolicy, snapshot: Snapshot) -> dict[str, str]:
     """What a shrink would lack per role."""
     larger = {role: replace(pool, current=_TOO_MANY, ready=_TOO_MANY) for role, pool in snapshot.pools.items()}
-    decision, _ = decide(policy, replace(snapshot, pools=larger), State(started_at_s=0.0), snapshot.at_s)
+    calm = {
+        scope: {name: signal for name, signal in known.items() if name not in _OUT_OF_BLOCKS}
+        for scope, known in snapshot.signals.items()
+    }
+    supposed = replace(snapshot, pools=larger, signals=calm)
+    decision, _ = decide(policy, supposed, State(started_at_s=0.0), snapshot.at_s)
     return {
         role.value: stage.detail
         for role, decided in decision.roles.items()

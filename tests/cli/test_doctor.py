@@ -113,12 +113,14 @@ def test_a_single_missing_metric_is_told_where_it_is_missing(server: Prometheus,
     assert "missing  decode.waiting_for_kv: vllm:num_requests_kv_fetch_by_stage" in shown
 
 
+@pytest.mark.parametrize("preempted", [0, DECODE.preempted], ids=["calm", "out-of-blocks"])
 def test_a_pool_that_lacks_what_a_shrink_needs_is_told_before_anybody_waits_for_one(
-    server: Prometheus, tmp_path: Path
+    server: Prometheus, tmp_path: Path, preempted: int
 ) -> None:
-    fill(server, "grows", PREFILL, replace(DECODE, preempted=0))
+    service = f"grows-{preempted}"
+    fill(server, service, PREFILL, replace(DECODE, preempted=preempted))
 
-    found = examine(server, tmp_path, "grows", signals={"decode": {"waiting": "sum(no_such_series)"}})
+    found = examine(server, tmp_path, service, signals={"decode": {"waiting": "sum(no_such_series)"}})
 
     assert found.inert == {}
     assert set(found.held) == {"decode"}
