@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoscaler.core.decision import Reason, Stage, StageName
-from autoscaler.core.policy import RatioBand, Role, RolePolicy
-from autoscaler.core.snapshot import PoolState
+from autoscaler.core.policy import RatioBand, Role, RolePolicy, ServicePolicy
+from autoscaler.core.snapshot import PoolState, Snapshot
+from autoscaler.core.state import State
 
 Counts = Mapping[Role, int]
 _NOISE = 1e-9
@@ -51,11 +52,20 @@ def fit(
     policies: Mapping[Role, RolePolicy],
     pools: Mapping[Role, PoolState],
     wanted: Counts,
+    minima: Counts | None = None,
 ) -> dict[Role, int]:
     """The counts nearest to the wanted ones inside bounds, band and budget.
 
     Nearest takes away as little as possible, as a share of what the pool wants that loses the larger share, then of
     both, then costs the fewest GPUs: a pair out of the band is repaired by growth first, a short budget cuts both.
+
+    Args:
+        band: What prefill : decode must stay within.
+        budget_gpus: What all pools may hold together.
+        policies: Bounds and cost of each pool, narrowed by an operator's word.
+        pools: What they hold now.
+        wanted: The counts that come in.
+        minima: What each pool may hold whatever the budget; None for the minima of `policies`.
     """
     if in_band(band, wanted) and in_budget(budget_gpus, policies, pools, wanted):
         return dict(wanted)
@@ -69,9 +79,8 @@ def fit(
     ]
     if not fitting:
         # The budget is exceeded already and bounds or band forbid to obey it in one step: at least do not grow.
-        return {
-            role: min(count, max(pools[role].current, policies[role].min_replicas)) for role, count in wanted.items()
-        }
+        least = minima if minima is not None else {role: policies[role].min_replicas for role in wanted}
+        return {role: min(count, max(pools[role].current, least[role])) for role, count in wanted.items()}
 
     def loss(counts: Counts) -> tuple[float, float, float]:
         missing = [max(wanted[role] - count, 0) / max(wanted[role], 1) for role, count in counts.items()]
@@ -114,6 +123,27 @@ def _with_partner(
         yield {role: count, other: min(max(wanted[other], math.ceil(low)), math.floor(high))}
 
 
+def unread_pools(policy: ServicePolicy, snapshot: Snapshot, state: State) -> dict[Role, PoolState]:
+    """The pools that could not be read, as they were last seen; one that never was, as large as it may be."""
+    pools = {}
+    for role in policy.roles.keys() - snapshot.pools.keys():
+        seen = last_seen(state, role)
+        count = policy.roles[role].max_replicas if seen is None else seen
+        pools[role] = PoolState(count, count)
+    return pools
+
+
+def last_seen(state: State, role: Role) -> int | None:
+    """Replicas of a pool when it could last be read; None if it never was."""
+    return state.roles[role].current if role in state.roles else None
+
+
+def unread_gpus(policy: ServicePolicy, snapshot: Snapshot, state: State) -> float:
+    """GPUs that the pools hold which could not be read, as far as is known."""
+    unread = unread_pools(policy, snapshot, state)
+    return sum(policy.roles[role].gpus_per_replica * pool.current for role, pool in unread.items())
+
+
 def ratio_stages(
     band: RatioBand | None, policies: Mapping[Role, RolePolicy], pools: Mapping[Role, PoolState], before: Counts
 ) -> dict[Role, Stage]:
@@ -135,9 +165,10 @@ def budget_stages(
     policies: Mapping[Role, RolePolicy],
     pools: Mapping[Role, PoolState],
     before: Counts,
+    minima: Counts,
 ) -> dict[Role, Stage]:
-    """Bring the GPUs of all pools under the budget without leaving the band."""
-    after = fit(band, budget_gpus, policies, pools, before)
+    """Bring the GPUs of all pools under the budget without leaving the band; `minima` as in `fit`."""
+    after = fit(band, budget_gpus, policies, pools, before, minima)
     numbers = {"budget_gpus": budget_gpus} if budget_gpus is not None else {}
     detail = f"the budget of {budget_gpus:g} GPUs does not pay for more now" if budget_gpus is not None else ""
     return {

@@ -11,6 +11,7 @@ from dataclasses import replace
 from autoscaler.core import coupling, stages, switch, switching
 from autoscaler.core.attribution import attribute
 from autoscaler.core.decision import Decision, Evidence, Reason, RoleDecision, Stage, StageName, SwitchStep
+from autoscaler.core.joint import take_joint_steps
 from autoscaler.core.learn import learn
 from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.core.prompts import prompts_now
@@ -18,7 +19,6 @@ from autoscaler.core.proposal import Proposal, RoleContext, whole
 from autoscaler.core.roles import decode, prefill
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import RoleState, State, Timed
-from autoscaler.core.supply import Shortage, held_bounds, limit_to_deliverable, obey
 from autoscaler.core.switching import take_step
 
 # Work below this share of its mean over a quarter of an hour, by more than a replica, is no ebb but a break.
@@ -70,7 +70,7 @@ def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) 
     steps = {
         role: _own_steps(policy, ctx, proposals[role], short - {role}, state, now) for role, ctx in contexts.items()
     }
-    shortages = _joint_steps(policy, contexts, state, steps, now)
+    shortages = take_joint_steps(policy, contexts, snapshot, state, steps, now)
     decisions = {role: _conclude(contexts[role], tuple(taken)) for role, taken in steps.items()}
     remembered = {
         role: replace(_remember(policy, ctx, state, decisions[role], now), shortage=shortages[role])
@@ -136,37 +136,6 @@ def _own_steps(
         steps.append(switching.stage(policy.switch, ctx.role, ctx.pool, state, steps[-1].after, now))
     steps.append(stages.bound(ctx.policy, steps[-1].after))
     return steps
-
-
-def _joint_steps(
-    policy: ServicePolicy,
-    contexts: Mapping[Role, RoleContext],
-    state: State,
-    steps: Mapping[Role, list[Stage]],
-    now: float,
-) -> Mapping[Role, Shortage]:
-    """The steps that need the cluster or both pools: deliverable, operator, ratio band, budget.
-
-    The operator's word and what the cluster can deliver narrow the bounds in which band and budget are then met.
-    """
-    pools = {role: ctx.pool for role, ctx in contexts.items()}
-    held = {role: held_bounds(ctx.policy, ctx.pool.current, now) for role, ctx in contexts.items()}
-    shortages: dict[Role, Shortage] = {}
-    for role, ctx in contexts.items():
-        memory = state.roles[role].shortage
-        stage, shortages[role] = limit_to_deliverable(ctx.policy, ctx.pool, memory, steps[role][-1].after, now)
-        steps[role].append(stage)
-        steps[role].append(obey(ctx.policy, held[role], stage.after, now))
-    band = policy.ratio if state.switch.step in {None, SwitchStep.ON} else None  # a change of the switch leaves it
-    for role, stage in coupling.ratio_stages(band, held, pools, _numbers(steps)).items():
-        steps[role].append(stage)
-    for role, stage in coupling.budget_stages(band, policy.budget_gpus, held, pools, _numbers(steps)).items():
-        steps[role].append(stage)
-    return shortages
-
-
-def _numbers(steps: Mapping[Role, list[Stage]]) -> dict[Role, int]:
-    return {role: taken[-1].after for role, taken in steps.items()}
 
 
 def _conclude(ctx: RoleContext, steps: tuple[Stage, ...]) -> RoleDecision:

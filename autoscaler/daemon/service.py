@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from autoscaler.core.coupling import unread_gpus
 from autoscaler.core.decide import decide
 from autoscaler.core.decision import Decision, Reason, SwitchStep
 from autoscaler.core.policy import Mode, Role, ServicePolicy
@@ -186,7 +187,9 @@ class ServiceRunner:
         granted_gpus = self._grant(policy, snapshot, alone[0])
         if granted_gpus is None:
             return alone
-        return decide(replace(policy, budget_gpus=granted_gpus), snapshot, memory, snapshot.at_s)
+        # Pools that cannot be read are off this grant already; deciding takes them off once.
+        budget_gpus = granted_gpus + unread_gpus(policy, snapshot, memory)
+        return decide(replace(policy, budget_gpus=budget_gpus), snapshot, memory, snapshot.at_s)
 
     def _act(self, decision: Decision, reading: PoolReading) -> dict[Role, WriteResult]:
         """Write the numbers that changed, growth first; one role's failure does not stop the other.

@@ -261,6 +261,40 @@ def test_a_full_budget_goes_to_the_pool_that_needs_it(policy: ServicePolicy) -> 
     assert tale.current(Role.DECODE) > 2, tale.explain()
 
 
+@pytest.mark.parametrize("seen", [True, False], ids=["seen before", "never seen"])
+@either_way
+def test_a_pool_that_cannot_be_read_holds_its_gpus(policy: ServicePolicy, seen: bool) -> None:
+    bounded = changed(policy, Role.PREFILL, max_replicas=6)
+    tale = story(6, 2, policy=replace(bounded, budget_gpus=32.0), service=Scripted())
+    tale.wait(60.0 if seen else 0.0)
+    del tale.pods[Role.PREFILL]
+
+    tale.says({"decode.waiting": 3000.0, "decode.kv_utilization_mean": 0.95}).wait(60)
+
+    assert tale.desired(Role.DECODE) == 2, tale.explain()
+    assert stage(tale.decision, Role.DECODE, StageName.BUDGET) is Reason.BUDGET_LIMITED
+
+
+@either_way
+def test_the_ratio_band_holds_against_a_pool_that_cannot_be_read_as_it_was_last_seen(policy: ServicePolicy) -> None:
+    tale = story(2, 2, policy=replace(policy, ratio=RatioBand(0.5, 2.0)), service=Scripted()).wait(60)
+    del tale.pods[Role.PREFILL]
+
+    tale.says({"decode.waiting": 3000.0, "decode.kv_utilization_mean": 0.95}).wait(60)
+
+    assert tale.desired(Role.DECODE) == 4, tale.explain()
+    assert stage(tale.decision, Role.DECODE, StageName.RATIO) is Reason.RATIO_REPAIRED
+
+
+@either_way
+def test_the_ratio_band_says_nothing_of_a_pool_that_was_never_seen(policy: ServicePolicy) -> None:
+    tale = story(2, 2, policy=replace(policy, ratio=RatioBand(0.5, 2.0)), service=Scripted())
+    del tale.pods[Role.PREFILL]
+
+    assert tale.desired(Role.DECODE) <= 2, tale.explain()
+    assert stage(tale.decision, Role.DECODE, StageName.RATIO) is Reason.RATIO_HOLDS
+
+
 def test_draining_pods_hold_their_gpus_until_they_are_gone() -> None:
     policy = replace(WITH_PRIOR, budget_gpus=24.0)
     tale = story(2, 2, policy=policy, service=Fluid(Load(40.0)), obeyed=False)
@@ -313,6 +347,15 @@ def test_a_pinned_pool_is_what_it_is_pinned_to_inside_of_its_bounds(wanted: int,
     tale = story(4, 4, policy=held(HoldKind.PIN, replicas=wanted), service=Fluid(Load(8.0)))
 
     tale.expect(prefill=got, decode=got, because=Reason.PINNED)
+
+
+def test_a_pin_does_not_spend_what_the_budget_does_not_have() -> None:
+    pinned = changed(replace(WITH_PRIOR, budget_gpus=40.0), Role.PREFILL, hold=Hold(HoldKind.PIN, None, 8))
+    tale = story(3, 7, policy=pinned, service=Fluid(Load(8.0))).says({"decode.waiting": 900.0}).at(60)
+
+    for decided in tale.decisions:
+        assert sum(4.0 * max(role.current, role.desired) for role in decided.roles.values()) <= 40.0
+    assert stage(tale.decision, Role.PREFILL, StageName.BUDGET) is Reason.BUDGET_LIMITED
 
 
 def test_a_hold_ends_by_itself() -> None:
