@@ -177,7 +177,7 @@ def observe(
     ]
     chosen = min(spoken)[1]
     trend, steepest = max((predictions[index], index) for index in _TRENDS)
-    lift, lifter = _lift(memory, predictions, trend, steepest, now)
+    lift, lifter = _lift(memory, predictions, trend, steepest, now, horizon_s)
     if lift > uppers[chosen]:
         upper, lifted_by, levels = lift, FORECASTERS[lifter], [lift]
     else:
@@ -194,14 +194,18 @@ def _rises(predictions: Sequence[float]) -> bool:
     return predictions[_LEVEL] > predictions[_SLOW_LEVEL]
 
 
-def _lift(memory: Forecast, predictions: Sequence[float], trend: float, steepest: int, now: float) -> tuple[float, int]:
+def _lift(
+    memory: Forecast, predictions: Sequence[float], trend: float, steepest: int, now: float, horizon_s: float
+) -> tuple[float, int]:
     """The demand that must be expected however calm the past was, and the forecaster that says so."""
     # A ramp is seen by the trends first, but noise and the top of a wave look like one to them.
     lifts = [(errors.at_share(memory.lifts, trend, _LIFT_SHARE), steepest)]
-    # A jump that comes at the same hour each day is expected as it was, however calm the hours before it.
+    # A jump that comes at the same hour each day is expected as it was, however calm the hours before it. No higher:
+    # after a gap in a day the next one seems to grow without limit there.
     for index, period_s in _SEASONS:
         if memory.since_s is not None and now - memory.since_s >= _PERIODS_TRUSTED * period_s:
-            lifts.append((predictions[index], index))
+            as_it_was = max(memory.middle, _season_at(memory, now + horizon_s - period_s))
+            lifts.append((min(predictions[index], as_it_was), index))
     return max(lifts)
 
 
@@ -357,8 +361,12 @@ def _seasonal(memory: Forecast, now: float, horizon_s: float, period_s: float) -
     if memory.since_s is None or now - memory.since_s < period_s:
         return _SILENT
     then, ahead = now - period_s, now + horizon_s - period_s
-    base = memory.season[int(then % _WEEK_S / _SEASON_BIN_S)]
-    later = memory.season[int(ahead % _WEEK_S / _SEASON_BIN_S)]
+    base, later = _season_at(memory, then), _season_at(memory, ahead)
     if base < 0 or later < 0:
         return _SILENT
     return memory.middle * (later + errors.FLOOR) / (base + errors.FLOOR)
+
+
+def _season_at(memory: Forecast, at_s: float) -> float:
+    """Mean demand of that quarter of an hour of the week; negative where none was seen."""
+    return memory.season[int(at_s % _WEEK_S / _SEASON_BIN_S)]

@@ -172,6 +172,16 @@ def test_a_jump_that_comes_every_morning_is_expected_after_five() -> None:
     assert said[nine_on_the_sixth_day - 2].lifted_by == "daily"
 
 
+def test_a_gap_of_yesterday_does_not_raise_what_is_expected_above_what_was_ever_seen() -> None:
+    """Nothing for twenty minutes, then all of it again, is no growth without limit."""
+    minutes = range(4 * 1440)
+    demands = [0.0 if 2 * 1440 + 720 <= minute < 2 * 1440 + 740 else 10.0 for minute in minutes]
+
+    _, said = outlooks(demands, tick_s=60.0, horizon_s=300.0)
+
+    assert max(outlook.upper for outlook in said[3 * 1440 + 700 : 3 * 1440 + 760]) < 15.0
+
+
 def test_a_recorded_history_gives_the_season_back_after_a_restart() -> None:
     recorded = [(MIDNIGHT_S + index * 900.0, 2.0 + index % 96) for index in range(96)]
     seeded = forecast.seed_season(Forecast(), recorded)
