@@ -13,7 +13,7 @@ from autoscaler.core.decision import SwitchStep
 from autoscaler.core.forecast import Forecast, check_forecast
 from autoscaler.core.headroom import Headroom
 from autoscaler.core.policy import Role
-from autoscaler.core.supply import Shortage
+from autoscaler.core.supply import LONGEST_BACK_OFF_S, Shortage
 
 STATE_VERSION = 1
 
@@ -215,12 +215,13 @@ def _not_after(state: State, now: float) -> State:
             unusable_since_s=_earlier(memory.unusable_since_s, now),
             grown_at_s=_earlier(memory.grown_at_s, now),
             gauges=tuple(item for item in memory.gauges if item.at_s <= now),
-            forecast=dataclasses.replace(
-                memory.forecast,
-                at_s=_earlier(memory.forecast.at_s, now),
-                began_s=_earlier(memory.forecast.began_s, now),
-            ),
+            forecast=_forecast_not_after(memory.forecast, now),
             headroom=dataclasses.replace(memory.headroom, at_s=_earlier(memory.headroom.at_s, now)),
+            shortage=dataclasses.replace(
+                memory.shortage,
+                since_s=_earlier(memory.shortage.since_s, now),
+                until_s=_earlier(memory.shortage.until_s, now + LONGEST_BACK_OFF_S),
+            ),
         )
         for role, memory in state.roles.items()
     }
@@ -245,6 +246,13 @@ def _not_after(state: State, now: float) -> State:
         switch=switch,
         threshold=threshold,
     )
+
+
+def _forecast_not_after(memory: Forecast, now: float) -> Forecast:
+    if memory.at_s is None or memory.at_s <= now:
+        return memory
+    began_s = _earlier(memory.began_s, now)
+    return dataclasses.replace(memory, at_s=now, began_s=began_s, pending=(), lifted=())
 
 
 def _earlier(at_s: float | None, now: float) -> float | None:

@@ -13,7 +13,7 @@ from autoscaler.core.policy import HoldKind, RolePolicy
 from autoscaler.core.snapshot import PoolState
 
 _FIRST_BACK_OFF_S = 300.0
-_LONGEST_BACK_OFF_S = 3600.0
+LONGEST_BACK_OFF_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def limit_to_deliverable(
         )
         held = min(before, max(min(pool.current, served) if backs_off_s else pool.current, policy.min_replicas))
         return _stage(before, held, reason, detail, stuck), replace(memory, since_s=since_s)
-    back_off_s = min(_FIRST_BACK_OFF_S * 2**memory.failures, _LONGEST_BACK_OFF_S)
+    back_off_s = min(_FIRST_BACK_OFF_S * 2**memory.failures, LONGEST_BACK_OFF_S)
     detail = f"{stuck} replicas {what} for {waited_s:.0f} s: {deliverable} can serve; next try in {back_off_s:.0f} s"
     stage = _stage(before, min(before, deliverable), reason, detail, stuck)
     return stage, Shortage(None, now + back_off_s, memory.failures + 1, deliverable)
@@ -70,7 +70,7 @@ def _without_stuck(pool: PoolState, memory: Shortage, now: float) -> Shortage:
     """The failures are kept until more serve than could before, or nothing has failed for as long as a try waits."""
     if memory.until_s is None or memory.served is None:
         return Shortage()
-    over = pool.ready > memory.served or now >= memory.until_s + _LONGEST_BACK_OFF_S
+    over = pool.ready > memory.served or now >= memory.until_s + LONGEST_BACK_OFF_S
     return Shortage() if over else replace(memory, since_s=None)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from autoscaler.core.policy import Role
 from autoscaler.core.state import STATE_VERSION, State, StateError, from_json, to_json
+from autoscaler.core.supply import LONGEST_BACK_OFF_S
 from tests.core.fluid import Fluid, Load
 from tests.support.core import START_S
 from tests.support.story import story
@@ -135,3 +136,19 @@ def test_after_the_clock_was_set_back_a_shrink_waits_no_longer_than_its_window()
     tale.state = from_json(to_json(tomorrow), START_S)
 
     assert tale.at(135.0).desired(Role.DECODE) < 8
+
+
+def test_after_the_clock_was_set_back_a_back_off_ends_within_the_longest_one() -> None:
+    tale = story(service=Fluid(Load(60.0))).cluster_full(Role.PREFILL).at(1200)
+    tomorrow = tale.state.roles[Role.PREFILL].shortage
+    assert tomorrow.until_s is not None
+
+    shortage = from_json(to_json(tale.state), START_S - 86_400.0).roles[Role.PREFILL].shortage
+
+    assert shortage.until_s == START_S - 86_400.0 + LONGEST_BACK_OFF_S
+
+
+def test_after_the_clock_was_set_back_no_prediction_waits_for_a_day_that_was() -> None:
+    state = from_json(to_json(LIVED), START_S - 86_400.0)
+
+    assert all(memory.forecast.pending == memory.forecast.lifted == () for memory in state.roles.values())
