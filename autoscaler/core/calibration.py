@@ -9,7 +9,7 @@ evidence fades: the covariance is inflated a little with each sample.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class Fit:
         samples: Samples taken.
         error_ratio: Running mean of the absolute relative prediction error.
         from_prior: Whether the start was a real prior or a guess.
+        prior: Its constants, which the factors multiply; empty where they were not recorded.
     """
 
     factors: tuple[float, float, float]
@@ -46,6 +47,7 @@ class Fit:
     samples: int
     error_ratio: float
     from_prior: bool
+    prior: tuple[float, ...] = ()
 
     @property
     def confidence_ratio(self) -> float:
@@ -63,11 +65,18 @@ class Fit:
         return self.from_prior or (self.samples >= _TRUSTED_SAMPLES and self.prediction_sd < _TRUSTED_SD)
 
 
-def start(*, from_prior: bool) -> Fit:
+def start(*, from_prior: bool, prior: tuple[float, ...] = ()) -> Fit:
     """A fit before its first sample."""
     common, own = (_COMMON_SD, _OWN_SD) if from_prior else (_UNKNOWN_COMMON_SD, _UNKNOWN_OWN_SD)
     matrix = np.full((3, 3), common**2) + np.eye(3) * own**2
-    return Fit((1.0, 1.0, 1.0), tuple(matrix.ravel().tolist()), 0, 0.0, from_prior)
+    return Fit((1.0, 1.0, 1.0), tuple(matrix.ravel().tolist()), 0, 0.0, from_prior, prior)
+
+
+def continued(fit: Fit | None, *, from_prior: bool, prior: tuple[float, ...]) -> Fit:
+    """What was learned, or a fresh start where that corrects another prior: its factors mean nothing on this one."""
+    if fit is None or fit.from_prior != from_prior or fit.prior not in {(), prior}:
+        return start(from_prior=from_prior, prior=prior)
+    return fit if fit.prior else replace(fit, prior=prior)
 
 
 def check_fit(fit: Fit | None) -> None:
@@ -109,10 +118,10 @@ def update(fit: Fit, prior_terms: tuple[float, float, float], observed: float) -
     shrunk = covariance - np.outer(gain, features @ covariance)
     error = abs(observed / expected - predicted) / max(predicted, 1e-9)
     weight = max(1.0 / (fit.samples + 1), 0.02)
-    return Fit(
-        (float(moved[0]), float(moved[1]), float(moved[2])),
-        tuple(((shrunk + shrunk.T) / 2).ravel().tolist()),
-        fit.samples + 1,
-        fit.error_ratio + weight * (error - fit.error_ratio),
-        fit.from_prior,
+    return replace(
+        fit,
+        factors=(float(moved[0]), float(moved[1]), float(moved[2])),
+        covariance=tuple(((shrunk + shrunk.T) / 2).ravel().tolist()),
+        samples=fit.samples + 1,
+        error_ratio=fit.error_ratio + weight * (error - fit.error_ratio),
     )

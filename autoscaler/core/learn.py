@@ -108,12 +108,12 @@ def learn(
     memory = _track(memory, pool, now)
     lead_s = startup_time_s(role_policy, memory)
     prior = role_policy.engine
-    if memory.fit is None or memory.fit.from_prior != (prior is not None):
-        memory = replace(memory, fit=calibration.start(from_prior=prior is not None))
     base = prior or _GUESS
+    fit = calibration.continued(memory.fit, from_prior=prior is not None, prior=_constants(base, role))
+    memory = replace(memory, fit=fit)
     if not again and not mixed:  # a step that carries prompts tells nothing of decode, and prefill has little to do
         memory = _calibrate(memory, role, base, snapshot, attribution, prompts, pool, now)
-    fit = memory.fit or calibration.start(from_prior=prior is not None)
+    fit = memory.fit or fit  # with this tick's sample
     model = trusted_model(role_policy, role, fit)
     if role is Role.DECODE and not again:
         memory = replace(memory, transfer_alone_s=_alone_s(memory.transfer_alone_s, transfer_s_per_token(snapshot)))
@@ -242,6 +242,14 @@ def _decode_sample(
         return memory, None
     kv_tokens = statistics.fmean(item.kv_tokens for item in gauges)
     return memory, (base.decode.terms_ms(sequences, kv_tokens), step_s * 1e3)
+
+
+def _constants(engine: EngineModel, role: Role) -> tuple[float, float, float]:
+    """What the factors of a role's fit multiply."""
+    prefill, step = engine.prefill, engine.decode
+    if role is Role.PREFILL:
+        return prefill.a_ms, prefill.b_ms_per_token, prefill.c_ms_per_token2
+    return step.d0_ms, step.d1_ms_per_sequence, step.d2_ms_per_kv_token
 
 
 def trusted_model(policy: RolePolicy, role: Role, fit: calibration.Fit | None) -> EngineModel | None:

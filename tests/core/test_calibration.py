@@ -188,3 +188,22 @@ def test_whatever_is_seen_no_slope_becomes_implausible(
     assert fit.prediction_sd >= 0.0
     variances = np.linalg.eigvalsh(np.array(fit.covariance).reshape(3, 3))
     assert variances.min() > -1e-9 * variances.max()
+
+
+def test_what_was_learned_of_one_prior_is_not_put_upon_another() -> None:
+    learned = trained(calibration.start(from_prior=True, prior=(1.0, 2.0, 3.0)), decode_loads(60), (2.6, 2.6, 2.6))
+
+    again = calibration.continued(learned, from_prior=True, prior=(1.0, 2.0, 3.0))
+    corrected = calibration.continued(learned, from_prior=True, prior=(2.6, 5.2, 7.8))
+
+    assert again == learned
+    assert corrected == calibration.start(from_prior=True, prior=(2.6, 5.2, 7.8))
+
+
+def test_a_memory_that_does_not_say_what_prior_it_corrects_corrects_the_present_one() -> None:
+    learned = trained(calibration.start(from_prior=True), decode_loads(60), (2.6, 2.6, 2.6))
+
+    kept = calibration.continued(learned, from_prior=True, prior=(1.0, 2.0, 3.0))
+
+    assert kept.factors == learned.factors
+    assert kept.prior == (1.0, 2.0, 3.0)
