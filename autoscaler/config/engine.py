@@ -24,8 +24,8 @@ class PrefillTiming(Strict):
     """Prefill of one request takes fixed + perToken * uncached + perSquaredToken * (prompt^2 - cached^2)."""
 
     fixed_s: _Time = Field(alias="fixed", description="Time that any prompt takes, such as 11ms. Required.")
-    us_per_token: _PerUnit = Field(
-        alias="microsecondsPerToken", description="Microseconds per prompt token that is not cached. Required."
+    us_per_token: float = Field(
+        gt=0, alias="microsecondsPerToken", description="Microseconds per prompt token that is not cached. Required."
     )
     ns_per_squared_token: _PerUnit = Field(
         default=0.0,

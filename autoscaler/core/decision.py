@@ -21,10 +21,10 @@ class StageName(StrEnum):
     RATE = "rate"
     SWITCH = "switch"
     BOUNDS = "bounds"
-    RATIO = "ratio"
-    BUDGET = "budget"
     CAPACITY = "capacity"
     OPERATOR = "operator"
+    RATIO = "ratio"
+    BUDGET = "budget"
 
 
 class Reason(StrEnum):

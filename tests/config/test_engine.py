@@ -49,6 +49,15 @@ def test_a_limit_that_stands_in_timing_too_is_refused(key: str) -> None:
     assert "stands in timing already" in problem.message
 
 
+def test_prompts_that_cost_nothing_are_refused() -> None:
+    free = {**TIMING, "prefill": {"fixed": "11ms", "microsecondsPerToken": 0}}
+
+    (problem,) = errors({"spec.engine": {"timing": free}})
+
+    assert problem.path == "spec.engine.timing.prefill.microsecondsPerToken"
+    assert (problem.value, problem.allowed) == ("0", "more than 0")
+
+
 def test_an_unknown_row_is_refused_with_the_nearest() -> None:
     (problem,) = errors({"spec.model": "llama-3.1-70b", "spec.engine": {"gpu": "h100", "tensorParallel": 3}})
 
