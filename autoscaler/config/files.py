@@ -75,7 +75,7 @@ def read_named(path: Path) -> NamedFile:
     """Read a file; whatever is wrong with it is in the result."""
     try:
         if not path.is_file():
-            return NamedFile(path, trouble="no such file", nearest=_near(path))
+            return NamedFile(path, trouble="no such file", nearest=nearest_file(path))
         if path.stat().st_size > MAX_BYTES:
             return NamedFile(path, trouble=f"is larger than {MAX_BYTES // 1024} KiB")
         return NamedFile(path, path.read_bytes())
@@ -83,7 +83,8 @@ def read_named(path: Path) -> NamedFile:
         return NamedFile(path, trouble=f"cannot be read: {error.strerror}")
 
 
-def _near(path: Path) -> str | None:
+def nearest_file(path: Path) -> str | None:
+    """Name of the file beside a path that was probably meant."""
     try:
         return nearest(path.name, [entry.name for entry in path.parent.iterdir()])
     except OSError:

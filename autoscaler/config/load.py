@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,10 +10,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from autoscaler.config.document import Document, read_documents
-from autoscaler.config.files import FILES, PolicyFiles
+from autoscaler.config.files import FILES, PolicyFiles, nearest_file
 from autoscaler.config.lint import lint
 from autoscaler.config.model import API_VERSION, KIND, ScalingPolicy
-from autoscaler.config.problems import PolicyError, Problem, nearest
+from autoscaler.config.problems import PolicyError, Problem
 from autoscaler.config.translate import problems_of, shorten
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -46,6 +47,23 @@ class FileReport:
     errors: tuple[Problem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """What a look at paths found.
+
+    Attributes:
+        files: The policy files behind them, each once.
+        problems: What is wrong with a path.
+        listed: Folders whose policy files are all among the files.
+        hidden: Paths that could not be looked at, which says nothing about what is there.
+    """
+
+    files: tuple[Path, ...]
+    problems: tuple[Problem, ...]
+    listed: frozenset[Path]
+    hidden: frozenset[Path]
+
+
 def load_paths(paths: Iterable[Path]) -> list[LoadedPolicy]:
     """Read every policy in files and folders.
 
@@ -61,31 +79,34 @@ def load_paths(paths: Iterable[Path]) -> list[LoadedPolicy]:
 
 def inspect_paths(paths: Iterable[Path]) -> list[FileReport]:
     """Read files and folders, and report on each file; problems of a path that gives no file come first."""
-    files, errors = find_files(paths)
-    missing = [FileReport(Path(error.file or ""), (), (error,)) for error in errors]
-    return [*missing, *refuse_clashes(read_file(file) for file in files)]
+    found = find_files(paths)
+    missing = [FileReport(Path(error.file or ""), (), (error,)) for error in found.problems]
+    return [*missing, *refuse_clashes(read_file(file) for file in found.files)]
 
 
-def find_files(paths: Iterable[Path]) -> tuple[list[Path], list[Problem]]:
-    """The policy files behind paths, each once; a folder stands for the policy files in it, sorted, not below it."""
+def find_files(paths: Iterable[Path]) -> FoundFiles:
+    """The policy files behind paths; a folder stands for the policy files in it, sorted, not below it."""
     files: dict[Path, None] = {}
     problems: list[Problem] = []
+    listed: set[Path] = set()
+    hidden: set[Path] = set()
     for path in paths:
-        if not path.is_dir():
-            if path.exists():
-                files[path] = None
-            else:
-                problems.append(_no_such_path(path))
-            continue
         try:
-            found = sorted(entry for entry in path.iterdir() if _is_policy_file(entry))
+            mode = _mode(path)
+            if mode is None:
+                problems.append(_no_such_path(path))
+            elif stat.S_ISDIR(mode):
+                found = sorted(entry for entry in path.iterdir() if _is_policy_file(entry))
+                listed.add(path)
+                if not found:
+                    problems.append(Problem("", f"holds no policy file ({', '.join(SUFFIXES)})", file=str(path)))
+                files.update(dict.fromkeys(found))
+            else:
+                files[path] = None
         except OSError as error:
-            problems.append(Problem("", f"cannot be listed: {error.strerror}", file=str(path)))
-            continue
-        if not found:
-            problems.append(Problem("", f"holds no policy file ({', '.join(SUFFIXES)})", file=str(path)))
-        files.update(dict.fromkeys(found))
-    return list(files), problems
+            hidden.add(path)
+            problems.append(Problem("", f"cannot be looked at: {error.strerror}", file=str(path)))
+    return FoundFiles(tuple(files), tuple(problems), frozenset(listed), frozenset(hidden))
 
 
 def read_file(file: Path) -> FileReport:
@@ -165,13 +186,27 @@ def _validate(document: Document, files: PolicyFiles) -> ScalingPolicy:
 
 
 def _is_policy_file(path: Path) -> bool:
-    if path.name.startswith(".") or path.name.endswith(STACK_SUFFIXES):
+    if path.name.startswith(".") or path.name.endswith(STACK_SUFFIXES) or path.suffix not in SUFFIXES:
         return False
-    return path.suffix in SUFFIXES and path.is_file()
+    try:
+        mode = _mode(path)
+    except OSError:
+        return True  # reading it says what is wrong
+    return mode is not None and stat.S_ISREG(mode)
+
+
+def _mode(path: Path) -> int | None:
+    """What a path leads to; None where there is nothing.
+
+    Raises:
+        OSError: It cannot be told.
+    """
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _no_such_path(path: Path) -> Problem:
-    parent = path.parent
-    names = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
-    near = nearest(path.name, names)
-    return Problem("", "no such file or folder", nearest=str(parent / near) if near else None, file=str(path))
+    near = nearest_file(path)
+    return Problem("", "no such file or folder", nearest=str(path.parent / near) if near else None, file=str(path))

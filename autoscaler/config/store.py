@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from autoscaler.config.load import FileReport, LoadedPolicy, clashes, find_files, parse
+from autoscaler.config.load import FileReport, FoundFiles, LoadedPolicy, clashes, find_files, parse
 from autoscaler.config.problems import Problem
 
 _Stamp = tuple[int, int, int, int]
@@ -75,7 +75,7 @@ class PolicyStore:
     def __init__(self, paths: Iterable[Path]) -> None:
         self._paths = tuple(paths)
         self._files: dict[Path, _File] = {}
-        self._path_errors: list[Problem] = []
+        self._path_errors: tuple[Problem, ...] = ()
         self._policies: dict[str, LoadedPolicy] = {}
         self._errors: tuple[Problem, ...] = ()
 
@@ -90,20 +90,23 @@ class PolicyStore:
         return self._errors
 
     def reload(self) -> ReloadReport:
-        """Look at the files again; costs one `stat` a file when nothing changed. Never raises for a bad policy."""
-        files, path_errors = find_files(self._paths)
-        gone = [file for file in self._files if file not in files and not self._is_out_of_sight(file)]
+        """Look at the files again; costs one `stat` a file when nothing changed.
+
+        Never raises for a bad policy, nor for one that cannot be looked at just now: that one stays as it was.
+        """
+        found = find_files(self._paths)
+        gone = [file for file in self._files if file not in found.files and not self._is_out_of_sight(file, found)]
         for file in gone:
             del self._files[file]
-        refreshed = [self._refresh(file) for file in files]
-        if not gone and not any(refreshed) and path_errors == self._path_errors:
+        refreshed = [self._refresh(file) for file in found.files]
+        if not gone and not any(refreshed) and found.problems == self._path_errors:
             return ReloadReport()
-        self._path_errors = path_errors
+        self._path_errors = found.problems
         return self._settle()
 
-    def _is_out_of_sight(self, file: Path) -> bool:
-        """Whether the folder of a file is missing, which says nothing about the file."""
-        return file.parent in self._paths and not file.parent.is_dir()
+    def _is_out_of_sight(self, file: Path, found: FoundFiles) -> bool:
+        """Whether a file, or the folder that it was found in, is missing from sight, which says nothing about it."""
+        return file in found.hidden or (file.parent in self._paths and file.parent not in found.listed)
 
     def _refresh(self, file: Path) -> bool:
         """Read a file if it, or one that it names, may have changed; says whether it did."""

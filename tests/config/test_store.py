@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
+import errno
+from collections.abc import Generator
+from os import stat_result
+from pathlib import Path, PosixPath
 from typing import Any
 
 import pytest
@@ -14,6 +17,23 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "a.yaml").write_text(document("a"))
     (tmp_path / "b.yaml").write_text(document("b"))
     return tmp_path
+
+
+class Volume(PosixPath):
+    """A path that its file system refuses to list, or to look at at all, while a test says so."""
+
+    unlisted = ""
+    unseen = ""
+
+    def iterdir(self) -> Generator[Volume, None, None]:
+        if self.unlisted:
+            raise OSError(errno.EMFILE, self.unlisted)
+        return super().iterdir()
+
+    def stat(self, *, follow_symlinks: bool = True) -> stat_result:
+        if self.unseen:
+            raise OSError(errno.EIO, self.unseen)
+        return super().stat(follow_symlinks=follow_symlinks)
 
 
 def document(name: str, **spec: Any) -> str:
@@ -116,6 +136,46 @@ def test_a_folder_that_vanishes_removes_nothing(tmp_path: Path) -> None:
     assert [error.message for error in report.errors] == ["no such file or folder"]
     assert report.removed == ()
     assert list(store.policies) == ["a"]
+
+
+@pytest.mark.parametrize("trouble", ["unlisted", "unseen"])
+def test_a_folder_that_cannot_be_looked_at_removes_nothing_and_says_so_until_it_can(folder: Path, trouble: str) -> None:
+    volume = Volume(folder)
+    store = loaded(volume)
+    setattr(volume, trouble, "the disk is sick")
+
+    report = store.reload()
+    assert (report.removed, list(store.policies)) == ((), ["a", "b"])
+    assert [str(error) for error in report.errors] == [f"{folder}: cannot be looked at: the disk is sick"]
+
+    delattr(volume, trouble)
+    (folder / "a.yaml").unlink()
+    assert store.reload().removed == ("a",)
+    assert store.errors == ()
+
+
+def test_a_named_file_that_cannot_be_looked_at_stays_as_it_was(folder: Path) -> None:
+    file = Volume(folder / "a.yaml")
+    store = PolicyStore([file])
+    store.reload()
+    file.unseen = "the disk is sick"
+
+    report = store.reload()
+
+    assert (report.removed, list(store.policies)) == ((), ["a"])
+    assert [error.message for error in report.errors] == ["cannot be looked at: the disk is sick"]
+
+
+def test_a_file_of_a_folder_that_cannot_be_looked_at_holds_up_no_other(folder: Path) -> None:
+    store = loaded(folder)
+    (folder / "a.yaml").unlink()
+    (folder / "a.yaml").symlink_to("n" * 300)  # longer than any name may be: the look at it fails
+    (folder / "b.yaml").write_text(document("b", interval="30s"))
+
+    report = store.reload()
+
+    assert (report.kept, report.changed, report.removed) == (("a",), ("b",), ())
+    assert [error.message for error in report.errors] == ["cannot be read: File name too long"]
 
 
 @pytest.mark.parametrize("bad", ["", "a: [", document("a", mode="enforced"), document("a", interval=5)])
