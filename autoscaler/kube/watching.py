@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from threading import Event, Thread
 from typing import Protocol
@@ -12,6 +13,7 @@ from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
 _FORGOTTEN = 410
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
+_SHORT_S = 1.0
 _PATIENCE_S = 0.5
 
 
@@ -37,17 +39,34 @@ class Watching:
         ref: The collection.
         watch_s: After how long the server is to end a watch, which proves that it was still there.
         random: Where the jitter of pauses comes from.
+        clock: Monotonic seconds.
+        pause: Waits for so many seconds, or until closed; None for real ones.
+
+    Attributes:
+        trouble: Why the copy may be behind; empty where it is not.
     """
 
-    def __init__(self, api: WatchApi, ref: ObjectRef, *, watch_s: float = 60.0, random: Random | None = None) -> None:
+    def __init__(
+        self,
+        api: WatchApi,
+        ref: ObjectRef,
+        *,
+        watch_s: float = 60.0,
+        random: Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
         self.trouble = ""
         self._api = api
         self._ref = ref
         self._watch_s = watch_s
         self._random = random or Random()  # noqa: S311 (jitter is no secret)
+        self._clock = clock
         self._objects: dict[str, JsonObject] | None = None
         self._stop = Event()
-        self._thread = Thread(target=self._run, name="watch", daemon=True)
+        self._pause = pause or self._stop.wait
+        self._pause_s = _FIRST_PAUSE_S
+        self._thread = Thread(target=self.run, name="watch", daemon=True)
 
     def start(self) -> None:
         """Begin to watch."""
@@ -65,6 +84,22 @@ class Watching:
         if self._thread.ident is not None:
             self._thread.join(_PATIENCE_S)
 
+    def run(self) -> None:
+        """Follow until closed: anew after whatever ends it, and after a pause where it failed or ended early."""
+        while not self._stop.is_set():
+            began_s = self._clock()
+            try:
+                self.follow()
+            except KubeError as error:
+                self.trouble = str(error)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive what nobody expects of a server
+                self.trouble = f"{self._ref.plural} cannot be followed: {type(error).__name__}: {error}"
+            else:
+                if self._clock() - began_s >= _SHORT_S:
+                    continue
+            self._rest(self._pause_s)
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+
     def follow(self) -> None:
         """List, then watch until the server forgets our place or is out of reach, or until closed.
 
@@ -75,12 +110,16 @@ class Watching:
         self._objects = {_key(document): document for document in found}
         self.trouble = ""
         while not self._stop.is_set():
+            began_s = self._clock()
             try:
                 version = self._watch(version)
             except KubeError as error:
                 if error.code == _FORGOTTEN:
                     return
                 raise
+            self._pause_s = _FIRST_PAUSE_S
+            if self._clock() - began_s < _SHORT_S:  # a proxy in between may end each watch at once
+                self._rest(_FIRST_PAUSE_S)
 
     def _watch(self, version: str) -> str:
         for event in self._api.watch(self._ref, since=version, timeout_s=self._watch_s):
@@ -94,16 +133,8 @@ class Watching:
                 self._objects = {**(self._objects or {}), _key(document): document}
         return version
 
-    def _run(self) -> None:
-        pause_s = _FIRST_PAUSE_S
-        while not self._stop.is_set():
-            try:
-                self.follow()
-                pause_s = _FIRST_PAUSE_S
-            except KubeError as error:
-                self.trouble = str(error)
-                self._stop.wait(pause_s * self._random.uniform(0.8, 1.2))
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+    def _rest(self, about_s: float) -> None:
+        self._pause(about_s * self._random.uniform(0.8, 1.2))
 
 
 def _key(document: JsonObject) -> str:

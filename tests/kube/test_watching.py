@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from random import Random
 from typing import Any
 
 import pytest
@@ -57,6 +58,57 @@ class Script:
             yield step
 
 
+class Always:
+    """Lists one object, and answers each watch alike: with these steps, after each of these times and then at once."""
+
+    def __init__(self, *steps: JsonObject | Exception, lasts_s: Sequence[float] = ()) -> None:
+        self.lists = self.watches = 0
+        self.at_s = 0.0
+        self._steps = steps
+        self._lasts_s = iter(lasts_s)
+
+    def list_all(self, ref: ObjectRef, *, label_selector: str = "") -> tuple[list[JsonObject], str]:
+        assert (ref, label_selector) == (REF, "")
+        self.lists += 1
+        return [item("a", 1)], "10"
+
+    def watch(self, ref: ObjectRef, *, since: str, timeout_s: float) -> Iterator[JsonObject]:
+        assert (ref, since, timeout_s) == (REF, "10", 60.0)
+        self.watches += 1
+        self.at_s += next(self._lasts_s, 0.0)
+        for step in self._steps:
+            if isinstance(step, Exception):
+                raise step
+            yield step
+
+
+class Even(Random):
+    """No jitter."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
+
+
+def run(api: Always, pauses: int) -> tuple[Watching, list[float]]:
+    """Run until so many pauses were taken; how long they were, in seconds."""
+    taken: list[float] = []
+
+    def pause(seconds: float) -> None:
+        taken.append(seconds)
+        api.at_s += seconds
+        if len(taken) == pauses:
+            watching.close()
+
+    watching = Watching(api, REF, random=Even(), clock=lambda: api.at_s, pause=pause)
+    watching.run()
+    return watching, taken
+
+
+def unhurried(script: Script) -> Watching:
+    """Pauses take no time."""
+    return Watching(script, REF, pause=lambda _seconds: None)
+
+
 def names(watching: Watching) -> list[str]:
     return sorted(watching.objects or {})
 
@@ -79,7 +131,7 @@ def test_what_is_added_changed_and_deleted_is_followed() -> None:
             [gone()],
         ],
     )
-    watching = Watching(script, REF)
+    watching = unhurried(script)
 
     with pytest.raises(UnavailableError):
         watching.follow()
@@ -91,7 +143,7 @@ def test_what_is_added_changed_and_deleted_is_followed() -> None:
 
 def test_a_place_that_is_forgotten_is_listed_anew_and_what_vanished_meanwhile_is_gone() -> None:
     script = Script([[item("a", 1), item("b", 2)], [item("b", 2)]], [[forgotten()], [gone()]])
-    watching = Watching(script, REF)
+    watching = unhurried(script)
 
     watching.follow()
     assert names(watching) == ["serving/a", "serving/b"]
@@ -103,12 +155,69 @@ def test_a_place_that_is_forgotten_is_listed_anew_and_what_vanished_meanwhile_is
 
 def test_objects_do_not_vanish_while_nobody_can_see_them() -> None:
     script = Script([[item("a", 1)], gone()], [[gone()]])
-    watching = Watching(script, REF)
+    watching = unhurried(script)
     for _ in range(2):
         with pytest.raises(UnavailableError):
             watching.follow()
 
     assert names(watching) == ["serving/a"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"message": "upstream connect error"}, event("ADDED", {"kind": "Status", "message": "timeout"}), ValueError("?")],
+    ids=["no event", "no object", "no answer that anybody expects"],
+)
+def test_what_makes_no_sense_is_said_and_the_watch_begins_anew_after_a_pause(odd: JsonObject | Exception) -> None:
+    api = Always(odd)
+
+    watching, pauses = run(api, 3)
+
+    assert "configmaps cannot be followed" in watching.trouble
+    assert names(watching) == ["serving/a"]
+    assert (pauses, api.lists) == ([1.0, 2.0, 4.0], 3)
+
+
+def test_watches_that_a_proxy_ends_at_once_begin_a_second_apart() -> None:
+    api = Always()
+
+    watching, pauses = run(api, 5)
+
+    assert (pauses, api.lists, api.watches) == ([1.0] * 5, 1, 5)
+    assert watching.trouble == ""
+
+
+def test_a_place_that_is_forgotten_again_and_again_is_asked_for_more_and_more_seldom() -> None:
+    api = Always(forgotten())
+
+    _, pauses = run(api, 7)
+
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert api.lists == 7
+
+
+@pytest.mark.parametrize(("steps", "lists"), [((), 1), ((forgotten(),), 3)], ids=["ended", "forgotten"])
+def test_a_watch_that_lasted_is_followed_by_the_next_without_a_pause(steps: tuple[KubeError, ...], lists: int) -> None:
+    api = Always(*steps, lasts_s=[60.0, 60.0])
+
+    _, pauses = run(api, 1)
+
+    assert (pauses, api.watches, api.lists) == ([1.0], 3, lists)
+
+
+def test_after_a_watch_that_went_well_pauses_begin_small_again() -> None:
+    taken: list[float] = []
+    script = Script([[], [], [], gone()], [[gone()], [gone()], [], [gone()]])
+
+    def pause(seconds: float) -> None:
+        taken.append(seconds)
+        if len(taken) == 5:
+            watching.close()
+
+    watching = Watching(script, REF, random=Even(), clock=lambda: 0.0, pause=pause)
+    watching.run()
+
+    assert taken == [1.0, 2.0, 1.0, 1.0, 2.0]
 
 
 def make(cluster: FakeCluster, name: str) -> None:
