@@ -53,7 +53,7 @@ class _Kept:
     Attributes:
         document: As last read or written; None where there was none.
         decided_at_s: Of the state in it.
-        tried: What a save that was not answered wanted it to hold; None where every save was answered.
+        tried: What the last save that was sent and not answered wanted it to hold; None where every one was answered.
     """
 
     document: JsonObject | None
@@ -107,18 +107,21 @@ class ConfigMapStateStore:
         try:
             if kept.tried is not None:
                 self._find_out(ref, kept)
+            kept.tried = data
             if kept.document is None:
                 kept.document = self._api.create(ref, {**_blank(ref), **data})
             else:
                 kept.document = self._api.replace(ref, {**kept.document, **_beside(kept.document, data)})
         except ConflictError as error:
+            kept.tried = None
             raise StateTakenError(
                 f"{ref} was changed by somebody else: two daemons act for {service}, run them with --leader-elect; "
                 f"nothing is written in this tick ({error})"
             ) from error
         except KubeError as error:
-            # One that somebody deleted is made anew by the next save; this process still remembers.
-            kept.document, kept.tried = (None, None) if isinstance(error, NotFoundError) else (kept.document, data)
+            if isinstance(error, NotFoundError):
+                # One that somebody deleted is made anew by the next save; this process still remembers.
+                kept.document = kept.tried = None
             raise StateStoreError(f"{error}; a restart would forget the last changes") from error
         kept.decided_at_s, kept.tried = state.decided_at_s, None
 

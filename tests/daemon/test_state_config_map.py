@@ -136,6 +136,23 @@ def test_a_save_without_an_answer_is_no_quarrel(world: World, *, arrives: bool) 
     assert store_of(world).load("chat", START_S + 30.0).decided_at_s == START_S + 30.0
 
 
+def test_a_save_without_an_answer_and_a_server_that_is_away_next_is_no_quarrel(world: World) -> None:
+    api = StoreApi(world)
+    store = ConfigMapStateStore(api, NAMESPACE, "pd")
+    store.save("chat", STATE)
+    api.after = api.fail
+    with pytest.raises(StateStoreError):
+        store.save("chat", later(STATE, 15.0))
+    api.before, api.after = api.fail, lambda: None
+    with pytest.raises(StateStoreError):
+        store.save("chat", later(STATE, 30.0))
+    api.before = lambda: None
+
+    store.save("chat", later(STATE, 45.0))
+
+    assert store_of(world).load("chat", START_S + 45.0).decided_at_s == START_S + 45.0
+
+
 def test_a_save_without_an_answer_does_not_hide_somebody_else_s(world: World) -> None:
     api = StoreApi(world)
     store = ConfigMapStateStore(api, NAMESPACE, "pd")
