@@ -44,7 +44,17 @@ class PolicyObjects(Protocol):
 
 @dataclass(slots=True)
 class _Written:
+    """What we wrote last.
+
+    Attributes:
+        uid: Of the object.
+        seen: What its status said when we wrote.
+        status: What it says since.
+        at_s: When we wrote, in Unix time.
+    """
+
     uid: str
+    seen: JsonObject
     status: JsonObject
     at_s: float
 
@@ -63,18 +73,27 @@ class StatusReporter:
         self._written: dict[ObjectRef, _Written] = {}
         self._failed: dict[ObjectRef, tuple[float, Trouble]] = {}
         self._not_running: dict[str, Condition] = {}
+        self._told: dict[str, tuple[str, int, Condition]] = {}
 
     def report(self, tick: Tick) -> list[Trouble]:
         """Write the status after a tick, if we lead; see `Reporter.report`."""
         policy = self._objects.object_of(tick.service)
-        if policy is None or not tick.leads:
+        if policy is None:
             return []
-        before = self._before(policy)
+        if not tick.leads:
+            self._written.pop(policy.ref, None)  # whoever leads writes on, so ours is of the past
+            return []
+        before = self._last(policy)
         ready = self._not_running.get(_key(policy.ref)) or accepted()
-        return self._write(policy, status_of(tick, ready, policy.generation, before), before, tick.at_s)
+        status = status_of(tick, ready, policy.generation, before)
+        written = self._written.get(policy.ref)
+        fresh = written is not None and written.uid == policy.uid and tick.at_s - written.at_s < REFRESH_S
+        if fresh and essence({**before, **status}) == essence(before):
+            return []
+        return self._write(policy, status, before, tick.at_s)
 
     def follow(self, failures: Mapping[str, str], now_s: float) -> list[Trouble]:
-        """Write into objects that do not run as they are why not.
+        """Write into objects that do not run as they are why not, once: the rest of a status is of whoever leads.
 
         Args:
             failures: Why the last good policy of a service could not be put to work.
@@ -87,25 +106,36 @@ class StatusReporter:
             if policy is not None:
                 conditions.setdefault(_key(policy.ref), refused("CannotRun", [why]))
         self._not_running = conditions
+        self._told = {key: told for key, told in self._told.items() if key in conditions}
         for key, condition in conditions.items():
             policy = self._objects.object(key)
             if policy is not None:
-                before = self._before(policy)
-                status = refused_status(condition, policy.generation, now_s, before)
-                troubles += self._write(policy, status, before, now_s)
+                troubles += self._tell(key, policy, condition, now_s)
         return troubles
 
-    def _before(self, policy: PolicyObject) -> JsonObject:
-        """The status until now: what we wrote last, unless the object is another one of that name."""
+    def _tell(self, key: str, policy: PolicyObject, condition: Condition, now_s: float) -> list[Trouble]:
+        news = policy.uid, policy.generation, condition
+        if self._told.get(key) == news:
+            return []
+        before = self._present(policy)
+        status = refused_status(condition, policy.generation, now_s, before)
+        is_said = {**before, **status} == before  # by another daemon, or by this one before it was restarted
+        troubles = self._write(policy, status, before, now_s) if not is_said else []
+        if not troubles:
+            self._told[key] = news
+        return troubles
+
+    def _last(self, policy: PolicyObject) -> JsonObject:
+        """What we wrote last, unless the object is another one of that name."""
         written = self._written.get(policy.ref)
         return written.status if written is not None and written.uid == policy.uid else policy.status
 
-    def _write(self, policy: PolicyObject, status: JsonObject, before: JsonObject, now_s: float) -> list[Trouble]:
-        merged = {**before, **status}
+    def _present(self, policy: PolicyObject) -> JsonObject:
+        """The status as it was read, by whomever it was written; ours while nothing was read since we wrote it."""
         written = self._written.get(policy.ref)
-        fresh = written is not None and written.uid == policy.uid and now_s - written.at_s < REFRESH_S
-        if essence(merged) == essence(before) and (fresh or "lastDecisionTime" not in status):
-            return []
+        return self._last(policy) if written is not None and written.seen == policy.status else policy.status
+
+    def _write(self, policy: PolicyObject, status: JsonObject, before: JsonObject, now_s: float) -> list[Trouble]:
         failed_s, trouble = self._failed.get(policy.ref, (float("-inf"), None))
         if trouble is not None and now_s - failed_s < RETRY_AFTER_S:
             return [trouble]
@@ -118,7 +148,7 @@ class StatusReporter:
             self._failed[policy.ref] = now_s, trouble
             return [trouble]
         self._failed.pop(policy.ref, None)
-        self._written[policy.ref] = _Written(policy.uid, merged, now_s)
+        self._written[policy.ref] = _Written(policy.uid, policy.status, {**before, **status}, now_s)
         return []
 
 

@@ -20,7 +20,7 @@ from autoscaler.kube.crd import definition, policy_ref
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 from autoscaler.targets.switch import Position, SwitchReading
-from tests.daemon.builders import Bench, blind_signals, crowded_decode_signals, policy, role_policy
+from tests.daemon.builders import Bench, blind_signals, crowded_decode_signals, policy, role_policy, steady_signals
 from tests.daemon.world import NAMESPACE, StoreApi, World
 from tests.e2e.stage import policy_document
 
@@ -207,6 +207,20 @@ class Stand:
     def follow(self, **failures: str) -> list[Any]:
         return self.reporter.follow(failures, self.bench.now_s)
 
+    def edit(self, *wrong: str) -> None:
+        """Somebody edits the object, and the watch brings it with its status."""
+        self.policy = replace(self.policy, generation=self.policy.generation + 1)
+        self.problems = {f"{NAMESPACE}/chat": [Problem("spec.interval", one) for one in wrong]} if wrong else {}
+        self.read()
+
+    def read(self) -> None:
+        """The watch brings the status as it is now."""
+        self.policy = replace(self.policy, status=self.status())
+
+    def another(self) -> StatusReporter:
+        """Of another daemon, which sees the same object."""
+        return StatusReporter(StoreApi(self.world), self)
+
     def status(self) -> dict[str, Any]:
         address = self.world.address("pd-autoscaler.io/v1alpha1", "scalingpolicies", name="chat")
         return dict(self.world.store.get(address)["status"])
@@ -303,6 +317,77 @@ def test_a_refusal_is_written_once() -> None:
         stand.follow()
 
     assert stand.api.requests == ["patch"]
+
+
+def test_a_standby_that_tells_of_a_refusal_leaves_what_the_leader_wrote_since_it_last_did() -> None:
+    stand = Stand(Bench())
+    standby = stand.another()
+    stand.bench.source.signals = blind_signals()
+    stand.tick()
+    stand.edit("is no duration")
+    standby.follow({}, stand.bench.now_s)
+    stand.edit()
+    standby.follow({}, stand.bench.now_s)
+    stand.bench.source.signals = steady_signals()
+    stand.tick()
+
+    stand.edit("is no duration, either")
+    standby.follow({}, stand.bench.now_s)
+
+    assert stand.condition("Ready")["message"].startswith("spec.interval: is no duration, either")
+    assert stand.condition("Effective")["status"] == "True"
+
+
+def test_what_was_just_written_counts_before_the_watch_brings_it_back() -> None:
+    stand = Stand(Bench())
+    stand.tick()
+    stand.problems = {f"{NAMESPACE}/chat": [Problem("spec.interval", "is no duration")]}
+
+    stand.follow()
+
+    assert stand.condition("Ready")["status"] == "False"
+    assert stand.condition("Effective")["status"] == "True"
+
+
+def test_a_standby_that_takes_over_keeps_the_dates_of_the_leader_before() -> None:
+    stand = Stand(Bench())
+    leader = stand.another()
+    stand.bench.source.signals = blind_signals()
+    stand.tick()
+    stand.bench.source.signals = steady_signals()
+    done = stand.bench.tick()
+    leader.report(done)
+    stand.reporter.report(replace(done, leads=False))
+    stand.read()
+    since = stand.condition("Effective")["lastTransitionTime"]
+
+    stand.tick()
+
+    assert stand.condition("Effective")["lastTransitionTime"] == since
+
+
+def test_two_daemons_that_do_not_agree_do_not_answer_each_other_for_ever() -> None:
+    stand = Stand(Bench())
+    stand.tick()
+    standby = stand.another()
+
+    for _ in range(5):
+        stand.read()
+        stand.follow(chat="chat: no Prometheus is named")
+        stand.read()
+        standby.follow({"chat": "chat: no token file"}, stand.bench.now_s)
+
+    assert stand.api.requests == ["patch", "patch"]
+    assert stand.condition("Ready")["message"].startswith("chat: no token file")
+
+
+def test_a_policy_that_cannot_be_put_to_work_for_another_reason_says_that() -> None:
+    stand = Stand(Bench())
+    stand.follow(chat="chat: no Prometheus is named")
+
+    stand.follow(chat="chat: no token file")
+
+    assert stand.condition("Ready")["message"].startswith("chat: no token file")
 
 
 def test_a_policy_that_cannot_be_put_to_work_says_why() -> None:
