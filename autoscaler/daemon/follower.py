@@ -74,21 +74,29 @@ class PolicyFollower:
                 self._log.warning("policy doubtful", service=service, message=str(warning))
         workloads = {service: self._workload(loaded.policy) for service, loaded in self._store.policies.items()}
         self.failures = self._loop.apply(workloads)
-        troubles = [
-            *_refusals(self._store.errors, in_force=bool(workloads)),
-            *(_failure(name, why) for name, why in self.failures.items()),
-        ]
+        troubles = [*self._refusals(), *self._failures()]
         self._troubles.update(troubles, self._clock.now_s())
         return [*(str(error) for error in self._store.errors), *self.failures.values()]
 
+    def _refusals(self) -> list[Trouble]:
+        """What is wrong with a file or folder, and whether policies of it run nevertheless."""
+        running = [loaded.file for service, loaded in self._store.policies.items() if service in self._loop.services]
+        in_force = {str(place) for file in running for place in (file, file.parent)}
+        by_place: dict[str, list[str]] = defaultdict(list)
+        for error in self._store.errors:
+            by_place[error.file or "policies"].append(str(error))
+        troubles = []
+        for place, words in by_place.items():
+            last_good = place in in_force
+            meanwhile = "the last good policies stay in force" if last_good else "no policy of it is in force"
+            troubles.append(Trouble(Dependency.POLICY, place, "; ".join([*words, meanwhile])))
+        return troubles
 
-def _refusals(errors: tuple[Problem, ...], *, in_force: bool) -> list[Trouble]:
-    by_file: dict[str, list[str]] = defaultdict(list)
-    for error in errors:
-        by_file[error.file or "policies"].append(str(error))
-    meanwhile = "the last good policies stay in force" if in_force else "no policy is in force"
-    return [Trouble(Dependency.POLICY, file, "; ".join([*words, meanwhile])) for file, words in by_file.items()]
-
-
-def _failure(service: str, why: str) -> Trouble:
-    return Trouble(Dependency.POLICY, service, f"{why}; the last good policy stays in force")
+    def _failures(self) -> list[Trouble]:
+        """Policies that could not be put to work, and whether earlier ones run instead."""
+        troubles = []
+        for service, why in self.failures.items():
+            last_good = service in self._loop.services
+            meanwhile = "the last good policy stays in force" if last_good else "no policy is in force"
+            troubles.append(Trouble(Dependency.POLICY, service, f"{why}; {meanwhile}"))
+        return troubles

@@ -60,6 +60,11 @@ class Loop:
         self._documents: dict[str, object] = {}
         self._wall_ahead_s = clock.wall_ahead_s()
 
+    @property
+    def services(self) -> frozenset[str]:
+        """The services that were put to work, be it by an earlier policy than the last that was applied."""
+        return frozenset(self._slots)
+
     def apply(self, workloads: Mapping[str, Workload]) -> dict[str, str]:
         """Make the services those given: once started, new ones tick at once, changed ones take their next tick.
 

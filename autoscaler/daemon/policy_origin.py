@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -42,8 +42,12 @@ class PolicyOrigin(Protocol):
         """Begin to look."""
         ...
 
-    def followed(self, failures: Mapping[str, str]) -> list[Trouble]:
-        """Told after each reload why policies could not be put to work; what is wrong with the origin comes back."""
+    def followed(self, failures: Mapping[str, str], running: Collection[str]) -> list[Trouble]:
+        """Told after each reload why policies could not be put to work, and which services run.
+
+        Returns:
+            What is wrong with the origin.
+        """
         ...
 
     def missing(self) -> list[str]:
@@ -71,7 +75,7 @@ class FileOrigin:
     def start(self) -> None:
         """Files need no beginning."""
 
-    def followed(self, failures: Mapping[str, str]) -> list[Trouble]:  # noqa: ARG002 - the log has said it
+    def followed(self, failures: Mapping[str, str], running: Collection[str]) -> list[Trouble]:  # noqa: ARG002 - logged
         """Nobody else to tell."""
         return []
 
@@ -120,9 +124,9 @@ class ClusterOrigin:
         """Begin to watch."""
         self._watching.start()
 
-    def followed(self, failures: Mapping[str, str]) -> list[Trouble]:
+    def followed(self, failures: Mapping[str, str], running: Collection[str]) -> list[Trouble]:
         """Write into refused objects why they are."""
-        troubles = self._status.follow(failures, self._clock.now_s())
+        troubles = self._status.follow(failures, running, self._clock.now_s())
         if self._watching.trouble:
             troubles.append(Trouble(Dependency.POLICY, "scalingpolicies", self._watching.trouble))
         return troubles

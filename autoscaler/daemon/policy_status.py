@@ -80,10 +80,16 @@ def accepted() -> Condition:
     return Condition("Ready", holds=True, reason="Accepted", message="the policy is in force")
 
 
-def refused(reason: str, why: Iterable[str]) -> Condition:
-    """The object as it is now is not what runs."""
-    message = "; ".join(why)
-    return Condition("Ready", holds=False, reason=reason, message=f"{message}; the last good policy stays in force")
+def refused(reason: str, why: Iterable[str], *, in_force: bool) -> Condition:
+    """The object as it is now is not what runs.
+
+    Args:
+        reason: One word in CamelCase.
+        why: In words.
+        in_force: Whether an earlier version of it runs.
+    """
+    meanwhile = ["the last good policy stays in force"] if in_force else []
+    return Condition("Ready", holds=False, reason=reason, message="; ".join([*why, *meanwhile]))
 
 
 def essence(status: Any) -> Any:

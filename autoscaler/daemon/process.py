@@ -87,7 +87,7 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
             problems = follower.follow()
             leads.stand_for(budgets.leases(follower.services))
             short = _short(budgets, origin)
-            troubles.update([*origin.followed(follower.failures), *short], clock.now_s())
+            troubles.update([*origin.followed(follower.failures, loop.services), *short], clock.now_s())
             return problems
 
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,19 +92,25 @@ class StatusReporter:
             return []
         return self._write(policy, status, before, tick.at_s)
 
-    def follow(self, failures: Mapping[str, str], now_s: float) -> list[Trouble]:
+    def follow(self, failures: Mapping[str, str], running: Collection[str], now_s: float) -> list[Trouble]:
         """Write into objects that do not run as they are why not, once: the rest of a status is of whoever leads.
 
         Args:
             failures: Why the last good policy of a service could not be put to work.
+            running: The services that run, be it by an earlier policy.
             now_s: Unix time.
         """
         troubles: list[Trouble] = []
-        conditions = {key: refused("Refused", _words(found)) for key, found in self._objects.problems.items()}
+        in_force = {_key(policy.ref) for policy in map(self._objects.object_of, running) if policy is not None}
+        conditions = {
+            key: refused("Refused", _words(found), in_force=key in in_force)
+            for key, found in self._objects.problems.items()
+        }
         for service, why in failures.items():
             policy = self._objects.object_of(service)
             if policy is not None:
-                conditions.setdefault(_key(policy.ref), refused("CannotRun", [why]))
+                key = _key(policy.ref)
+                conditions.setdefault(key, refused("CannotRun", [why], in_force=key in in_force))
         self._not_running = conditions
         self._told = {key: told for key, told in self._told.items() if key in conditions}
         for key, condition in conditions.items():

@@ -54,7 +54,8 @@ class Stand:
 
 @pytest.fixture
 def stand(tmp_path: Path) -> Iterator[Stand]:
-    made = Stand(tmp_path)
+    (tmp_path / "policies").mkdir()
+    made = Stand(tmp_path / "policies")
     yield made
     made.loop.close(0.0)
 
@@ -97,7 +98,30 @@ def test_a_file_that_was_never_good_leaves_nothing_in_force(stand: Stand) -> Non
     stand.follow()
 
     (line,) = stand.new
-    assert str(line["message"]).endswith("; no policy is in force")
+    assert str(line["message"]).endswith("; no policy of it is in force")
+
+
+def test_a_file_that_was_never_good_does_not_speak_of_the_policies_of_others(stand: Stand) -> None:
+    stand.write("chat")
+    stand.follow()
+    stand.write("code", interval="soon")
+
+    stand.follow()
+
+    (line,) = stand.new
+    assert str(line["message"]).endswith("; no policy of it is in force")
+
+
+def test_a_folder_that_vanishes_leaves_its_policies_in_force_and_it_is_said(stand: Stand, tmp_path: Path) -> None:
+    stand.write("chat")
+    stand.follow()
+    stand.folder.rename(tmp_path / "elsewhere")
+
+    stand.follow()
+
+    (line,) = stand.new
+    assert str(line["message"]).endswith("; the last good policies stay in force")
+    assert stand.loop.services == {"chat"}
 
 
 def test_a_bad_edit_that_is_mended_takes_effect_and_is_said(stand: Stand) -> None:
@@ -121,6 +145,23 @@ def test_a_policy_that_cannot_be_put_to_work_is_tried_again(stand: Stand) -> Non
     stand.refuse = ""
     assert stand.follow() == []
     assert set(stand.ledger.accounts()) == {"chat"}
+
+
+def test_a_policy_that_cannot_be_put_to_work_is_in_force_only_where_an_earlier_one_runs(stand: Stand) -> None:
+    stand.write("chat")
+    stand.follow()
+    stand.write("chat", interval="30s")
+    stand.refuse = "chat"
+    stand.follow()
+    (earlier,) = stand.new
+
+    stand.write("code")
+    stand.refuse = "code"
+    stand.follow()
+    (never,) = [line for line in stand.new if line["event"] == "trouble"]
+
+    assert earlier["message"] == "chat: no Prometheus is named; the last good policy stays in force"
+    assert never["message"] == "code: no Prometheus is named; no policy is in force"
 
 
 def test_a_file_that_is_gone_takes_its_service_along(stand: Stand) -> None:

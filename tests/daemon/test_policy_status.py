@@ -204,8 +204,8 @@ class Stand:
     def tick(self, after_s: float = 15.0) -> list[Any]:
         return self.reporter.report(self.bench.tick(after_s))
 
-    def follow(self, **failures: str) -> list[Any]:
-        return self.reporter.follow(failures, self.bench.now_s)
+    def follow(self, *running: str, **failures: str) -> list[Any]:
+        return self.reporter.follow(failures, running, self.bench.now_s)
 
     def edit(self, *wrong: str) -> None:
         """Somebody edits the object, and the watch brings it with its status."""
@@ -298,7 +298,7 @@ def test_a_refused_edit_is_told_and_what_still_runs_is_told_beside_it() -> None:
     stand.policy = replace(stand.policy, generation=2)
     stand.problems = {f"{NAMESPACE}/chat": [Problem("spec.interval", "is no duration", "soon", file="x", line=1)]}
 
-    stand.follow()
+    stand.follow("chat")
     stand.tick()
 
     ready = stand.condition("Ready")
@@ -306,6 +306,16 @@ def test_a_refused_edit_is_told_and_what_still_runs_is_told_beside_it() -> None:
     assert ready["message"].startswith("spec.interval: is no duration")
     assert ready["message"].endswith("the last good policy stays in force")
     assert stand.condition("Active")["status"] == "True"
+
+
+def test_a_policy_that_never_ran_is_not_said_to_stay_in_force() -> None:
+    stand = Stand(Bench())
+
+    stand.follow(chat="chat: no Prometheus is named")
+    assert stand.condition("Ready")["message"] == "chat: no Prometheus is named"
+
+    stand.follow("chat", chat="chat: no Prometheus is named")
+    assert stand.condition("Ready")["message"].endswith("; the last good policy stays in force")
 
 
 def test_a_refusal_is_written_once() -> None:
@@ -325,14 +335,14 @@ def test_a_standby_that_tells_of_a_refusal_leaves_what_the_leader_wrote_since_it
     stand.bench.source.signals = blind_signals()
     stand.tick()
     stand.edit("is no duration")
-    standby.follow({}, stand.bench.now_s)
+    standby.follow({}, [], stand.bench.now_s)
     stand.edit()
-    standby.follow({}, stand.bench.now_s)
+    standby.follow({}, [], stand.bench.now_s)
     stand.bench.source.signals = steady_signals()
     stand.tick()
 
     stand.edit("is no duration, either")
-    standby.follow({}, stand.bench.now_s)
+    standby.follow({}, [], stand.bench.now_s)
 
     assert stand.condition("Ready")["message"].startswith("spec.interval: is no duration, either")
     assert stand.condition("Effective")["status"] == "True"
@@ -375,7 +385,7 @@ def test_two_daemons_that_do_not_agree_do_not_answer_each_other_for_ever() -> No
         stand.read()
         stand.follow(chat="chat: no Prometheus is named")
         stand.read()
-        standby.follow({"chat": "chat: no token file"}, stand.bench.now_s)
+        standby.follow({"chat": "chat: no token file"}, [], stand.bench.now_s)
 
     assert stand.api.requests == ["patch", "patch"]
     assert stand.condition("Ready")["message"].startswith("chat: no token file")

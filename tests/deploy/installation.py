@@ -164,7 +164,7 @@ def live(made: Installation, folder: Path) -> None:
                 lambda: not origin.missing() and made.cluster.api.log.count("watch") > 0, "no policies were listed"
             )
         origin.policies.reload()
-        origin.followed({})
+        origin.followed({}, [])
         policies = [loaded.policy for loaded in origin.policies.policies.values()]
         election = Election(api, NAME, NAME, "pod_1", clock, log)
         elects, budgets = "--leader-elect" in made.arguments, _budgets(made, folder)
