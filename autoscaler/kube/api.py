@@ -15,6 +15,7 @@ from typing import Any
 import urllib3.exceptions
 from kubernetes.client import ApiClient, ApiException, Configuration
 
+from autoscaler.targets.kubernetes.answers import items_in, object_in
 from autoscaler.targets.kubernetes.client import FIELD_MANAGER
 from autoscaler.targets.kubernetes.connection import SERVICE_ACCOUNT_DIR, from_kubeconfig, in_cluster
 from autoscaler.targets.kubernetes.errors import Operation, UnavailableError, error_of
@@ -74,10 +75,16 @@ class KubeApi:
         return self._answer(Operation("get", ref))
 
     def list_all(self, ref: ObjectRef, *, label_selector: str = "") -> tuple[list[JsonObject], str]:
-        """The objects of a collection, and the resource version that a watch goes on from."""
+        """The objects of a collection, and the resource version that a watch goes on from.
+
+        Raises:
+            KubeError: See `errors`.
+        """
         query = {"labelSelector": label_selector} if label_selector else {}
-        answer = self._answer(Operation("list", ref), query=query)
-        return list(answer.get("items", [])), str(answer.get("metadata", {}).get("resourceVersion", ""))
+        operation = Operation("list", ref)
+        answer = self._answer(operation, query=query)
+        version = str(answer.get("metadata", {}).get("resourceVersion", ""))
+        return items_in(operation, answer), version
 
     def create(self, ref: ObjectRef, document: JsonObject) -> JsonObject:
         """Create an object; a ConflictError says that the name is taken."""
@@ -112,7 +119,7 @@ class KubeApi:
         }
         with self._opened(operation, query, None, "", timeout_s + _WATCH_GRACE_S) as lines:
             for line in lines:
-                event = _object_in(operation, line.decode(errors="replace"))
+                event = object_in(operation, line.decode(errors="replace"))
                 if event.get("type") == "ERROR":
                     status = event.get("object", {})
                     raise error_of(operation, int(status.get("code") or 500), json.dumps(status), None)
@@ -131,7 +138,7 @@ class KubeApi:
         content_type: str = "application/json",
     ) -> JsonObject:
         with self._opened(operation, query or {}, body, content_type, self._timeout_s) as response:
-            return _object_in(operation, response.data.decode(errors="replace"))
+            return object_in(operation, response.data.decode(errors="replace"))
 
     @contextmanager
     def _opened(
@@ -180,14 +187,3 @@ def _path(operation: Operation) -> str:
     if operation.verb == "create":
         ref = ObjectRef(ref.api_version, ref.kind, ref.plural, ref.namespace)
     return ref.path(operation.subresource)
-
-
-def _object_in(operation: Operation, text: str) -> JsonObject:
-    try:
-        document = json.loads(text)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        said = f"the answer is no Kubernetes object, is this an API server? It begins {text[:100]!r}"
-        raise UnavailableError(operation, None, said)
-    return document

@@ -183,6 +183,16 @@ def test_whatever_answers_the_error_is_one_of_ours(
         api.close()
 
 
+def test_a_list_that_a_proxy_answers_is_not_an_empty_one(tmp_path: Path, fake_kube_api: FakeCluster) -> None:
+    kubeconfig = fake_kube_api.kubeconfig(tmp_path / "kubeconfig")
+    with running_loopback(lambda _: Reply(200, b'{"message": "upstream connect error"}')) as server:
+        kubeconfig.write_text(kubeconfig.read_text().replace(fake_kube_api.url, server.url))
+        api = KubeApi(configure(kubeconfig=str(kubeconfig)))
+        with pytest.raises(UnavailableError, match="upstream connect error"):
+            api.list_all(config_map(fake_kube_api))
+        api.close()
+
+
 def test_a_watch_whose_line_is_no_object_is_unavailable(tmp_path: Path, fake_kube_api: FakeCluster) -> None:
     good = json.dumps({"type": "ADDED", "object": {"metadata": {"name": "a"}}})
     kubeconfig = fake_kube_api.kubeconfig(tmp_path / "kubeconfig")

@@ -12,8 +12,9 @@ from typing import Any
 import urllib3.exceptions
 from kubernetes.client import ApiClient, ApiException, Configuration
 
+from autoscaler.targets.kubernetes.answers import items_in, no_object, object_in
 from autoscaler.targets.kubernetes.budget import RequestBudget
-from autoscaler.targets.kubernetes.errors import KubeError, Operation, UnavailableError, error_of
+from autoscaler.targets.kubernetes.errors import Operation, UnavailableError, error_of
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
 FIELD_MANAGER = "pd-autoscaler"
@@ -61,7 +62,7 @@ class KubeClient:
         operation = Operation("get", ref, subresource)
         document = self._request(operation)
         if not {"uid", "resourceVersion"} <= document.get("metadata", {}).keys():
-            raise _no_object(operation, json.dumps(document))
+            raise no_object(operation, json.dumps(document))
         return document
 
     def list_items(self, ref: ObjectRef, *, label_selector: str) -> list[JsonObject]:
@@ -70,8 +71,8 @@ class KubeClient:
         Raises:
             KubeError: See `errors`.
         """
-        answer = self._request(Operation("list", ref), query={"labelSelector": label_selector})
-        return list(answer.get("items", []))
+        operation = Operation("list", ref)
+        return items_in(operation, self._request(operation, query={"labelSelector": label_selector}))
 
     def patch(
         self, ref: ObjectRef, change: list[JsonObject] | JsonObject, *, subresource: str = "", dry_run: bool = False
@@ -130,19 +131,4 @@ class KubeClient:
             refused = error_of(operation, response.status, text, response.headers.get("Retry-After"))
             self._resume_s = self._clock() + min(refused.retry_after_s or 0.0, _LONGEST_REST_S)
             raise refused
-        return _object_in(operation, text)
-
-
-def _object_in(operation: Operation, text: str) -> JsonObject:
-    try:
-        document = json.loads(text)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise _no_object(operation, text)
-    return document
-
-
-def _no_object(operation: Operation, text: str) -> KubeError:
-    said = f"the answer is no Kubernetes object, is this an API server? It begins {text[:100]!r}"
-    return UnavailableError(operation, None, said)
+        return object_in(operation, text)
