@@ -91,7 +91,7 @@ class SharedBudget:
         return not self._priorities or service in self._priorities
 
     def follow(self, policies: Mapping[str, ServicePolicy]) -> str:
-        """Take note of which policies there are.
+        """Take note of which policies there are; what holds of one now, such as under a schedule, `grant` is told.
 
         Returns:
             Why the budget cannot hold; empty where it can.
@@ -101,7 +101,7 @@ class SharedBudget:
             for service in self._members.keys() - members.keys():
                 del self._members[service]
             for service, policy in members.items():
-                self._meet(policy, service)
+                self._members.setdefault(service, _unseen(policy))
         floors = {service: floor_gpus(policy) for service, policy in members.items()}
         if sum(floors.values()) <= self.gpus:
             return ""
@@ -131,7 +131,7 @@ class SharedBudget:
             if term != self._term:
                 self._term = term
                 self._members = {name: _unseen(one.policy) for name, one in self._members.items()}
-            member = self._meet(policy, policy.service)
+            member = self._meet(policy)
             member.held_gpus |= _held(policy, snapshot)
             member.wanted_gpus = _wanted(policy, snapshot, alone, member.held_gpus)
             if snapshot.pools.keys() >= policy.roles.keys():
@@ -157,14 +157,13 @@ class SharedBudget:
             waiting_gpus = sum(max((one.wanted_gpus or 0.0) - one.holds_gpus, 0.0) for one in members)
         return Usage(self.gpus, held_gpus, waiting_gpus)
 
-    def _meet(self, policy: ServicePolicy, service: str) -> _Member:
-        known, unseen = self._members.get(service), _unseen(policy)
-        if known is None:
-            self._members[service] = unseen
-        elif known.policy != policy:
+    def _meet(self, policy: ServicePolicy) -> _Member:
+        unseen = _unseen(policy)
+        known = self._members.setdefault(policy.service, unseen)
+        if known.policy != policy:
             seen = {role: known.held_gpus.get(role, most) for role, most in unseen.held_gpus.items()}
-            self._members[service] = replace(known, policy=policy, held_gpus=seen)
-        return self._members[service]
+            known = self._members[policy.service] = replace(known, policy=policy, held_gpus=seen)
+        return known
 
     def _priority(self, policy: ServicePolicy) -> int:
         return self._priorities.get(policy.service, policy.priority)

@@ -158,6 +158,7 @@ class Bench:
     store: StateStore = field(default_factory=MemoryStateStore)
     now_s: float = START_S
     may_write: Callable[[], bool] = lambda: True
+    at: Callable[[ServicePolicy, float], ServicePolicy] = lambda policy, _now_s: policy
     grant: Grant = lambda _policy, _snapshot, _alone: None
     switch: StackSwitch | None = None
 
@@ -178,6 +179,7 @@ class Bench:
             self.store,
             self.log,
             may_write=self._may_write_now,
+            at=self.at,
             grant=self.grant,
             switch=self.switch,
         )

@@ -205,6 +205,22 @@ def test_an_adviser_neither_gives_nor_takes() -> None:
     assert services.decode("chat") == 5
 
 
+def test_a_scheduled_minimum_is_paid_for_however_often_the_policies_are_followed() -> None:
+    services = Services(12.0, {"chat": 0, "code": 10}, chat=pool(), code=pool())
+    documents = {name: bench.policy for name, bench in services.benches.items()}
+    chat = services.benches["chat"]
+    chat.at = lambda policy, _now_s: replace(policy, roles={**policy.roles, Role.DECODE: pool(6)})
+    chat.restart()
+    services.want(code=10)
+
+    for _ in range(4):
+        for name in documents:
+            services.budget.follow(documents)
+            services.tick(name)
+
+    assert (services.decode("chat"), services.decode("code")) == (6, 4)
+
+
 def test_a_pool_that_cannot_be_read_holds_what_it_held() -> None:
     services = Services(12.0, {}, chat=pool(), code=pool())
     services.want(code=10)
