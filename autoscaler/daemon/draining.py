@@ -173,7 +173,8 @@ class DrainingTarget:
                     self._withdrawal.recover(role, self._marks.pods(role))
                 self._recovered = True
             for role in self._pools.keys() - shrinking:
-                self._withdrawal.readmit(role)
+                if self._withdrawal.names(role):
+                    self._withdrawal.readmit(role, self._marks.pods(role))
         except MarksError as error:
             self._say("pods out of routing", f"{error}; they are put back at the next tick")
 

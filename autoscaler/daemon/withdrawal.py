@@ -90,14 +90,19 @@ class Withdrawal:
             out.since_s, out.idle_since_s = now_s, None
         return self._why_not_yet(role, out, requests, now_s)
 
-    def readmit(self, role: Role) -> None:
-        """Put those of a role back into routing: they stay.
+    def readmit(self, role: Role, pods: Sequence[Pod]) -> None:
+        """Put those of a role back into routing: they stay, but for any that has been told to end meanwhile.
+
+        Args:
+            role: The pool.
+            pods: Its pods as they are now.
 
         Raises:
             MarksError: The server refuses; they are tried again with the next call.
         """
         if role in self._out:
-            self._routing.readmit(list(self._out[role].pods.values()))
+            leaving = {pod.ref.name for pod in pods if pod.leaves}
+            self._routing.readmit([pod for name, pod in self._out[role].pods.items() if name not in leaving])
             del self._out[role]
 
     def recover(self, role: Role, pods: Sequence[Pod]) -> None:

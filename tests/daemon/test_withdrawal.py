@@ -166,6 +166,22 @@ def test_where_the_shrink_is_not_carried_out_they_go_back(then: str) -> None:
     assert stand.router.out == set()
 
 
+def test_pods_that_leave_by_a_shrink_whose_answer_was_lost_stay_out() -> None:
+    stand = Stand()
+    stand.tick(2)
+    assert stand.router.out == {"b", "d"}
+    stand.requests |= {"b": 0.0, "d": 0.0}
+    stand.inner.answers[Role.DECODE] = Outcome.UNAVAILABLE
+    while stand.outcome(2) is not Outcome.UNAVAILABLE:
+        pass
+    stand.marks.found = [replace(one, leaves=one.ref.name == "b") for one in stand.marks.found]
+
+    stand.tick(None)
+    stand.tick(None)
+
+    assert stand.router.out == {"b"}
+
+
 def test_what_a_killed_daemon_left_outside_is_put_back_by_whoever_leads_next() -> None:
     stand = Stand()
     stand.tick()
