@@ -11,7 +11,7 @@ from autoscaler.core.snapshot import PoolState
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.leavers import choose_leavers
 from autoscaler.daemon.logs import Log
-from autoscaler.daemon.pod_marks import OURS, MarksError, Pod
+from autoscaler.daemon.pod_marks import OURS, MarksError, MarksForbiddenError, Pod
 from autoscaler.daemon.withdrawal import Withdrawal
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
 
@@ -69,7 +69,8 @@ class DrainingTarget:
     they computed. A pod that outlives its grace period by far holds nothing up. Where the stack offers it, those who
     are to leave are taken out of routing first, and leave once they have finished.
 
-    Without the right to mark pods, or without their load, the controller chooses who leaves; that is logged once.
+    Without the right to mark pods, or without their load, the controller chooses who leaves; that is logged once. Where
+    marking fails otherwise it chooses for that step alone.
 
     Args:
         target: The target to read and write.
@@ -162,7 +163,7 @@ class DrainingTarget:
     def _readmit(self) -> None:
         """Put back into routing who is not to leave any more; after a step, and as a new leader, whoever is outside."""
         shrinking, self._shrinking = self._shrinking, set()
-        if self._withdrawal is None or not self._may_mark:
+        if self._withdrawal is None:
             return
         if not self._may_write():
             self._recovered = False
@@ -264,9 +265,12 @@ class DrainingTarget:
             return self._may_mark
         try:
             self._marks.set(pods, cost)
-        except MarksError as error:
+        except MarksForbiddenError as error:
             self._may_mark = False
             self._say("pods not marked", f"{error}; until a restart the controllers choose who leaves")
+        except MarksError as error:
+            self._say("pods not marked", f"{error}; in this step their controller chooses who leaves")
+            return False
         return self._may_mark
 
     def _say(self, event: str, message: str, *, key: str = "") -> None:

@@ -7,12 +7,13 @@ shrink, on as many pods as leave, and taken back if the shrink fails: the API se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from autoscaler.core.policy import Role
 from autoscaler.targets.kubernetes.aim import Aim
 from autoscaler.targets.kubernetes.client import KubeClient
-from autoscaler.targets.kubernetes.errors import SHAPE_ERRORS, KubeError
+from autoscaler.targets.kubernetes.errors import SHAPE_ERRORS, ForbiddenError, KubeError, NotFoundError
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 from autoscaler.targets.kubernetes.specs.model import Shape
 
@@ -28,6 +29,10 @@ CONTROLLERS = {"ReplicaSet": "replicasets", "StatefulSet": "statefulsets"}
 
 class MarksError(Exception):
     """Pods cannot be marked; says why, and what to do about it."""
+
+
+class MarksForbiddenError(MarksError):
+    """The right to mark pods is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +120,18 @@ class PodMarks:
             raise MarksError(f"a pod of {role} has an unknown form: {error!r}") from error
 
     def set(self, pods: Sequence[Pod], cost: str | None) -> None:
-        """Give pods a mark, or none.
+        """Give pods a mark, or none; those that are gone by now are not missed.
 
         Raises:
+            MarksForbiddenError: The right is missing.
             MarksError: The server refuses.
         """
         try:
             for pod in pods:
-                self._client.patch(pod.ref, {"metadata": {"annotations": {COST: cost}}})
+                with suppress(NotFoundError):
+                    self._client.patch(pod.ref, {"metadata": {"annotations": {COST: cost}}})
+        except ForbiddenError as error:
+            raise MarksForbiddenError(str(error)) from error
         except KubeError as error:
             raise MarksError(str(error)) from error
 

@@ -9,7 +9,7 @@ import pytest
 
 from autoscaler.core.policy import Role
 from autoscaler.daemon.draining import DrainingTarget
-from autoscaler.daemon.pod_marks import OURS, MarksError, Pod
+from autoscaler.daemon.pod_marks import OURS, MarksError, MarksForbiddenError, Pod
 from autoscaler.targets.base import Outcome, PoolReading, WriteResult
 from autoscaler.targets.kubernetes.refs import ObjectRef
 from tests.daemon.builders import HandClock, ScriptedTarget, capturing
@@ -37,7 +37,7 @@ class Loads:
 @dataclass
 class Marks:
     found: list[Pod] = field(default_factory=list)
-    error: str = ""
+    error: MarksError | None = None
     sets: list[tuple[list[str], str | None]] = field(default_factory=list)
 
     def pods(self, role: Role) -> Sequence[Pod]:  # noqa: ARG002 - one pool at a time
@@ -45,7 +45,7 @@ class Marks:
 
     def set(self, pods: Sequence[Pod], cost: str | None) -> None:
         if self.error:
-            raise MarksError(self.error)
+            raise self.error
         self.sets.append(([one.ref.name for one in pods], cost))
 
 
@@ -144,14 +144,25 @@ def test_without_the_load_of_each_pod_the_controller_chooses() -> None:
 
 def test_without_the_right_to_mark_it_is_said_once_and_not_tried_again() -> None:
     stand = Stand(a=5.0, b=1.0, c=9.0, d=0.0)
-    stand.marks.error = "missing verb patch on pods"
+    stand.marks.error = MarksForbiddenError("missing verb patch on pods")
 
     assert stand.write(3).outcome is Outcome.APPLIED
-    stand.marks.error = ""
+    stand.marks.error = None
     assert stand.write(2).outcome is Outcome.APPLIED
 
     assert stand.marks.sets == []
     assert stand.messages().count("missing verb patch on pods") == 1
+
+
+def test_a_mark_that_fails_once_is_tried_again_at_the_next_step() -> None:
+    stand = Stand(a=5.0, b=1.0, c=9.0, d=0.0)
+    stand.marks.error = MarksError("patch pods serving/d: no answer within 5 s")
+    assert stand.write(3).outcome is Outcome.APPLIED
+    stand.marks.error = None
+
+    stand.write(2)
+
+    assert stand.marks.sets == [(["d"], OURS)]
 
 
 def test_the_next_step_waits_for_those_who_leave() -> None:

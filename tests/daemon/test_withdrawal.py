@@ -9,7 +9,7 @@ import pytest
 
 from autoscaler.core.policy import Role
 from autoscaler.daemon.draining import DrainingTarget
-from autoscaler.daemon.pod_marks import MarksError, Pod
+from autoscaler.daemon.pod_marks import MarksError, MarksForbiddenError, Pod
 from autoscaler.daemon.withdrawal import Withdrawal
 from autoscaler.targets.base import Outcome, WriteResult
 from tests.daemon.builders import HandClock, capturing
@@ -217,6 +217,21 @@ def test_what_cannot_be_put_back_now_is_put_back_at_a_later_tick() -> None:
     stand.router.error = "503"
     stand.tick(None)
     stand.router.error = ""
+
+    stand.tick(None)
+
+    assert stand.router.out == set()
+
+
+@pytest.mark.parametrize("error", [MarksError("no answer within 5 s"), MarksForbiddenError("missing verb patch")])
+def test_they_go_back_whether_or_not_they_could_be_marked(error: MarksError) -> None:
+    stand = Stand()
+    stand.tick()
+    stand.requests["b"] = 0.0
+    stand.marks.error = error
+    stand.inner.answers[Role.DECODE] = Outcome.REJECTED
+    while stand.outcome() is not Outcome.REJECTED:
+        pass
 
     stand.tick(None)
 
