@@ -13,7 +13,7 @@ from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
 from autoscaler.targets.kubernetes.competitors import Competition
 
 SEARCH_EVERY_S = 600.0
-# What could not be looked at is looked at again sooner: until then nobody knows.
+# What could not be looked at is looked at again sooner, for nobody knows; so is whoever was found, for they may go.
 SEARCH_AGAIN_S = 60.0
 # Writes of one tick share a look.
 _FRESH_S = 5.0
@@ -57,12 +57,12 @@ class Lookout(Generic[_Subject]):
         for line in sorted(unchecked - self._said):
             self._log.warning("competitors unknown", message=line)
         self._said = unchecked
-        self._due_s = now_s + (SEARCH_AGAIN_S if unchecked else SEARCH_EVERY_S)
         self.conflicts = {
             subject: tuple(map(str, competition.conflicts))
             for subject, competition in found.items()
             if competition.conflicts
         }
+        self._due_s = now_s + (SEARCH_AGAIN_S if unchecked or self.conflicts else SEARCH_EVERY_S)
         return self.conflicts
 
 

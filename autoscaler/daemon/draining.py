@@ -102,6 +102,7 @@ class DrainingTarget:
         self._clock = clock
         self._log = log
         self._pools: Mapping[Role, PoolState] = {}
+        self._blockers: Mapping[Role, tuple[str, ...]] = {}
         self._leaving: dict[Role, _Leaving] = {}
         self._ending_since_s: dict[Role, float] = {}
         self._said: set[str] = set()
@@ -114,7 +115,7 @@ class DrainingTarget:
     def read(self) -> PoolReading:
         """Read every pool, and see how far those who leave have got."""
         reading = self._target.read()
-        self._pools = reading.pools
+        self._pools, self._blockers = reading.pools, reading.blockers
         self._readmit()
         for role, pool in reading.pools.items():
             if pool.terminating:
@@ -127,10 +128,15 @@ class DrainingTarget:
         return reading
 
     def write(self, role: Role, replicas: int, *, basis: str, dry_run: bool) -> WriteResult:
-        """Set one pool's replica count; see `Target.write`. A step down may be put off."""
+        """Set one pool's replica count; see `Target.write`. A step down may be put off.
+
+        One that is blocked is refused here: no pod is touched for it, and none is let go of without the care taken.
+        """
         pool = self._pools.get(role)
         if pool is None or replicas >= pool.current or dry_run:
             return self._target.write(role, replicas, basis=basis, dry_run=dry_run)
+        if self._blockers.get(role):
+            return WriteResult(Outcome.REFUSED, "; ".join(self._blockers[role]))
         self._shrinking.add(role)
         put_off = self._put_off(role, pool)
         if put_off:

@@ -83,9 +83,9 @@ def test_a_competitor_that_has_gone_is_no_obstacle_any_more() -> None:
     stand = Stand({Role.DECODE: Competition((HPA,))})
     stand.target.read()
     stand.found = {}
-    stand.clock.at_s += 600.0
-    stand.target.read()
+    stand.clock.at_s += 60.0
 
+    assert stand.target.read().blockers == {}
     assert stand.write(Role.DECODE) is Outcome.APPLIED
 
 

@@ -54,11 +54,12 @@ class Leaving(ScriptedTarget):
     """Pods leave when the test lets them."""
 
     terminating: int = 0
+    blockers: dict[Role, tuple[str, ...]] = field(default_factory=dict)
 
     def read(self) -> PoolReading:
         reading = super().read()
         pools = {role: replace(state, terminating=self.terminating) for role, state in reading.pools.items()}
-        return replace(reading, pools=pools)
+        return replace(reading, pools=pools, blockers=dict(self.blockers))
 
 
 class Stand:

@@ -211,6 +211,25 @@ def test_one_that_stays_because_its_controller_chose_another_goes_back() -> None
     assert stand.router.out == set()
 
 
+def test_no_pod_is_touched_for_a_step_that_is_blocked() -> None:
+    stand = Stand()
+    stand.inner.blockers = {Role.DECODE: ("an HPA writes it: delete it",)}
+
+    assert [stand.tick(), stand.tick()] == [WriteResult(Outcome.REFUSED, "an HPA writes it: delete it")] * 2
+
+    assert (stand.router.out, stand.marks.sets, stand.inner.writes) == (set(), [], [])
+
+
+def test_pods_that_are_out_when_their_pool_is_blocked_go_back() -> None:
+    stand = Stand()
+    stand.tick()
+    stand.inner.blockers = {Role.DECODE: ("an HPA writes it: delete it",)}
+    stand.tick()
+    stand.tick()
+
+    assert stand.router.out == set()
+
+
 def test_what_cannot_be_put_back_now_is_put_back_at_a_later_tick() -> None:
     stand = Stand()
     stand.tick()
