@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from autoscaler.targets.base import Target
 from autoscaler.targets.kubernetes.budget import RequestBudget
 from autoscaler.targets.kubernetes.build import role_target
 from autoscaler.targets.kubernetes.client import KubeClient
-from autoscaler.targets.kubernetes.competitors import Competition, find_competitors, find_switch_competitors
+from autoscaler.targets.kubernetes.competitors import Competition, Memory, find_competitors, find_switch_competitors
 from autoscaler.targets.kubernetes.connection import KubeConfigError, connect
 from autoscaler.targets.kubernetes.specs.problems import SpecError
 from autoscaler.targets.kubernetes.switches.build import make_switch, switch_field, switch_objects
@@ -105,7 +105,8 @@ def connections(
     target = _target(policy, client, counted)
     if not writes:
         return source, target
-    uncontested = UncontestedTarget(target, Lookout(lambda: competitors(policy, client), clock, log))
+    memories: dict[Role, Memory] = {role: {} for role in Role}
+    uncontested = UncontestedTarget(target, Lookout(lambda: competitors(policy, client, memories), clock, log))
     return source, DrainingTarget(
         uncontested,
         PodMarks(client, target_aims(policy)),
@@ -162,7 +163,8 @@ def stack_switch(
     made = StackSwitch(lambda target: make_switch(client, spec, place, target), client.close)
     if clock is None or log is None:
         return made
-    lookout = Lookout(lambda: {SWITCH: switch_competitors(policy, client)}, clock, log)
+    memory: Memory = {}
+    lookout = Lookout(lambda: {SWITCH: switch_competitors(policy, client, memory)}, clock, log)
     return replace(made, others=lambda: lookout.look_now().get(SWITCH, ()))
 
 
@@ -189,14 +191,29 @@ def writable_target(policy: ScalingPolicy, around: Surroundings, log: Log) -> tu
     return client, _target(policy, client)
 
 
-def competitors(policy: ScalingPolicy, client: KubeClient) -> dict[Role, Competition]:
-    """Who else sets the counts of a policy's targets. Never raises for a sick API server."""
+def competitors(
+    policy: ScalingPolicy, client: KubeClient, memories: Mapping[Role, Memory] | None = None
+) -> dict[Role, Competition]:
+    """Who else sets the counts of a policy's targets. Never raises for a sick API server.
+
+    Args:
+        policy: The policy.
+        client: Connection to the cluster.
+        memories: Per role what the last search has read, for whoever searches again and again.
+    """
     where, specs = places(policy), target_specs(policy)
-    return {role: find_competitors(client, specs[role], where[role], role) for role in specs}
+    known = memories or {}
+    return {role: find_competitors(client, specs[role], where[role], role, known.get(role)) for role in specs}
 
 
-def switch_competitors(policy: ScalingPolicy, client: KubeClient) -> Competition:
-    """Who else sets the switch of a policy; nobody sets one without an object of its own but as a count."""
+def switch_competitors(policy: ScalingPolicy, client: KubeClient, memory: Memory | None = None) -> Competition:
+    """Who else sets the switch of a policy; nobody sets one without an object of its own but as a count.
+
+    Args:
+        policy: The policy.
+        client: Connection to the cluster.
+        memory: What the last search has read, for whoever searches again and again.
+    """
     if policy.spec.switch is None:
         return Competition()
     spec, place = switch_spec(policy, stack_of(policy)), place_of_switch(policy, policy.spec.switch)
@@ -204,7 +221,9 @@ def switch_competitors(policy: ScalingPolicy, client: KubeClient) -> Competition
         path = switch_field(spec, place)
     except SpecError as error:
         return Competition(unchecked=(str(error),))
-    return find_switch_competitors(client, switch_objects(spec, place)[0], path) if path is not None else Competition()
+    if path is None:
+        return Competition()
+    return find_switch_competitors(client, switch_objects(spec, place)[0], path, memory)
 
 
 def _source(policy: ScalingPolicy, around: Surroundings, clock: Clock) -> PrometheusSource | Scraper:

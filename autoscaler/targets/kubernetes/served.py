@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from autoscaler.targets.kubernetes.errors import NotFoundError
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 from autoscaler.targets.role import UnreadableError
 
-if TYPE_CHECKING:
-    from autoscaler.targets.kubernetes.client import KubeClient  # importing it costs half a second
+
+class Getter(Protocol):
+    """Reads objects."""
+
+    def get(self, ref: ObjectRef, subresource: str = "") -> JsonObject:
+        """One object, or a part of it; raises a KubeError."""
+        ...
 
 
 class ServedObject:
@@ -20,7 +25,7 @@ class ServedObject:
         refs: The object under each version to try, the one to prefer first.
     """
 
-    def __init__(self, client: KubeClient, refs: tuple[ObjectRef, ...]) -> None:
+    def __init__(self, client: Getter, refs: tuple[ObjectRef, ...]) -> None:
         self._client = client
         self._refs = refs
         self._found: ObjectRef | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autoscaler.targets.kubernetes.competitors.find import find_competitors
 from autoscaler.targets.kubernetes.competitors.report import Competition, Conflict
+from autoscaler.targets.kubernetes.competitors.seen import Memory
 from autoscaler.targets.kubernetes.competitors.switches import find_switch_competitors
 
-__all__ = ["Competition", "Conflict", "find_competitors", "find_switch_competitors"]
+__all__ = ["Competition", "Conflict", "Memory", "find_competitors", "find_switch_competitors"]

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from autoscaler.targets.kubernetes.aim import Aim
 from autoscaler.targets.kubernetes.competitors.kinds import Kind, group_kind, known_kinds, owner_ref
+from autoscaler.targets.kubernetes.competitors.seen import Reader
 from autoscaler.targets.kubernetes.errors import KubeError, NotFoundError
 from autoscaler.targets.kubernetes.refs import JsonObject, lookup
 from autoscaler.targets.kubernetes.served import ServedObject
 from autoscaler.targets.role import UnreadableError
-
-if TYPE_CHECKING:
-    from autoscaler.targets.kubernetes.client import KubeClient  # importing it costs half a second
 
 _MOST_OWNERS = 10
 
@@ -39,8 +36,13 @@ class Chain:
         """All of them, the target first."""
         return [self.target, *self.above, *self.below]
 
+    @property
+    def names(self) -> set[tuple[str, str]]:
+        """Kind and name of each."""
+        return {(one["kind"], one["metadata"]["name"]) for one in self.objects}
 
-def walk(client: KubeClient, aim: Aim, children: tuple[str, ...]) -> Chain:
+
+def walk(client: Reader, aim: Aim, children: tuple[str, ...]) -> Chain:
     """Read the chain of a target.
 
     Args:
@@ -59,7 +61,7 @@ def walk(client: KubeClient, aim: Aim, children: tuple[str, ...]) -> Chain:
     return chain
 
 
-def climb(client: KubeClient, chain: Chain) -> None:
+def climb(client: Reader, chain: Chain) -> None:
     """Add the controllers that own the target, and theirs."""
     document = chain.target
     for _ in range(_MOST_OWNERS):
@@ -77,7 +79,7 @@ def climb(client: KubeClient, chain: Chain) -> None:
         chain.above.append(document)
 
 
-def _look_beside(client: KubeClient, chain: Chain, aim: Aim) -> None:
+def _look_beside(client: Reader, chain: Chain, aim: Aim) -> None:
     """Add the object whose status tells of the replicas: a workload below the target, or what an adapter adapts."""
     if not aim.status_refs:
         return
@@ -91,7 +93,7 @@ def _look_beside(client: KubeClient, chain: Chain, aim: Aim) -> None:
         chain.below.append(document)
 
 
-def _descend(client: KubeClient, chain: Chain, aim: Aim, kinds: list[Kind]) -> None:
+def _descend(client: Reader, chain: Chain, aim: Aim, kinds: list[Kind]) -> None:
     namespace = chain.target["metadata"]["namespace"]
     candidates = [document for kind in kinds for document in list_kind(client, kind, namespace, chain.unchecked)]
     candidates = [document for document in candidates if not _is_of_another_role(document, aim.pods)]
@@ -101,7 +103,7 @@ def _descend(client: KubeClient, chain: Chain, aim: Aim, kinds: list[Kind]) -> N
         known |= {one["metadata"]["uid"] for one in found}
 
 
-def list_kind(client: KubeClient, kind: Kind, namespace: str, unchecked: list[str]) -> list[JsonObject]:
+def list_kind(client: Reader, kind: Kind, namespace: str, unchecked: list[str]) -> list[JsonObject]:
     """The objects of a kind; none where it is not installed, and a line in `unchecked` where it cannot be told."""
     for ref in kind.refs(namespace):
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from autoscaler.core.policy import Role
 from autoscaler.targets.kubernetes.aim import Service, aim
 from autoscaler.targets.kubernetes.competitors.chain import walk
@@ -12,15 +10,15 @@ from autoscaler.targets.kubernetes.competitors.gitops import find_gitops
 from autoscaler.targets.kubernetes.competitors.lists import find_autoscalers
 from autoscaler.targets.kubernetes.competitors.owners import owner_conflicts
 from autoscaler.targets.kubernetes.competitors.report import Competition
+from autoscaler.targets.kubernetes.competitors.seen import LastSeen, Memory, Reader
 from autoscaler.targets.kubernetes.errors import SHAPE_ERRORS, KubeError
 from autoscaler.targets.kubernetes.specs.model import TargetSpec
 from autoscaler.targets.role import UnreadableError
 
-if TYPE_CHECKING:
-    from autoscaler.targets.kubernetes.client import KubeClient  # importing it costs half a second
 
-
-def find_competitors(client: KubeClient, spec: TargetSpec, service: Service, role: Role) -> Competition:
+def find_competitors(
+    client: Reader, spec: TargetSpec, service: Service, role: Role, memory: Memory | None = None
+) -> Competition:
     """Look for everybody else who sets a role's count. Reads only, and never raises for a sick API server.
 
     Args:
@@ -28,21 +26,23 @@ def find_competitors(client: KubeClient, spec: TargetSpec, service: Service, rol
         spec: What holds the count.
         service: Where the service is.
         role: The role.
+        memory: What the last search for this role has read: what cannot be read now counts as it was then.
     """
     if spec.object is None:
         return Competition(unchecked=(f"target {spec.name} is changed by a person: ask who else does",))
     try:
-        return _search(client, spec, service, role)
+        return _search(LastSeen(client, {} if memory is None else memory), spec, service, role)
     except (KubeError, UnreadableError) as error:
         return Competition(unchecked=(f"cannot look at the target: {error}",))
     except SHAPE_ERRORS as error:
         return Competition(unchecked=(f"an object has an unknown form: {error!r}",))
 
 
-def _search(client: KubeClient, spec: TargetSpec, service: Service, role: Role) -> Competition:
+def _search(seen: LastSeen, spec: TargetSpec, service: Service, role: Role) -> Competition:
     target = aim(spec, service, role)
-    chain = walk(client, target, spec.children)
-    autoscalers, paused = find_autoscalers(client, chain, service.values(role)["entry"])
+    chain = walk(seen, target, spec.children)
+    autoscalers, paused = find_autoscalers(seen, chain, service.values(role)["entry"])
     tools, managed = find_gitops(chain, target.count)
     conflicts = [*owner_conflicts(chain, role), *find_built_in(chain, role), *autoscalers, *tools]
-    return Competition(tuple(conflicts), tuple(chain.unchecked), (*paused, *managed))
+    seen.keep_only({*chain.names, *((one.kind, one.name) for one in autoscalers)})
+    return Competition(tuple(conflicts), (*chain.unchecked, *seen.unread), (*paused, *managed))

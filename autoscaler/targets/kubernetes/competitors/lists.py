@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from autoscaler.targets.kubernetes.competitors.chain import Chain, list_kind, named
 from autoscaler.targets.kubernetes.competitors.kinds import Kind
 from autoscaler.targets.kubernetes.competitors.report import Conflict
+from autoscaler.targets.kubernetes.competitors.seen import Reader
 from autoscaler.targets.kubernetes.refs import JsonObject, lookup
-
-if TYPE_CHECKING:
-    from autoscaler.targets.kubernetes.client import KubeClient  # importing it costs half a second
 
 _PAUSES = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")
 _WVA_MODEL = "llmd.ai/model-id"
@@ -58,7 +55,7 @@ class Autoscaler:
     remedy: str
 
 
-def find_autoscalers(client: KubeClient, chain: Chain, entry: str) -> tuple[list[Conflict], list[str]]:
+def find_autoscalers(client: Reader, chain: Chain, entry: str) -> tuple[list[Conflict], list[str]]:
     """Autoscalers of any object of a chain, and notes on those that are paused.
 
     Args:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from autoscaler.targets.kubernetes.competitors.chain import Chain, climb, named
 from autoscaler.targets.kubernetes.competitors.gitops import find_gitops
 from autoscaler.targets.kubernetes.competitors.report import Competition, Conflict
+from autoscaler.targets.kubernetes.competitors.seen import LastSeen, Memory, Reader
 from autoscaler.targets.kubernetes.errors import SHAPE_ERRORS, KubeError
 from autoscaler.targets.kubernetes.paths import Path
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
-if TYPE_CHECKING:
-    from autoscaler.targets.kubernetes.client import KubeClient  # importing it costs half a second
 
-
-def find_switch_competitors(client: KubeClient, ref: ObjectRef, path: Path) -> Competition:
+def find_switch_competitors(client: Reader, ref: ObjectRef, path: Path, memory: Memory | None = None) -> Competition:
     """Look for everybody else who sets a switch. Reads only, and never raises for a sick API server.
 
     Helm is a note: it writes when somebody runs it, and the router's configuration comes from a chart nearly always.
@@ -24,17 +20,20 @@ def find_switch_competitors(client: KubeClient, ref: ObjectRef, path: Path) -> C
         client: Connection to the cluster.
         ref: The object that holds the switch.
         path: Where in it.
+        memory: What the last search has read: what cannot be read now counts as it was then.
     """
+    seen = LastSeen(client, {} if memory is None else memory)
     try:
-        chain = Chain(client.get(ref))
-        climb(client, chain)
+        chain = Chain(seen.get(ref))
+        climb(seen, chain)
+        seen.keep_only(chain.names)
         tools, notes = find_gitops(chain, (path,), watching_only=True)
         owners = [_put_back(ref, path, owner) for owner in chain.above[:1]]
     except KubeError as error:
         return Competition(unchecked=(f"cannot look at the switch: {error}",))
     except SHAPE_ERRORS as error:
         return Competition(unchecked=(f"an object has an unknown form: {error!r}",))
-    return Competition((*owners, *tools), tuple(chain.unchecked), tuple(notes))
+    return Competition((*owners, *tools), (*chain.unchecked, *seen.unread), tuple(notes))
 
 
 def _put_back(ref: ObjectRef, path: Path, owner: JsonObject) -> Conflict:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autoscaler.targets.kubernetes.competitors import Competition, find_competitors
+from autoscaler.targets.kubernetes.competitors import Competition, Memory, find_competitors
 from autoscaler.targets.kubernetes.specs.load import load_spec
 from tests.support.crds import definition_of, manifest, plural_of
 from tests.support.kube import Cluster, fake_kube_api, kube_api, real_kube_api
@@ -24,9 +24,9 @@ Add = Callable[..., None]
 def search(kube_api: Cluster, client_on: ClientOn) -> Search:
     """Looks for the competitors of a case, whose objects exist already."""
 
-    def run(case: Case, *, token: str = "") -> Competition:
+    def run(case: Case, *, token: str = "", memory: Memory | None = None) -> Competition:
         client = client_on(kube_api, token=token)
-        return find_competitors(client, load_spec(case.spec), case.service(kube_api.namespace), case.role)
+        return find_competitors(client, load_spec(case.spec), case.service(kube_api.namespace), case.role, memory)
 
     return run
 
