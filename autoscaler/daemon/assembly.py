@@ -86,7 +86,7 @@ def connections(
         clock: Where the time comes from.
         log: Where to say what is done without.
         writes: Whether the target will be written; if not, metrics stand in where no cluster is configured.
-        may_write: Whether we are the one who writes; for what is written beside the counts.
+        may_write: Whether we are the one who writes; asked again right before each request that writes.
 
     Raises:
         AssemblyError: Something that the policy needs is not given.
@@ -106,9 +106,9 @@ def connections(
     if not writes:
         return source, target
     memories: dict[Role, Memory] = {role: {} for role in Role}
-    uncontested = UncontestedTarget(target, Lookout(lambda: competitors(policy, client, memories), clock, log))
+    lookout = Lookout(lambda: competitors(policy, client, memories), clock, log)
     return source, DrainingTarget(
-        uncontested,
+        UncontestedTarget(target, lookout, may_write),
         PodMarks(client, target_aims(policy)),
         PodLoads(source, pod_label(policy), clock),
         kv_lease_s=kv_lease_s(policy),

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from autoscaler.core.policy import Role
 from autoscaler.daemon.clock import Clock
+from autoscaler.daemon.leadership import LED_BY_ANOTHER
 from autoscaler.daemon.logs import Log
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
 from autoscaler.targets.kubernetes.competitors import Competition
@@ -72,11 +73,13 @@ class UncontestedTarget:
     Args:
         target: The target to read and write.
         lookout: Looks for others, per role.
+        may_write: Whether we are the one who writes; asked after each look, which may take a while.
     """
 
-    def __init__(self, target: Target, lookout: Lookout[Role]) -> None:
+    def __init__(self, target: Target, lookout: Lookout[Role], may_write: Callable[[], bool] = lambda: True) -> None:
         self._target = target
         self._lookout = lookout
+        self._may_write = may_write
 
     def read(self) -> PoolReading:
         """Read every pool; one that others write has a blocker that names them."""
@@ -92,6 +95,8 @@ class UncontestedTarget:
         others = self._lookout.look_now().get(role)
         if others:
             return WriteResult(Outcome.REFUSED, "; ".join(others))
+        if not self._may_write():
+            return LED_BY_ANOTHER
         return self._target.write(role, replicas, basis=basis, dry_run=dry_run)
 
     def close(self) -> None:

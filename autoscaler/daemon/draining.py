@@ -9,6 +9,7 @@ from typing import Protocol
 from autoscaler.core.policy import Role
 from autoscaler.core.snapshot import PoolState
 from autoscaler.daemon.clock import Clock
+from autoscaler.daemon.leadership import LED_BY_ANOTHER
 from autoscaler.daemon.leavers import choose_leavers
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.pod_marks import OURS, MarksError, MarksForbiddenError, Pod
@@ -80,7 +81,7 @@ class DrainingTarget:
         clock: Where the time comes from.
         log: Where to say what could not be done, and what was lost.
         withdrawal: Takes pods out of routing; None where the stack does not offer that.
-        may_write: Whether we are the one who writes.
+        may_write: Whether we are the one who writes; asked before each thing that a step down writes.
     """
 
     def __init__(
@@ -137,16 +138,32 @@ class DrainingTarget:
             return self._target.write(role, replicas, basis=basis, dry_run=dry_run)
         if self._blockers.get(role):
             return WriteResult(Outcome.REFUSED, "; ".join(self._blockers[role]))
+        return self._shrink(role, pool, replicas, basis)
+
+    def close(self) -> None:
+        """Put back into routing who stays, and let go of connections."""
+        self._shrinking.clear()
+        self._readmit()
+        self._target.close()
+
+    def _shrink(self, role: Role, pool: PoolState, replicas: int, basis: str) -> WriteResult:
+        """Take one step down, or put it off. Each part of it may take a while, so each asks whether we still lead."""
         self._shrinking.add(role)
         put_off = self._put_off(role, pool)
         if put_off:
             return WriteResult(Outcome.DEFERRED, put_off)
         pods, requests = self._pods(role), self._loads.requests(role)
         leaving = self._leavers(role, pods, requests, pool.current - replicas)
+        if not self._may_write():
+            return LED_BY_ANOTHER
         put_off = self._keep_out(role, leaving, requests)
         if put_off:
             return WriteResult(Outcome.DEFERRED, put_off)
+        if not self._may_write():
+            return LED_BY_ANOTHER
         marked = self._mark(pods, leaving)
+        if not self._may_write():
+            return LED_BY_ANOTHER
         result = self._target.write(role, replicas, basis=basis, dry_run=False)
         if result.outcome in (Outcome.APPLIED, Outcome.UNAVAILABLE):  # of the latter nobody knows
             grace_s = max((pod.grace_s for pod in pods), default=_DEFAULT_GRACE_S)
@@ -159,12 +176,6 @@ class DrainingTarget:
             if result.outcome is not Outcome.CONFLICT:  # which the next tick tries again
                 self._shrinking.discard(role)
         return result
-
-    def close(self) -> None:
-        """Put back into routing who stays, and let go of connections."""
-        self._shrinking.clear()
-        self._readmit()
-        self._target.close()
 
     def _readmit(self) -> None:
         """Put back into routing who is not to leave any more; after a step, and as a new leader, whoever is outside."""

@@ -8,6 +8,13 @@ import socket
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from autoscaler.targets.base import Outcome, WriteResult
+
+LED_BY_ANOTHER = WriteResult(
+    Outcome.DEFERRED, "nothing was changed: the lease ran out before the write, and whoever leads now decides"
+)
+"""What becomes of a write whose right is lost on the way to it."""
+
 
 class Leadership(Protocol):
     """Knows for which services this daemon may write."""

@@ -50,7 +50,11 @@ _FINE = frozenset(
         Topic.HELD,
     }
 )
-_OF_SWITCH = {Outcome.FROZEN: Topic.FROZEN, Outcome.INSTRUCTED: Topic.ACTION_NEEDED}
+_OF_SWITCH = {
+    Outcome.FROZEN: Topic.FROZEN,
+    Outcome.INSTRUCTED: Topic.ACTION_NEEDED,
+    Outcome.DEFERRED: Topic.HELD,
+}
 _REST = frozenset({SwitchStep.ON, SwitchStep.OFF})
 _LAST_STEPS = frozenset({(SwitchStep.OBSERVING, SwitchStep.ON), (SwitchStep.DRAINING_PREFILL, SwitchStep.OFF)})
 _MOVED = frozenset({Outcome.APPLIED, Outcome.DRY_RUN})

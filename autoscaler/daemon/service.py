@@ -255,7 +255,10 @@ class ServiceRunner:
     def _guard(self) -> GuardedTarget:
         guarded = GuardedTarget(self._target, lambda: self._now_s)
         if self._stack_switch is not None:
-            self._hand = SwitchHand(self._stack_switch, guarded, lambda: self._now_s, fight_window_s(self.policy))
+            window_s = fight_window_s(self.policy)
+            self._hand = SwitchHand(
+                self._stack_switch, guarded, lambda: self._now_s, window_s, may_write=self._may_write
+            )
         return guarded
 
     def _tell_of_switch(self, decision: Decision, shown: SwitchReading | None, switched: WriteResult | None) -> None:

@@ -9,6 +9,7 @@ from autoscaler.core.decision import Decision, SwitchDecision, SwitchStep
 from autoscaler.core.policy import Disaggregation, Mode, Role, ServicePolicy
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
+from autoscaler.daemon.leadership import LED_BY_ANOTHER
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
 from autoscaler.targets.fights import WINDOW_S, WriteMemory, explain, lost_track, observe, wrote
 from autoscaler.targets.switch import InstructedSwitch, Position, Setting, Switch, SwitchReading, same_setting
@@ -75,6 +76,7 @@ class SwitchHand:
         target: Where replica counts are written.
         clock_s: Seconds that never go backwards.
         window_s: How long a foreign move is remembered.
+        may_write: Whether we are the one who moves it; asked once others have been looked for, which may take a while.
     """
 
     def __init__(
@@ -83,12 +85,15 @@ class SwitchHand:
         target: Target,
         clock_s: Callable[[], float] = lambda: 0.0,
         window_s: float = WINDOW_S,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
         self._target = RecalledTarget(target)
         self._switch = switch.make(self._target)
         self._others = switch.others
         self._clock_s = clock_s
         self._window_s = window_s
+        self._may_write = may_write
         self._memory: WriteMemory[Setting] = WriteMemory()
         self._shown_tokens: float | None = None
 
@@ -146,6 +151,8 @@ class SwitchHand:
         others = self._others()
         if others:
             return WriteResult(Outcome.REFUSED, "; ".join(others))
+        if not self._may_write():
+            return LED_BY_ANOTHER
         result = self._set(setting, dry_run=mode is not Mode.ENFORCE)
         if result.outcome is Outcome.APPLIED:
             self._memory = wrote(self._memory, setting)

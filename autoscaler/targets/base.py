@@ -44,7 +44,7 @@ class Outcome(StrEnum):
     MISSING = "missing"
     REJECTED = "rejected"  # the server understood and refused (422, admission)
     REFUSED = "refused"  # by us, and nothing was sent: the stack would not bear it
-    DEFERRED = "deferred"  # by us, and nothing was sent: those who leave already have to be gone first
+    DEFERRED = "deferred"  # by us, and the count is as it was: those who leave have to be gone first, or another leads
     FROZEN = "frozen"  # somebody else keeps changing the count: we have stopped, and nothing was sent
     INSTRUCTED = "instructed"  # there is no API for it: the message says what a person has to change
     UNAVAILABLE = "unavailable"  # 5xx, 429, timeout, connection: unknown whether it was applied

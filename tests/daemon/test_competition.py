@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from autoscaler.core.policy import Role
 from autoscaler.daemon.competition import Lookout, UncontestedTarget
+from autoscaler.daemon.leadership import LED_BY_ANOTHER
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.competitors import Competition, Conflict
-from tests.daemon.builders import HandClock, ScriptedTarget, capturing
+from tests.daemon.builders import START_S, HandClock, ScriptedTarget, capturing
 
 HPA = Conflict("HorizontalPodAutoscaler", "decode", "serving", "the replica count of Deployment decode", "delete it")
 
@@ -20,10 +21,16 @@ class Stand:
         self.inner = ScriptedTarget()
         self.clock = HandClock()
         log, self.lines = capturing()
-        self.target = UncontestedTarget(self.inner, Lookout(self._search, self.clock, log))
+        self.leads_for_s = float("inf")
+        self.search_takes_s = 0.0
+        self.target = UncontestedTarget(self.inner, Lookout(self._search, self.clock, log), self._may_write)
+
+    def _may_write(self) -> bool:
+        return self.clock.at_s - START_S < self.leads_for_s
 
     def _search(self) -> Mapping[Role, Competition]:
         self.searches += 1
+        self.clock.at_s += self.search_takes_s
         return self.found
 
     def write(self, role: Role) -> Outcome:
@@ -98,6 +105,15 @@ def test_what_could_not_be_looked_at_is_said_once_looked_at_again_soon_and_stops
     assert [line["event"] for line in stand.lines] == ["competitors unknown"]
     assert stand.searches == 3
     assert stand.write(Role.DECODE) is Outcome.APPLIED
+
+
+def test_a_lease_that_runs_out_while_others_are_looked_for_leaves_the_count_alone() -> None:
+    stand = Stand()
+    stand.leads_for_s, stand.search_takes_s = 10.0, 12.0
+
+    assert stand.target.write(Role.DECODE, 3, basis="v2", dry_run=False) == LED_BY_ANOTHER
+
+    assert stand.inner.writes == []
 
 
 def test_closing_goes_through() -> None:

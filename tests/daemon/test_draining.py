@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -39,13 +39,17 @@ class Marks:
     found: list[Pod] = field(default_factory=list)
     error: MarksError | None = None
     sets: list[tuple[list[str], str | None]] = field(default_factory=list)
+    on_list: Callable[[], None] = lambda: None
+    on_set: Callable[[], None] = lambda: None
 
     def pods(self, role: Role) -> Sequence[Pod]:  # noqa: ARG002 - one pool at a time
+        self.on_list()
         return self.found
 
     def set(self, pods: Sequence[Pod], cost: str | None) -> None:
         if self.error:
             raise self.error
+        self.on_set()
         self.sets.append(([one.ref.name for one in pods], cost))
 
 

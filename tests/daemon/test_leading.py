@@ -8,6 +8,7 @@ import pytest
 
 from autoscaler.core.policy import RateRule, Role, RuleKind
 from autoscaler.core.state import State
+from autoscaler.daemon.leadership import LED_BY_ANOTHER
 from autoscaler.daemon.state_store import MemoryStateStore, StateTakenError, StateUnreachableError
 from autoscaler.daemon.tick import Dependency
 from tests.daemon.builders import Bench, crowded_decode_signals, policy, role_policy
@@ -170,6 +171,18 @@ def test_a_lease_that_is_lost_while_deciding_stops_the_write(store: WatchedStore
     bench.tick()
 
     assert bench.target.writes == []
+
+
+def test_a_lease_that_is_lost_on_the_way_to_the_write_is_no_trouble_and_no_change(store: WatchedStore) -> None:
+    bench = growing(store)
+    bench.target.answers[Role.DECODE] = LED_BY_ANOTHER.outcome
+
+    done = bench.tick()
+    bench.target.answers.clear()
+    bench.tick()
+
+    assert done.troubles == ()
+    assert [write.replicas for write in bench.target.writes] == [6, 6]
 
 
 def test_an_intent_is_urgent_and_a_quiet_tick_is_not(store: WatchedStore) -> None:

@@ -54,6 +54,7 @@ def test_two_changes_are_never_the_same_notice() -> None:
         (Outcome.UNAVAILABLE, Topic.SCALE_FAILED, True),
         (Outcome.REFUSED, Topic.SCALE_FAILED, True),
         (Outcome.FROZEN, Topic.FROZEN, True),
+        (Outcome.DEFERRED, Topic.HELD, False),
         (Outcome.INSTRUCTED, Topic.ACTION_NEEDED, False),
     ],
 )
@@ -192,7 +193,12 @@ def test_a_stack_that_does_not_follow_its_switch_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "topic"), [(Outcome.FROZEN, Topic.FROZEN), (Outcome.INSTRUCTED, Topic.ACTION_NEEDED)]
+    ("outcome", "topic"),
+    [
+        (Outcome.FROZEN, Topic.FROZEN),
+        (Outcome.INSTRUCTED, Topic.ACTION_NEEDED),
+        (Outcome.DEFERRED, Topic.HELD),
+    ],
 )
 def test_who_keeps_the_switch_from_being_moved_is_told_under_a_topic_of_its_own(outcome: Outcome, topic: Topic) -> None:
     assert topic in {notice.topic for notice in switch_notices(outcome)}

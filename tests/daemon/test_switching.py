@@ -9,6 +9,7 @@ import pytest
 from autoscaler.core.decision import SwitchDecision, SwitchStep
 from autoscaler.core.policy import Disaggregation, Mode, Role, SwitchPolicy
 from autoscaler.core.signals import Scope, Signal, measured
+from autoscaler.daemon.leadership import LED_BY_ANOTHER
 from autoscaler.daemon.switching import StackSwitch, SwitchHand, setting_text
 from autoscaler.daemon.tick import Dependency, Tick
 from autoscaler.targets.base import Outcome, PoolReading, WriteResult
@@ -136,6 +137,22 @@ def test_who_does_not_lead_reads_the_switch_and_does_not_move_it() -> None:
     done = stepped(made, SwitchStep.CLOSING)
 
     assert (switch.asked, done.switched) == ([], None)
+
+
+def test_a_lease_that_is_lost_while_others_are_looked_for_leaves_the_switch_alone() -> None:
+    switch = ScriptedSwitch()
+    made = bench(switch)
+
+    def others() -> tuple[str, ...]:
+        made.may_write = lambda: False
+        return ()
+
+    made.switch = StackSwitch(lambda _target: switch, others=others)
+    made.restart()
+
+    done = stepped(made, SwitchStep.CLOSING)
+
+    assert (switch.asked, done.switched, done.troubles) == ([], LED_BY_ANOTHER, ())
 
 
 def test_the_intent_is_kept_before_the_switch_is_moved() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from autoscaler.core.policy import Role
 from autoscaler.daemon.draining import DrainingTarget
+from autoscaler.daemon.leadership import LED_BY_ANOTHER
 from autoscaler.daemon.pod_marks import MarksError, MarksForbiddenError, Pod
 from autoscaler.daemon.withdrawal import Withdrawal
 from autoscaler.targets.base import Outcome, WriteResult
@@ -180,6 +181,28 @@ def test_pods_that_leave_by_a_shrink_whose_answer_was_lost_stay_out() -> None:
     stand.tick(None)
 
     assert stand.router.out == {"b"}
+
+
+def test_a_lease_that_is_lost_while_pods_are_listed_leaves_them_alone() -> None:
+    stand = Stand()
+    stand.tick(None)
+    stand.marks.on_list = lambda: setattr(stand, "leads", False)
+
+    assert stand.tick() == LED_BY_ANOTHER
+
+    assert (stand.router.out, stand.marks.sets, stand.inner.writes) == (set(), [], [])
+
+
+def test_a_lease_that_is_lost_while_pods_are_marked_leaves_the_count_alone() -> None:
+    stand = Stand()
+    stand.tick()
+    stand.requests["b"] = 0.0
+    stand.marks.on_set = lambda: setattr(stand, "leads", False)
+    while stand.leads:
+        done = stand.tick()
+
+    assert done == LED_BY_ANOTHER
+    assert (stand.marks.sets, stand.inner.writes) == ([(["b"], "-20250")], [])
 
 
 def test_what_a_killed_daemon_left_outside_is_put_back_by_whoever_leads_next() -> None:
