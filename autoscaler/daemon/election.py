@@ -3,6 +3,8 @@
 Every daemon observes and decides for every service, so that it is warm when it takes over. Which of them writes is
 settled service by service, so one that dies takes down only its share, until its leases have run out. A daemon that has
 two leases fewer than another one asks for some; the other hands them over when it, too, sees the difference.
+
+Leases are written side by side: a lease of any of many services must be renewed in time, however slow the API server.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Protocol
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.elector import Elector, LeaseApi, Terms
 from autoscaler.daemon.logs import Log
+from autoscaler.daemon.side_by_side import MOST, side_by_side
 from autoscaler.daemon.tick import Dependency, Trouble
 from autoscaler.daemon.troubles import TroubleLog
 from autoscaler.kube.lease import lease_ref
@@ -49,6 +52,7 @@ class Election:
         terms: How long things last.
         random: Where the jitter comes from.
         monotonic: A clock for intervals; None for `clock`, whose time never jumps either.
+        most: How many leases are written at once.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Election:
         terms: Terms | None = None,
         random: Random | None = None,
         monotonic: Callable[[], float] | None = None,
+        most: int = MOST,
     ) -> None:
         self._api = api
         self._namespace = namespace
@@ -73,6 +78,7 @@ class Election:
         self._terms = terms or Terms()
         self._random = random or Random()  # noqa: S311 (jitter is no secret)
         self._monotonic = monotonic or clock.now_s
+        self._most = most
         self._troubles = TroubleLog(log)
         self._electors: dict[str, Elector] = {}
         self._services: frozenset[str] = frozenset()
@@ -87,7 +93,7 @@ class Election:
     def may_write(self, service: str) -> bool:
         """Whether a write for a service may begin now. To be asked right before each one."""
         elector = self._electors.get(service)
-        return elector is not None and elector.may_write()
+        return elector is not None and not self._stop.is_set() and elector.may_write()
 
     def term(self, service: str) -> int:
         """How often its lease has become ours. Between two numbers somebody else may have written."""
@@ -99,33 +105,58 @@ class Election:
         self._thread.start()
 
     def turn(self) -> None:
-        """Look at all leases once and do what is due. Never raises for a sick API server."""
+        """Look at all leases once and do what is due. Never raises for a sick API server.
+
+        Ends early when the API server is unavailable or we are to stop; the next turn goes on where this one ended.
+        """
         self._follow_services()
         troubles = self._look()
-        if not troubles:
-            self._balance()
-        # What is ours must not wait for the rest.
-        for elector in sorted(self._electors.values(), key=lambda elector: elector.holder != self._identity):
-            elector.step()
+        asked = self._balance() if not troubles else set()
+        # What is ours must not wait for the rest, nor what was left out for what was just tried.
+        in_turn = sorted(
+            self._electors.values(), key=lambda elector: (elector.holder != self._identity, elector.tried_s)
+        )
+        side_by_side(
+            [elector.ask if elector in asked else elector.step for elector in in_turn],
+            stopped=self._stop.is_set,
+            most=self._most,
+        )
         self._troubles.update(troubles or self._lease_troubles(), self._clock.now_s())
         self._tell()
 
     def close(self, *, release: bool) -> None:
-        """Stand no more.
+        """Stand no more. Takes no longer than the terms allow: what cannot be handed back by then runs out by itself.
 
         Args:
             release: Free what we hold, so that others need not wait for it to run out. Only for who knows that no
                 write is under way.
         """
+        until_s = self._monotonic() + self._terms.close_s
+
+        def left_s() -> float:
+            return max(until_s - self._monotonic(), 0.0)
+
         self._stop.set()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(left_s())
         for elector in self._electors.values():
             elector.give_up()
-        if release:
-            self._look()
-            for elector in self._electors.values():
-                elector.release()
+        if not release:
+            return
+        if not self._thread.is_alive():  # else a request of it hangs, and electors are for one thread at a time
+            self._hand_back(left_s)
+        held = sorted(service for service, elector in self._electors.items() if elector.holder == self._identity)
+        if held:
+            message = f"the API server did not take them back in time; they run out within {self._terms.lease_s:g} s"
+            self._log.warning("leases not handed back", services=held, message=message)
+
+    def _hand_back(self, left_s: Callable[[], float]) -> None:
+        def over() -> bool:
+            return left_s() <= 0
+
+        side_by_side([lambda: not self._look()], stopped=over, left_s=left_s)
+        releases = [elector.release for elector in self._electors.values()]
+        side_by_side(releases, stopped=over, left_s=left_s, most=self._most)
 
     def _run(self) -> None:
         while True:
@@ -160,8 +191,8 @@ class Election:
         electors = self._electors.items()
         return [Trouble(Dependency.LEASE, service, elector.trouble) for service, elector in electors if elector.trouble]
 
-    def _balance(self) -> None:
-        """Hand over what others ask for and we have too many of; ask for what others have too many of."""
+    def _balance(self) -> set[Elector]:
+        """Hand over what others ask for and we have too many of; gives what to ask for: others have too many of it."""
         electors, me = self._electors.values(), self._identity
         shares = Counter(elector.owner for elector in electors)
         for elector in electors:
@@ -175,8 +206,7 @@ class Election:
         theirs = [elector for elector in electors if richest != me and elector.holder == richest]
         unasked = [elector for elector in theirs if elector.wanted_by != me]
         surplus = (most - shares[me]) // _WORTH_A_MOVE - (len(theirs) - len(unasked))
-        for elector in unasked[: max(surplus, 0)]:
-            elector.ask()
+        return set(unasked[: max(surplus, 0)])
 
     def _elector(self, service: str) -> Elector:
         ref = lease_ref(self._namespace, object_name(self._prefix, service))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from autoscaler.kube.lease import Lease
-from autoscaler.targets.kubernetes.errors import ConflictError, KubeError, NotFoundError
+from autoscaler.targets.kubernetes.errors import ConflictError, KubeError, NotFoundError, UnavailableError
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
 
@@ -40,11 +40,13 @@ class Terms:
         lease_s: How long a lease lasts after a renewal.
         renew_s: How often it is renewed.
         write_s: How long a write may take from its check to its arrival; none begins closer to the lease's end.
+        close_s: How long handing all leases back may take at the end.
     """
 
     lease_s: float = 15.0
     renew_s: float = 4.0
     write_s: float = 5.0
+    close_s: float = 3.0
 
     @property
     def fence_s(self) -> float:
@@ -68,7 +70,10 @@ class _Sight:
 
 
 class Elector:
-    """Takes, keeps and gives up one lease. `may_write` may be asked from any thread, the rest by one.
+    """Takes, keeps and gives up one lease. `may_write` may be asked from any thread, the rest by one at a time.
+
+    What writes the lease says whether the API server was there: False where it is unavailable, True also where nothing
+    was due.
 
     Args:
         api: Where leases are written.
@@ -81,6 +86,7 @@ class Elector:
     Attributes:
         trouble: Why the lease could not be written; empty where it could.
         taken: How often it has become ours. Between two numbers somebody else may have written.
+        tried_s: When the latest write of the lease began, on the monotonic clock; minus infinity for never.
     """
 
     def __init__(
@@ -96,6 +102,7 @@ class Elector:
         self.ref = ref
         self.trouble = ""
         self.taken = 0
+        self.tried_s = float("-inf")
         self._api = api
         self._identity = identity
         self._monotonic = monotonic
@@ -135,43 +142,47 @@ class Elector:
         unchanged = seen is not None and _version(seen.document) == _version(document)
         self._note(document, seen.since_s if seen is not None and unchanged else self._monotonic())
 
-    def step(self) -> None:
+    def step(self) -> bool:
         """Do what is due: renew, take, give up, or nothing. Never raises for a sick API server; see `trouble`."""
         seen = self._seen
         if seen is None:
-            return
+            return True
         if seen.lease.holder == self._identity:
-            self._keep(seen)
-        elif seen.document is None or self._is_for_us(seen):
-            self._attempt(seen, seen.lease.taken(self._identity, self._terms.lease_s, self._wall()))
+            return self._keep(seen)
+        if seen.document is None or self._is_for_us(seen):
+            return self._attempt(seen, seen.lease.taken(self._identity, self._terms.lease_s, self._wall()))
+        return True
 
-    def ask(self) -> None:
+    def ask(self) -> bool:
         """Ask whoever holds the lease to hand it over."""
         seen = self._seen
-        if seen is not None and seen.document is not None and not seen.lease.wanted_by:
-            self._attempt(seen, replace(seen.lease, wanted_by=self._identity))
+        if seen is None or seen.document is None or seen.lease.wanted_by:
+            return True
+        return self._attempt(seen, replace(seen.lease, wanted_by=self._identity))
 
     def give_up(self, kept_for: str = "") -> None:
         """Begin no more writes; the lease is free once those that have begun must have arrived."""
         if self._yield is None:
             self._yield = (self._monotonic(), kept_for)
 
-    def release(self) -> None:
+    def release(self) -> bool:
         """Free the lease at once; for whoever knows that no write is under way."""
         self._renewed_s = None
         seen = self._seen
-        if seen is not None and seen.document is not None and seen.lease.holder == self._identity:
-            self._attempt(seen, seen.lease.freed(self._wall()))
+        if seen is None or seen.document is None or seen.lease.holder != self._identity:
+            return True
+        return self._attempt(seen, seen.lease.freed(self._wall()))
 
-    def _keep(self, seen: _Sight) -> None:
+    def _keep(self, seen: _Sight) -> bool:
         now_s = self._monotonic()
         if self._yield is not None:
             since_s, kept_for = self._yield
             if now_s - since_s >= self._terms.write_s:
                 self._renewed_s = None
-                self._attempt(seen, seen.lease.freed(self._wall(), kept_for=kept_for))
+                return self._attempt(seen, seen.lease.freed(self._wall(), kept_for=kept_for))
         elif self._renewed_s is None or now_s - self._renewed_s >= self._terms.renew_s:
-            self._attempt(seen, seen.lease.kept(self._terms.lease_s, self._wall()))
+            return self._attempt(seen, seen.lease.kept(self._terms.lease_s, self._wall()))
+        return True
 
     def _is_for_us(self, seen: _Sight) -> bool:
         lease, expired = seen.lease, self._has_expired(seen)
@@ -182,9 +193,9 @@ class Elector:
     def _has_expired(self, seen: _Sight) -> bool:
         return self._monotonic() - seen.since_s > seen.lease.duration_s
 
-    def _attempt(self, seen: _Sight, wanted: Lease) -> None:
+    def _attempt(self, seen: _Sight, wanted: Lease) -> bool:
         """Write the lease. If that fails, what we know of it is what we knew before: nothing is assumed."""
-        began_s = self._monotonic()
+        began_s = self.tried_s = self._monotonic()
         try:
             if seen.document is None:
                 # That there is no lease does not say that nobody writes: somebody may have deleted one in use.
@@ -196,6 +207,7 @@ class Elector:
             self.trouble = ""  # somebody was quicker: the next look shows who
         except KubeError as error:
             self.trouble = str(error)
+            return not isinstance(error, UnavailableError)
         else:
             self.trouble = ""
             only_asked = wanted.renewed == seen.lease.renewed
@@ -203,6 +215,7 @@ class Elector:
             if wanted.holder == self._identity:
                 self.taken += self._renewed_s is None
                 self._renewed_s = began_s
+        return True
 
     def _note(self, document: JsonObject | None, since_s: float) -> None:
         lease = Lease.of(document, self._terms.lease_s) if document is not None else Lease("", self._terms.lease_s)

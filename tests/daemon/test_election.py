@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
+from threading import Barrier, BrokenBarrierError, Event
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.daemon.elector import Terms
+from autoscaler.daemon.side_by_side import MOST
 from tests.daemon.world import Daemon, World
 
 SERVICES = tuple(f"service-{number}" for number in range(6))
 LEASE_S = Terms().lease_s
+PATIENCE_S = 10.0
 
 
 @pytest.fixture
@@ -130,7 +133,7 @@ def test_a_lease_kept_for_one_that_died_is_taken_by_another_in_the_end(world: Wo
 
 
 def test_ours_are_renewed_before_others_are_tried(world: World) -> None:
-    a = Daemon(world, "a", "b-mine")
+    a = Daemon(world, "a", "b-mine", most=1)
     run(world, 30.0, a)
     a.election.stand_for(["a-new", "b-mine"])
     world.at_s += 5.0
@@ -139,6 +142,73 @@ def test_ours_are_renewed_before_others_are_tried(world: World) -> None:
     a.turn()
 
     assert a.api.requests == ["list", "update", "create"]
+
+
+def leader(world: World, *, terms: Terms | None = None, most: int = MOST) -> Daemon:
+    """A daemon alone, which leads all services and has to renew all leases at its next turn."""
+    made = Daemon(world, "a", *SERVICES, terms=terms, most=most)
+    run(world, 30.0, made)
+    world.at_s += 5.0
+    made.api.requests.clear()
+    return made
+
+
+def test_however_slow_a_request_all_leases_are_renewed_in_the_time_of_one(world: World) -> None:
+    a, all_under_way = leader(world), Barrier(len(SERVICES))
+
+    def wait_for_the_others() -> None:
+        if a.api.requests != ["list"]:
+            try:
+                all_under_way.wait(PATIENCE_S)
+            except BrokenBarrierError:
+                a.api.fail()
+
+    a.api.before = wait_for_the_others
+    a.turn()
+    world.at_s += Terms().fence_s - 1.0
+
+    assert shares(a) == [len(SERVICES)]
+
+
+def test_a_turn_ends_early_where_the_api_server_is_down_and_the_next_one_goes_on_where_it_ended(world: World) -> None:
+    a = leader(world, most=2)
+    a.api.before = lambda: a.api.fail() if a.api.requests[-1] != "list" else None
+
+    a.turn()
+    assert a.api.requests == ["list", "update", "update"]
+    a.turn()
+    a.turn()
+
+    troubled = {line["subject"] for line in a.lines if line["event"] == "trouble"}
+    assert troubled == set(SERVICES)
+
+
+def test_the_end_waits_no_longer_than_it_may_for_an_api_server_that_hangs(world: World) -> None:
+    a, over = leader(world, terms=Terms(close_s=0.05)), Event()
+    waited_in_vain: list[str] = []
+
+    def hang() -> None:
+        if not over.wait(PATIENCE_S):
+            waited_in_vain.append(a.api.requests[-1])
+
+    a.api.before = hang
+    a.election.start()
+    a.election.close(release=True)
+    over.set()
+
+    assert waited_in_vain == []
+    assert shares(a) == [0]
+    assert a.lines[-1]["event"] == "leases not handed back"
+    assert a.lines[-1]["services"] == list(SERVICES)
+
+
+def test_the_end_asks_an_api_server_that_is_down_for_little_however_many_leases_there_are(world: World) -> None:
+    a = leader(world, most=2)
+    a.api.before = a.api.fail
+
+    a.election.close(release=True)
+
+    assert a.api.requests == ["list", "update", "update"]
 
 
 def test_without_the_right_to_list_it_says_so_and_leads_nothing(world: World) -> None:

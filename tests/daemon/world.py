@@ -9,6 +9,8 @@ from random import Random
 from typing import TypeVar
 
 from autoscaler.daemon.election import Election
+from autoscaler.daemon.elector import Terms
+from autoscaler.daemon.side_by_side import MOST
 from autoscaler.kube.lease import lease_ref
 from autoscaler.targets.kubernetes.errors import Operation, UnavailableError, error_of
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
@@ -116,7 +118,16 @@ class StoreApi:
 class Daemon:
     """One of several daemons: its election, and the lines it said."""
 
-    def __init__(self, world: World, name: str, *services: str, offset_s: float = 0.0, rate: float = 1.0) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        *services: str,
+        offset_s: float = 0.0,
+        rate: float = 1.0,
+        terms: Terms | None = None,
+        most: int = MOST,
+    ) -> None:
         self.world = world
         self.name = name
         self.api = StoreApi(world)
@@ -124,7 +135,7 @@ class Daemon:
         self._offset_s = offset_s
         self._rate = rate
         jitter = Random(name)  # noqa: S311 (jitter is no secret)
-        self.election = Election(self.api, NAMESPACE, "pd", name, self, self.log, random=jitter)
+        self.election = Election(self.api, NAMESPACE, "pd", name, self, self.log, terms=terms, random=jitter, most=most)
         self.election.stand_for(services)
 
     def now_s(self) -> float:
