@@ -18,7 +18,7 @@ from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import State
 from autoscaler.daemon import logs
 from autoscaler.daemon.assembly import Surroundings, connections, require_fit, stack_switch
-from autoscaler.daemon.clock import Clock
+from autoscaler.daemon.clock import WallClock
 from autoscaler.daemon.places import target_aims
 from autoscaler.daemon.queries import service_queries
 from autoscaler.daemon.rights import Right
@@ -84,7 +84,9 @@ class Examination:
     gpus_per_replica: dict[str, float] = field(default_factory=dict)
 
 
-def examine_policy(policy: ScalingPolicy, around: Surroundings, clock: Clock, own: Iterable[Right] = ()) -> Examination:
+def examine_policy(
+    policy: ScalingPolicy, around: Surroundings, clock: WallClock, own: Iterable[Right] = ()
+) -> Examination:
     """Examine one policy.
 
     Args:

@@ -25,8 +25,8 @@ from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.core.policy import Mode
 from autoscaler.core.state import State
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, require_fit, stack_switch
-from autoscaler.daemon.clock import Clock, SteadyClock
+from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, on_schedule, require_fit, stack_switch
+from autoscaler.daemon.clock import SteadyClock, WallClock
 from autoscaler.daemon.scraper import Scraper
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_store import MemoryStateStore
@@ -112,7 +112,7 @@ def instructions(tick: Tick) -> list[dict[str, str]]:
     ]
 
 
-def look_once(document: ScalingPolicy, around: Surroundings, clock: Clock) -> Tick:
+def look_once(document: ScalingPolicy, around: Surroundings, clock: WallClock) -> Tick:
     """Observe and decide once, as if the stabilisation windows had passed; pods without a Prometheus are watched first.
 
     Raises:
@@ -122,7 +122,7 @@ def look_once(document: ScalingPolicy, around: Surroundings, clock: Clock) -> Ti
         return _runner(document, around, clock, stack).tick(clock.now_s())
 
 
-def _runner(document: ScalingPolicy, around: Surroundings, clock: Clock, stack: ExitStack) -> ServiceRunner:
+def _runner(document: ScalingPolicy, around: Surroundings, clock: WallClock, stack: ExitStack) -> ServiceRunner:
     """What looks at a service and writes nothing; closed with the stack."""
     log = logs.get(service=document.service)
     policy = replace(document.core(), mode=Mode.RECOMMEND)
@@ -131,7 +131,7 @@ def _runner(document: ScalingPolicy, around: Surroundings, clock: Clock, stack: 
     store = MemoryStateStore()
     store.save(policy.service, State(started_at_s=0.0))  # remembers since 1970, and nothing of it
     switch = stack_switch(document, around)
-    runner = ServiceRunner(policy, source, target, store, log, at=document.at, switch=switch)
+    runner = ServiceRunner(policy, source, target, store, log, at=on_schedule(document, clock), switch=switch)
     stack.callback(runner.close)
     if isinstance(source, Scraper):
         source.wait_for_rates()

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from autoscaler.config import ScalingPolicy
 from autoscaler.config.connection import Prometheus
 from autoscaler.config.problems import Severity
-from autoscaler.core.policy import Role
-from autoscaler.daemon.clock import Clock
+from autoscaler.core.policy import Role, ServicePolicy
+from autoscaler.daemon.clock import Clock, WallClock
 from autoscaler.daemon.competition import Lookout, UncontestedTarget
 from autoscaler.daemon.draining import DrainingTarget
 from autoscaler.daemon.history import HistoryReader, Past
@@ -72,7 +72,7 @@ class Surroundings:
 def connections(
     policy: ScalingPolicy,
     around: Surroundings,
-    clock: Clock,
+    clock: WallClock,
     log: Log,
     *,
     writes: bool,
@@ -168,6 +168,11 @@ def stack_switch(
     return replace(made, others=lambda: lookout.look_now().get(SWITCH, ()))
 
 
+def on_schedule(policy: ScalingPolicy, clock: WallClock) -> Callable[[ServicePolicy, float], ServicePolicy]:
+    """Gives the policy as it holds at an instant of a clock: schedules go by the clock on the wall."""
+    return lambda core, now_s: policy.at(core, clock.wall_s(now_s))
+
+
 def require_fit(policy: ScalingPolicy) -> None:
     """Make sure that the stack bears what the policy asks.
 
@@ -226,11 +231,11 @@ def switch_competitors(policy: ScalingPolicy, client: KubeClient, memory: Memory
     return find_switch_competitors(client, switch_objects(spec, place)[0], path, memory)
 
 
-def _source(policy: ScalingPolicy, around: Surroundings, clock: Clock) -> PrometheusSource | Scraper:
+def _source(policy: ScalingPolicy, around: Surroundings, clock: WallClock) -> PrometheusSource | Scraper:
     scrape = policy.spec.scrape
     if scrape is None or around.prometheus_url is not None:
         connection = prometheus_connection(policy, around.prometheus_url)
-        return PrometheusSource(service_queries(policy), connection, clock=clock.now_s)
+        return PrometheusSource(service_queries(policy), connection, clock=clock.now_s, wall=clock.wall_s)
     labels, pod = page_labels(policy), pod_label(policy)
     if scrape.endpoints is not None:
         pages = {Role.PREFILL: scrape.endpoints.prefill, Role.DECODE: scrape.endpoints.decode}
@@ -279,7 +284,7 @@ def prometheus_connection(policy: ScalingPolicy, url: str | None) -> Connection:
     )
 
 
-def past(policy: ScalingPolicy, around: Surroundings, log: Log) -> Past | None:
+def past(policy: ScalingPolicy, around: Surroundings, clock: WallClock, log: Log) -> Past | None:
     """What Prometheus recorded of a service; nobody did where its pods are scraped directly.
 
     Raises:
@@ -289,7 +294,7 @@ def past(policy: ScalingPolicy, around: Surroundings, log: Log) -> Past | None:
         return None
     connection = prometheus_connection(policy, around.prometheus_url)
     patience_s = min(connection.timeout_s, policy.spec.interval_s / 3)
-    return Past(HistoryReader(service_queries(policy), connection, log, patience_s=patience_s))
+    return Past(HistoryReader(service_queries(policy), connection, log, patience_s=patience_s, wall=clock.wall_s))
 
 
 def _text(secret: SecretStr | None) -> str | None:

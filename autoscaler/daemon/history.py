@@ -50,6 +50,8 @@ class Past:
 
     def put_into(self, policy: ServicePolicy, state: State, now_s: float) -> State:
         """The memory with what could be put into it by now; at most one day is read for it."""
+        if self._reader.follow_wall_clock(now_s):
+            self._missing = None
         if self._missing is None:
             known = (memory.forecast.since_s for memory in state.roles.values())
             long_known = [since_s is not None and now_s - since_s >= _WEEK_S for since_s in known]
@@ -83,6 +85,7 @@ class HistoryReader:
         log: Where to say what was found.
         patience_s: Longest time for one day.
         clock: Monotonic seconds.
+        wall: Gives an instant that we are called at as the wall clock, by which the server goes, has it now.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class HistoryReader:
         *,
         patience_s: float,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[float], float] = lambda at_s: at_s,
     ) -> None:
         self.moments: list[Moment] = []
         self._dialects = (queries, *queries.alternatives)
@@ -100,6 +104,8 @@ class HistoryReader:
         self._log = log
         self._patience_s = patience_s
         self._clock = clock
+        self._wall = wall
+        self._ahead_s = 0.0
         self._end_s: float | None = None
         self._days = self._empty = self._failures = self._pause = 0
 
@@ -108,13 +114,26 @@ class HistoryReader:
         """Whether there is nothing more to read."""
         return self._days >= _DAYS or self._empty >= _MOST_EMPTY_DAYS or self._failures >= _MOST_FAILURES
 
+    def follow_wall_clock(self, now_s: float) -> bool:
+        """Begin anew where the wall clock was set by a step or more: what was read was dated, or sought, wrongly.
+
+        Returns:
+            Whether it was.
+        """
+        ahead_s = self._wall(now_s) - now_s
+        if abs(ahead_s - self._ahead_s) < _STEP_S:
+            return False
+        self._ahead_s, self._end_s, self.moments = ahead_s, None, []
+        self._days = self._empty = self._failures = self._pause = 0
+        return True
+
     def read_day(self, now_s: float) -> None:
         """Read the next day back; what fails is tried again at a later call."""
         if self._pause > 0:
             self._pause -= 1
             return
         if self._end_s is None:
-            self._end_s = math.floor(now_s / _STEP_S) * _STEP_S
+            self._end_s = math.floor((now_s + self._ahead_s) / _STEP_S) * _STEP_S
         end_s = self._end_s - self._days * _DAY_S
         found = self._day(end_s - _DAY_S + _STEP_S, end_s)
         if isinstance(found, Failure):
@@ -126,7 +145,7 @@ class HistoryReader:
         self._failures = 0
         self._days += 1
         self._empty = 0 if found else self._empty + 1
-        self.moments += found
+        self.moments += [replace(moment, at_s=moment.at_s - self._ahead_s) for moment in found]
         if self.done:
             self._say("the season of the forecasts starts from it" if self.moments else "Prometheus has none")
 
@@ -136,7 +155,7 @@ class HistoryReader:
 
     def _say(self, message: str) -> None:
         first_s = min((moment.at_s for moment in self.moments), default=0.0)
-        hours = round((self._end_s - first_s) / 3600) if self.moments and self._end_s is not None else 0
+        hours = round((self._end_s - self._ahead_s - first_s) / 3600) if self.moments and self._end_s is not None else 0
         self._log.info("demand history read", hours=hours, message=message)
 
     def _day(self, from_s: float, to_s: float) -> list[Moment] | Failure:

@@ -11,7 +11,7 @@ from autoscaler.config import ScalingPolicy
 from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Mode, ServicePolicy
 from autoscaler.core.snapshot import Snapshot
-from autoscaler.daemon.assembly import AssemblyError, connections, past, require_fit, stack_switch
+from autoscaler.daemon.assembly import AssemblyError, connections, on_schedule, past, require_fit, stack_switch
 from autoscaler.daemon.background import BackgroundReporter
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.endpoint_guard import EndpointGuard, EndpointGuardError
@@ -138,10 +138,10 @@ def _runner(
         store,
         bound,
         may_write=may_write,
-        at=document.at,
+        at=on_schedule(document, clock),
         grant=grant,
         switch=stack_switch(document, settings.around, clock, bound),
-        past=past(document, settings.around, bound),
+        past=past(document, settings.around, clock, bound),
     )
 
 

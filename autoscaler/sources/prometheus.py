@@ -26,6 +26,8 @@ from autoscaler.stacks.queries import ServiceQueries
 _BATCH_BYTES = 6000
 _LEAST_BATCH_BYTES = 1000
 _MOST_REFUSALS = 10
+# A correction by NTP is below this.
+_CLOCK_SET_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +52,23 @@ class PrometheusSource:
         queries: What to ask.
         connection: Where to and as whom.
         clock: Monotonic seconds.
+        wall: Gives an instant that we are asked about as the wall clock has it now: samples are dated by such clocks.
     """
 
     def __init__(
-        self, queries: ServiceQueries, connection: Connection, *, clock: Callable[[], float] = time.monotonic
+        self,
+        queries: ServiceQueries,
+        connection: Connection,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[float], float] = lambda at_s: at_s,
     ) -> None:
         self.last_read = ReadStats()
         self._listener = Listener(queries)
         self._timeout_s = connection.timeout_s
         self._client = QueryClient(connection, clock)
         self._clock = clock
+        self._wall = wall
         self._backoff = Backoff()
         self._outage = ""
         self._batch_bytes = _BATCH_BYTES
@@ -72,25 +81,28 @@ class PrometheusSource:
 
     def read(self, now_s: float) -> Signals:
         """Read every signal of the queries; see `Source.read`."""
-        queries, answers = self._listen(signal_expressions, now_s)
-        return read_signals(queries, answers, now_s)
+        at_s = self._wall(now_s)
+        queries, answers = self._listen(signal_expressions, now_s, at_s)
+        return read_signals(queries, answers, at_s)
 
     def read_replicas(self, now_s: float) -> ReplicaCounts:
         """Read the replica counts from metrics, for where no Kubernetes API is at hand."""
-        queries, answers = self._listen(replica_expressions, now_s)
-        return read_replicas(queries, answers, now_s)
+        at_s = self._wall(now_s)
+        queries, answers = self._listen(replica_expressions, now_s, at_s)
+        return read_replicas(queries, answers, at_s)
 
     def ask(self, expressions: Iterable[str], now_s: float, /) -> Mapping[str, Answer]:
         """Answer any expressions; an `answers.Ask`."""
-        questions = _Questions(self._client, self._clock, now_s, self._clock() + self._timeout_s)
-        return self._ask(questions, expressions)
+        at_s = self._wall(now_s)
+        questions = _Questions(self._client, self._clock, at_s, self._clock() + self._timeout_s)
+        return self._unless_behind(questions, self._ask(questions, expressions), now_s)
 
     def close(self) -> None:
         """Let go of connections."""
         self._client.close()
 
     def _listen(
-        self, wanted: Callable[[ServiceQueries], Iterable[str]], now_s: float
+        self, wanted: Callable[[ServiceQueries], Iterable[str]], now_s: float, at_s: float
     ) -> tuple[ServiceQueries, Mapping[str, Answer]]:
         started_s = self._clock()
         if wait_s := self._backoff.wait_s(started_s):
@@ -98,15 +110,32 @@ class PrometheusSource:
             reason = f"{self._outage} (failures in a row: {self._backoff.failures}; next attempt in {wait_s:.0f} s)"
             queries = self._listener.spoken
             return queries, {expression: Answer(error=reason) for expression in wanted(queries)}
-        questions = _Questions(self._client, self._clock, now_s, started_s + self._timeout_s)
-        found = self._listener.hear(wanted, lambda expressions, _: self._ask(questions, expressions), now_s)
+        questions = _Questions(self._client, self._clock, at_s, started_s + self._timeout_s)
+        queries, found = self._listener.hear(wanted, lambda expressions, _: self._ask(questions, expressions), at_s)
         if questions.reached:
             self._backoff.succeeded()
         else:
             self._backoff.failed(self._clock())
             self._outage = questions.latest_failure.message if questions.latest_failure is not None else ""
         self.last_read = ReadStats(questions.requests, dict(questions.errors), self._clock() - started_s)
-        return found
+        return queries, self._unless_behind(questions, found, now_s)
+
+    def _unless_behind(
+        self, questions: _Questions, answers: Mapping[str, Answer], now_s: float
+    ) -> Mapping[str, Answer]:
+        """The answers, unless the wall clock was set back to where they tell of the past and look fresh.
+
+        A clock that was set may have been set wrong. Ahead of the server's, it finds nothing, or samples that are seen
+        to be old; behind, it finds old ones that are as new as any can be then. So the server's own time counts too.
+        """
+        behind_s = questions.behind_s
+        if abs(questions.at_s - now_s) < _CLOCK_SET_S or behind_s <= self._listener.spoken.stale_after_s:
+            return answers
+        reason = (
+            f"the wall clock here was set and is {behind_s:.0f} s behind that of Prometheus, whose answers are old; "
+            "set the clock right"
+        )
+        return dict.fromkeys(answers, Answer(error=reason))
 
     def _ask(self, questions: _Questions, expressions: Iterable[str]) -> dict[str, Answer]:
         every = tuple(expressions)
@@ -152,16 +181,23 @@ class PrometheusSource:
 
 
 class _Questions:
-    """The questions of one read: they share a deadline, and end with the first failure that would meet them all."""
+    """The questions of one read: they share a deadline, and end with the first failure that would meet them all.
 
-    def __init__(self, client: QueryClient, clock: Callable[[], float], now_s: float, deadline_s: float) -> None:
+    Attributes:
+        at_s: Unix time of the evaluation.
+        behind_s: How far that was behind the server's clock when it last answered; 0 where it does not say.
+    """
+
+    def __init__(self, client: QueryClient, clock: Callable[[], float], at_s: float, deadline_s: float) -> None:
+        self.at_s = at_s
+        self.behind_s = 0.0
         self.requests = 0
         self.errors: Counter[FailureKind] = Counter()
         self.reached = False
         self.latest_failure: Failure | None = None
         self._client = client
         self._clock = clock
-        self._now_s = now_s
+        self._began_s = clock()
         self._deadline_s = deadline_s
         self._answered = False
         self._hopeless: Failure | None = None
@@ -175,11 +211,13 @@ class _Questions:
             message = f"earlier queries used up the time of this tick{self._because()}"
             return Failure(FailureKind.TIMEOUT, message, hopeless=True)
         self.requests += 1
-        found = self._client.ask(expression, self._now_s, left_s)
+        found = self._client.ask(expression, self.at_s, left_s)
         if isinstance(found, Failure):
             self._note(found)
             return found
         self.reached = self._answered = True
+        if (server_s := self._client.server_s) is not None:
+            self.behind_s = server_s - self.at_s - (self._clock() - self._began_s)
         if found.warning:
             self.errors[FailureKind.WARNING] += 1
         return found

@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
@@ -103,6 +104,15 @@ class QueryClient:
         except (KeyError, TypeError, ValueError, IndexError, AttributeError):
             return self._malformed("JSON of an unknown form")
         return Answer(elements, warning=self._warning())
+
+    @property
+    def server_s(self) -> float | None:
+        """What the server's clock said when it gave the latest answer, in Unix seconds; None where it does not say."""
+        response = self._session.last
+        try:
+            return parsedate_to_datetime(response.headers["Date"]).timestamp() if response is not None else None
+        except (KeyError, ValueError):
+            return None
 
     def close(self) -> None:
         """Let go of connections."""

@@ -141,6 +141,9 @@ class HandClock:
     def now_s(self) -> float:
         return self.at_s
 
+    def wall_s(self, at_s: float) -> float:
+        return at_s
+
 
 def capturing() -> tuple[Log, list[Mapping[str, object]]]:
     capture = LogCapture()

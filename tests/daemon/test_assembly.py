@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from autoscaler.config import ScalingPolicy, load_paths
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import PoolState
-from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, prometheus_connection
+from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, on_schedule, prometheus_connection
+from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.draining import DrainingTarget
 from autoscaler.daemon.metrics_target import MetricsTarget
 from autoscaler.daemon.places import target_specs
@@ -22,6 +24,7 @@ from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.specs.model import Shape
 from tests.daemon.builders import HandClock, capturing
 from tests.e2e.stage import policy_document
+from tests.support.loopback import Reply, running_loopback
 
 KUBECONFIG = {
     "clusters": [{"name": "test", "cluster": {"server": "http://127.0.0.1:1"}}],
@@ -59,6 +62,27 @@ def test_a_kubeconfig_gives_a_target_that_can_be_written(tmp_path: Path) -> None
     source.close()
 
     assert isinstance(target, DrainingTarget)
+
+
+def test_queries_and_schedules_follow_a_wall_clock_that_is_set(tmp_path: Path) -> None:
+    """The daemon began an hour behind, at half past eight, and the rush begins at nine."""
+    half_past_eight_s = datetime(2026, 3, 2, 8, 30, tzinfo=UTC).timestamp()
+    wall = [half_past_eight_s]
+    clock = SteadyClock(wall=lambda: wall[0], monotonic=lambda: 0.0)
+    rush = {"name": "rush", "from": "09:00", "to": "17:00", "timeZone": "UTC", "decode": {"min": 4}}
+    document = policy(tmp_path, schedules=[rush])
+    core, at = document.core(), on_schedule(document, clock)
+    with running_loopback(lambda _: Reply(500)) as server:
+        around = Surroundings(prometheus_url=server.url)
+        source, _ = connections(document, around, clock, capturing()[0], writes=False)
+        assert at(core, clock.now_s()).roles[Role.DECODE].min_replicas != 4
+
+        wall[0] += 3600.0
+        source.read(clock.now_s())
+        source.close()
+
+    assert float(server.requests[0].form["time"]) == half_past_eight_s + 3600.0
+    assert at(core, clock.now_s()).roles[Role.DECODE].min_replicas == 4
 
 
 def test_without_a_cluster_metrics_stand_in_for_reading_and_it_is_said(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_store import MemoryStateStore
 from autoscaler.sources.http import Connection
 from tests.config.builders import REMOVED, policy
-from tests.daemon.builders import ScriptedSource, ScriptedTarget, capturing
+from tests.daemon.builders import HandClock, ScriptedSource, ScriptedTarget, capturing
 from tests.support.prometheus import Prometheus, running_prometheus
 
 MIDNIGHT_S = 1_699_920_000.0  # of UTC
@@ -73,7 +73,7 @@ def run(url: str, ticks: int) -> tuple[State, list[str]]:
     log, lines = capturing()
     found, store = document(url), MemoryStateStore()
     core = found.core()
-    before = past(found, Surroundings(), log)
+    before = past(found, Surroundings(), HandClock(), log)
     runner = ServiceRunner(core, ScriptedSource(), ScriptedTarget(), store, log, past=before)
     for tick in range(ticks):
         runner.tick(NOW_S + 60.0 * tick)
@@ -121,6 +121,50 @@ def test_a_server_without_any_history_ends_the_reading(server: Prometheus) -> No
     assert lines[-1]["message"] == "Prometheus has none"
 
 
+class Wall:
+    """A wall clock, as it is ahead of the one that the daemon counts on."""
+
+    ahead_s = 0.0
+
+    def __call__(self, at_s: float) -> float:
+        return at_s + self.ahead_s
+
+
+def reader_by(wall: Wall, url: str) -> HistoryReader:
+    log, _ = capturing()
+    return HistoryReader(service_queries(document(url)), Connection(url), log, patience_s=10.0, wall=wall)
+
+
+def test_the_past_is_sought_by_the_wall_clock_and_remembered_by_the_daemon_s_own(server: Prometheus) -> None:
+    """The daemon began half an hour behind: its noon of now will be half an hour past that of the server."""
+    wall, behind_s = Wall(), 1800.0
+    wall.ahead_s = behind_s
+    reader = reader_by(wall, server.url)
+
+    reader.follow_wall_clock(NOW_S - behind_s)
+    reader.read_day(NOW_S - behind_s)
+    reader.close()
+
+    assert max(moment.at_s for moment in reader.moments) == NOW_S - behind_s
+
+
+def test_a_daemon_that_began_years_ago_finds_the_past_once_the_clock_is_set_right(server: Prometheus) -> None:
+    wall, years_s = Wall(), 1000 * DAY_S
+    core, kept = document(server.url).core(), run("http://127.0.0.1:9", ticks=1)[0]
+    reader = reader_by(wall, server.url)
+    before = Past(reader)
+    for _ in range(3):
+        before.put_into(core, kept, NOW_S - years_s)
+    assert reader.done
+
+    wall.ahead_s = years_s
+    for _ in range(5):
+        kept = before.put_into(core, kept, NOW_S - years_s)
+    before.close()
+
+    assert all(sum(value >= 0 for value in memory.forecast.season) > 100 for memory in kept.roles.values())
+
+
 def test_a_server_that_is_down_costs_no_decision() -> None:
     state, said = run("http://127.0.0.1:9", ticks=8)
 
@@ -161,4 +205,4 @@ def test_pods_that_are_scraped_directly_have_no_recorded_past() -> None:
     endpoints = {"prefill": ["http://127.0.0.1:8000/metrics"], "decode": ["http://127.0.0.1:8001/metrics"]}
     scraped = policy({"spec.prometheus": REMOVED, "spec.scrape": {"endpoints": endpoints}})
 
-    assert past(scraped, Surroundings(), log) is None
+    assert past(scraped, Surroundings(), HandClock(), log) is None

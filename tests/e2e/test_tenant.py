@@ -52,7 +52,7 @@ def ask_everything(loaded: LoadedPolicy, server: Loopback) -> None:
     clock, (log, _), around = HandClock(), capturing(), Surroundings(prometheus_url=server.url)
     source, target = connections(loaded.policy, around, clock, log, writes=False)
     assert isinstance(source, PrometheusSource)
-    recorded = past(loaded.policy, around, log)
+    recorded = past(loaded.policy, around, clock, log)
     assert recorded is not None
     for _ in range(2):
         source.read(clock.now_s())

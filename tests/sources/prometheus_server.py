@@ -31,11 +31,11 @@ class FakeClock:
         return self.at_s
 
 
-def elements(query: str, value: float = 7.0) -> list[dict[str, Any]]:
+def elements(query: str, value: float = 7.0, newest_s: float = NOW_S) -> list[dict[str, Any]]:
     """One series for every expression of a query; ages are those of fresh samples."""
     arms = re.findall(r'label_replace\((.*?)\n, "pd_signal", "(\d+)", "", ""\)', query, re.DOTALL)
     return [
-        {"metric": {"pd_signal": index} if index else {}, "value": [NOW_S, str(NOW_S if is_age(text) else value)]}
+        {"metric": {"pd_signal": index} if index else {}, "value": [NOW_S, str(newest_s if is_age(text) else value)]}
         for text, index in arms or [(query, "")]
     ]
 

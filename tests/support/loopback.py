@@ -81,7 +81,7 @@ def running_loopback(
             request = Request(self.client_address[1], self.command, self.path, dict(self.headers), body)
             loopback.requests.append(request)
             reply = loopback.answer(request)
-            self.send_response(reply.status)
+            (self.send_response_only if "Date" in reply.headers else self.send_response)(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply.body) if reply.length is None else reply.length))
