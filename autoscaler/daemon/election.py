@@ -147,7 +147,10 @@ class Election:
             self._hand_back(left_s)
         held = sorted(service for service, elector in self._electors.items() if elector.holder == self._identity)
         if held:
-            message = f"the API server did not take them back in time; they run out within {self._terms.lease_s:g} s"
+            message = (
+                "the API server did not take them back in time, or they were made too recently to be others' at once; "
+                f"they run out within {self._terms.lease_s:g} s"
+            )
             self._log.warning("leases not handed back", services=held, message=message)
 
     def _hand_back(self, left_s: Callable[[], float]) -> None:

@@ -115,10 +115,10 @@ class Elector:
 
     def may_write(self) -> bool:
         """Whether a write may begin now. To be asked right before each one: the answer does not keep."""
-        renewed_s, now_s = self._renewed_s, self._monotonic()
-        if renewed_s is None or self._yield is not None or now_s < self._quiet_until_s:
+        renewed_s = self._renewed_s
+        if renewed_s is None or self._yield is not None or self._is_quiet():
             return False
-        return now_s - renewed_s < self._terms.fence_s
+        return self._monotonic() - renewed_s < self._terms.fence_s
 
     @property
     def holder(self) -> str:
@@ -166,10 +166,13 @@ class Elector:
             self._yield = (self._monotonic(), kept_for)
 
     def release(self) -> bool:
-        """Free the lease at once; for whoever knows that no write is under way."""
+        """Free the lease at once; for whoever knows that no write is under way.
+
+        One that we made too recently to write on it ourselves is not for others yet either, and runs out instead.
+        """
         self._renewed_s = None
         seen = self._seen
-        if seen is None or seen.document is None or seen.lease.holder != self._identity:
+        if seen is None or seen.document is None or seen.lease.holder != self._identity or self._is_quiet():
             return True
         return self._attempt(seen, seen.lease.freed(self._wall()))
 
@@ -177,12 +180,16 @@ class Elector:
         now_s = self._monotonic()
         if self._yield is not None:
             since_s, kept_for = self._yield
-            if now_s - since_s >= self._terms.write_s:
+            if now_s - since_s >= self._terms.write_s and not self._is_quiet():
                 self._renewed_s = None
                 return self._attempt(seen, seen.lease.freed(self._wall(), kept_for=kept_for))
         elif self._renewed_s is None or now_s - self._renewed_s >= self._terms.renew_s:
             return self._attempt(seen, seen.lease.kept(self._terms.lease_s, self._wall()))
         return True
+
+    def _is_quiet(self) -> bool:
+        """Whether whoever held a lease that is gone may still write."""
+        return self._monotonic() < self._quiet_until_s
 
     def _is_for_us(self, seen: _Sight) -> bool:
         lease, expired = seen.lease, self._has_expired(seen)

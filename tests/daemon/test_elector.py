@@ -233,6 +233,23 @@ def test_a_lease_that_somebody_deletes_stops_its_holder_and_keeps_everybody_wait
     assert (a.leads(), b.leads()) == (False, True)
 
 
+def test_a_lease_that_was_deleted_in_use_and_made_anew_is_nobody_s_while_its_old_holder_s_writes_may_arrive(
+    world: World,
+) -> None:
+    a, b, c = leader(world), daemon(world, "b"), daemon(world, "c")
+    assert a.leads()  # a write begins
+    world.delete(NAME)
+    b.turn()
+    c.turn()
+
+    b.election.close(release=True)
+    pass_time(world, TERMS.write_s, c)
+
+    assert not c.leads()
+    pass_time(world, TERMS.lease_s, c)
+    assert c.leads()
+
+
 @pytest.mark.parametrize(
     "spec", [{}, {"holderIdentity": None, "leaseDurationSeconds": "soon", "leaseTransitions": "many"}]
 )
