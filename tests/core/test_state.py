@@ -151,4 +151,4 @@ def test_after_the_clock_was_set_back_a_back_off_ends_within_the_longest_one() -
 def test_after_the_clock_was_set_back_no_prediction_waits_for_a_day_that_was() -> None:
     state = from_json(to_json(LIVED), START_S - 86_400.0)
 
-    assert all(memory.forecast.pending == memory.forecast.lifted == () for memory in state.roles.values())
+    assert not any(memory.forecast.pending or memory.forecast.lifted for memory in state.roles.values())
