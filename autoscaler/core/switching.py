@@ -42,6 +42,16 @@ class Switched:
     proposals: dict[Role, Proposal]
 
 
+def without_foreign_memory(policy: ServicePolicy, state: State) -> State:
+    """The state without what a switch, or a threshold, that the policy no longer has would go on doing to the pools."""
+    kind = policy.switch.disaggregation if policy.switch is not None else None
+    if kind in {None, Disaggregation.THRESHOLD} and state.switch != SwitchState():
+        state = replace(state, switch=SwitchState())
+    if kind is not Disaggregation.THRESHOLD and state.threshold != ThresholdState():
+        state = replace(state, threshold=ThresholdState())
+    return state
+
+
 def take_step(
     policy: ServicePolicy,
     snapshot: Snapshot,

@@ -113,8 +113,10 @@ def advance(
         now: Unix time.
         blocked: Why no move may begin now.
     """
-    if memory.moving_to is not None:
+    if memory.moving_to in policy.thresholds_tokens:
         return _moving(policy, snapshot, memory, now)
+    if memory.moving_to is not None:  # it may not be chosen any more
+        memory = ThresholdState(memory.tokens, None, now, None, memory.changed_at_s)
     shown = snapshot.threshold_tokens
     confirmed = memory.changed_at_s is None or now - memory.changed_at_s >= policy.confirm_s
     if shown is not None and math.isfinite(shown) and shown != memory.tokens and confirmed:

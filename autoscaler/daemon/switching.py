@@ -117,6 +117,10 @@ class SwitchHand:
         told = _TOLD.get(shown.position)
         if policy.switch is None or told is None or not self._memory.frozen:
             return policy
+        chosen = policy.switch.disaggregation is Disaggregation.THRESHOLD
+        if chosen and told is Disaggregation.ON and shown.threshold_tokens is not None:
+            # Which prompts go apart stays known, so that decode is sized for those that do not.
+            return replace(policy, switch=replace(policy.switch, thresholds_tokens=(shown.threshold_tokens,)))
         return replace(policy, switch=replace(policy.switch, disaggregation=told))
 
     def worded(self, decision: Decision) -> Decision:

@@ -83,6 +83,7 @@ class Dial:
     """A threshold and its pools on a fake clock."""
 
     candidates: list[Sized]
+    policy: SwitchPolicy = POLICY
     memory: ThresholdState = field(default_factory=ThresholdState)
     prefill: PoolState = field(default_factory=lambda: PoolState(4, 4))
     decode: PoolState = field(default_factory=lambda: PoolState(2, 2))
@@ -99,7 +100,7 @@ class Dial:
             seen = replace(
                 snapshot(prefill=self.prefill, decode=self.decode, at_s=self.now), threshold_tokens=self.shown
             )
-            decided, self.memory = advance(POLICY, seen, self.candidates, self.memory, self.now, blocked=blocked)
+            decided, self.memory = advance(self.policy, seen, self.candidates, self.memory, self.now, blocked=blocked)
             self.steps.append(decided.step)
             self.commands.append(decided.threshold_tokens)
             self.detail = decided.detail
@@ -157,6 +158,18 @@ def test_a_move_whose_replicas_do_not_come_is_given_up() -> None:
 
     assert dial.memory.moving_to is None
     assert set(dial.commands) == {0.0}
+
+
+def test_a_move_to_a_threshold_that_may_no_longer_be_chosen_ends() -> None:
+    dial = Dial(CHEAPER, decode=PoolState(1, 1)).wait(POLICY.sustain_s + 60)
+    assert dial.steps[-1] is SwitchStep.MOVING_THRESHOLD
+
+    dial.policy = replace(POLICY, thresholds_tokens=(0.0,))
+    dial.candidates = CHEAPER[:1]
+    dial.wait(TICK_S)
+
+    assert dial.steps[-1] is SwitchStep.ON
+    assert stage(Role.DECODE, dial.decode, dial.steps[-1], dial.memory, 1).after == 1
 
 
 def test_costs_that_are_unknown_move_nothing() -> None:

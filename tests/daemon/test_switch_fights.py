@@ -197,6 +197,26 @@ def test_another_threshold_after_ours_is_a_foreign_move_and_one_of_the_same_whol
     assert "frozen: somebody-else" in hand.read(PoolReading({})).detail
 
 
+@pytest.mark.parametrize(
+    ("shown", "kind", "tokens"),
+    [(512.0, Disaggregation.THRESHOLD, (512.0,)), (Position.OFF, Disaggregation.OFF, None)],
+)
+def test_a_frozen_threshold_stays_one_where_prompts_go_apart(
+    shown: Setting, kind: Disaggregation, tokens: tuple[float, ...] | None
+) -> None:
+    dial, clock = Dial(), HandClock()
+    hand = hand_on(dial, clock)
+    wanted = SwitchPolicy(Disaggregation.THRESHOLD)
+    for _ in range(3):
+        hand.read(PoolReading({}))
+        hand.move(SwitchDecision(None, SwitchStep.OBSERVING, "", threshold_tokens=2048.0), Mode.ENFORCE)
+        dial.setting = shown
+
+    given = hand.give_way(replace(policy(), switch=wanted), hand.read(PoolReading({}))).switch
+
+    assert given == replace(wanted, disaggregation=kind, thresholds_tokens=tokens or wanted.thresholds_tokens)
+
+
 def test_growing_prefill_where_no_prefill_is_off_is_no_foreign_move() -> None:
     dial, clock = Dial(), HandClock()
     hand = hand_on(dial, clock)

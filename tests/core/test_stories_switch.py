@@ -1,0 +1,144 @@
+"""The switch in whole decisions: what becomes of the pools when the policy, the readings or the operator change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import pytest
+
+from autoscaler.core.decide import decide
+from autoscaler.core.decision import Decision, SwitchStep
+from autoscaler.core.policy import Disaggregation, RatioBand, Role, ServicePolicy, SwitchPolicy
+from autoscaler.core.snapshot import PoolState, Snapshot
+from autoscaler.core.state import State, SwitchState, ThresholdState
+from tests.support.core import START_S, Reading, service_policy, snapshot
+
+TICK_S = 15.0
+AUTO = replace(service_policy(), switch=SwitchPolicy())
+THRESHOLD = replace(service_policy(), switch=SwitchPolicy(Disaggregation.THRESHOLD))
+#: 40 requests/s of 2,000 in and 200 out, where prefill gets the prompts, and where decode does.
+APART: Mapping[str, Reading] = {
+    "prefill.offered_tokens_per_s": 80_000.0,
+    "prefill.request_rate": 40.0,
+    "prefill.queue_depth": 50.0,
+    "service.request_rate": 40.0,
+}
+TOGETHER: Mapping[str, Reading] = {
+    "prefill.offered_tokens_per_s": 0.0,
+    "prefill.request_rate": 0.0,
+    "prefill.queue_depth": 0.0,
+    "prefill.in_flight": 0.0,
+    "decode.offered_tokens_per_s": 80_000.0,
+    "decode.request_rate": 40.0,
+    "decode.uncached_ratio": 1.0,
+    "decode.running": 180.0,
+    "decode.generation_tokens_per_s": 8000.0,
+    "service.request_rate": 40.0,
+}
+
+
+@dataclass
+class Service:
+    """A service whose pools become what is decided, on a fake clock."""
+
+    policy: ServicePolicy = AUTO
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    state: State = field(default_factory=State)
+    disaggregated: bool | None = True
+    threshold_tokens: float | None = None
+    counts: dict[Role, int] = field(default_factory=lambda: {Role.PREFILL: 2, Role.DECODE: 4})
+    unread: Role | None = None
+    now: float = START_S
+    decisions: list[Decision] = field(default_factory=list)
+
+    def look(self) -> Self:
+        """One decision, which the pools then follow."""
+        self.now += TICK_S
+        pools = {role: PoolState(count, count) for role, count in self.counts.items() if role is not self.unread}
+        errors = {self.unread: "the API server timed out"} if self.unread is not None else {}
+        seen = Snapshot("chat", self.now, pools, snapshot(self.readings).signals, errors)
+        seen = replace(seen, disaggregated=self.disaggregated, threshold_tokens=self.threshold_tokens)
+        decision, self.state = decide(self.policy, seen, self.state, self.now)
+        self.counts |= {role: decided.desired for role, decided in decision.roles.items()}
+        self.decisions.append(decision)
+        return self
+
+    def wait(self, seconds: float) -> Self:
+        for _ in range(round(seconds / TICK_S)):
+            self.look()
+        return self
+
+    def reads(self, readings: Mapping[str, Reading]) -> Self:
+        self.readings = readings
+        return self
+
+    def under(self, policy: ServicePolicy) -> Self:
+        self.policy = policy
+        return self
+
+    @property
+    def decision(self) -> Decision:
+        return self.decisions[-1]
+
+    @property
+    def steps(self) -> Iterator[SwitchStep]:
+        return (made.switch.step for made in self.decisions if made.switch is not None)
+
+
+def off(prefill: int = 0, decode: int = 8, policy: ServicePolicy = AUTO) -> Service:
+    """A service whose disaggregation has long been off."""
+    since_s = START_S - 90_000.0
+    state = State(started_at_s=since_s, switch=SwitchState(SwitchStep.OFF, since_s))
+    return Service(policy, TOGETHER, state, disaggregated=False, counts={Role.PREFILL: prefill, Role.DECODE: decode})
+
+
+# Another policy
+
+
+def test_a_threshold_that_takes_over_from_a_closed_switch_is_not_held_by_it() -> None:
+    service = off(prefill=1).under(THRESHOLD).reads(APART)
+    service.disaggregated, service.threshold_tokens = True, 0.0
+
+    service.wait(600)
+
+    assert service.counts[Role.PREFILL] > 4
+    assert service.state.switch == SwitchState()
+
+
+def test_a_threshold_that_was_frozen_at_never_is_free_of_it_once_it_thaws() -> None:
+    service = off(policy=replace(THRESHOLD, switch=SwitchPolicy(Disaggregation.OFF))).wait(600)
+    assert service.counts[Role.PREFILL] == 0
+
+    service.disaggregated, service.threshold_tokens = True, 0.0
+    service.under(THRESHOLD).reads(APART).wait(600)
+
+    assert service.counts[Role.PREFILL] > 4
+
+
+def test_a_ratio_band_holds_again_once_the_policy_has_no_switch() -> None:
+    service = off().under(replace(service_policy(), ratio=RatioBand(0.5, 2.0))).reads({})
+
+    service.look()
+
+    assert service.policy.ratio is not None
+    assert service.policy.ratio.holds(service.counts[Role.PREFILL], service.counts[Role.DECODE])
+
+
+def test_engines_are_learned_again_once_the_policy_has_no_switch() -> None:
+    service = off(prefill=2, decode=2).under(service_policy()).reads({})
+
+    service.wait(1800)
+
+    assert all((memory.fit.samples if memory.fit is not None else 0) > 0 for memory in service.state.roles.values())
+
+
+@pytest.mark.parametrize("policy", [service_policy(), AUTO], ids=["no switch", "a switch"])
+def test_a_threshold_that_the_policy_no_longer_has_leaves_prefill_all_prompts(policy: ServicePolicy) -> None:
+    def first(state: State) -> Decision:
+        return Service(policy, APART, state, counts={Role.PREFILL: 8, Role.DECODE: 4}).look().decision
+
+    kept = State(started_at_s=START_S - 90_000.0, threshold=ThresholdState(4096.0))
+
+    assert first(kept) == first(replace(kept, threshold=ThresholdState()))
