@@ -44,8 +44,8 @@ def advance(
     if memory.step is None:
         on = snapshot.disaggregated is not False
         memory = SwitchState(SwitchStep.ON if on else SwitchStep.OFF, now)
-    settled = not memory.given_up or now - memory.since_s >= policy.confirm_s
-    if memory.step in {SwitchStep.ON, SwitchStep.OFF} and settled and snapshot.disaggregated is not None:
+    resting = memory.step in {SwitchStep.ON, SwitchStep.OFF}
+    if resting and snapshot.disaggregated is not None and not _sets_back(policy, memory, now):
         memory = _believe(snapshot, memory, now)
     if memory.step in {SwitchStep.ON, SwitchStep.OFF}:
         memory, detail = _resting(policy, snapshot, comparison, memory, now, blocked, payback_s)
@@ -53,7 +53,7 @@ def advance(
         memory, detail = _under_way(policy, snapshot, memory, now)
     step = memory.step or SwitchStep.ON
     command = _COMMANDS.get(step)
-    if memory.given_up and now - memory.since_s < policy.confirm_s:
+    if _sets_back(policy, memory, now):
         command = step is SwitchStep.ON
     gpus = (comparison.apart_gpus, comparison.together_gpus) if comparison is not None else (None, None)
     return SwitchDecision(command, step, detail, *gpus), memory
@@ -97,6 +97,12 @@ def stage(policy: SwitchPolicy, role: Role, pool: PoolState, memory: SwitchState
 
 _PREFILL_STANDS = frozenset({SwitchStep.CLOSING, SwitchStep.DRAINING_PREFILL})
 _OPENS = frozenset({SwitchStep.GROWING_PREFILL, SwitchStep.OPENING, SwitchStep.OBSERVING})
+
+
+def _sets_back(policy: SwitchPolicy, memory: SwitchState, now: float) -> bool:
+    """Whether the stack is still told to go back, so that what it shows is not yet the truth."""
+    since_s = memory.changed_at_s if memory.changed_at_s is not None else memory.since_s
+    return memory.given_up and now - since_s < policy.confirm_s
 
 
 def _believe(snapshot: Snapshot, memory: SwitchState, now: float) -> SwitchState:
@@ -188,7 +194,8 @@ def _confirm(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now:
     waited_s = now - memory.since_s
     if waited_s < policy.confirm_s:
         return memory, f"waits {waited_s:.0f} s for the stack to confirm"
-    back = SwitchStep.OFF if opening else SwitchStep.ON
+    # A stack that confirms nothing may have opened all the same: prefill goes by the order of closing.
+    back = SwitchStep.DRAINING_PREFILL if opening else SwitchStep.ON
     shown = {True: "on", False: "off", None: "nothing"}[snapshot.disaggregated]
     why = (
         f"given up: the stack shows {shown} {waited_s:.0f} s after the switch was moved; next try after the dwell time"
@@ -199,14 +206,19 @@ def _confirm(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now:
 def _drain(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now: float) -> tuple[SwitchState, str]:
     pool = snapshot.pools.get(Role.PREFILL)
     if pool is not None and not pool.current and not pool.ready and not pool.terminating:
-        return SwitchState(SwitchStep.OFF, now, now), "no prefill replica is left"
+        return _off(memory, now), "no prefill replica is left"
     load = [snapshot.usable(Scope.PREFILL, name) for name in ("queue_depth", "in_flight")]
     if any(value is None or value > 0 for value in load):
         return replace(memory, quiet_since_s=None), "waits until prefill is idle"
     quiet_since_s = memory.quiet_since_s if memory.quiet_since_s is not None else now
     if now - quiet_since_s >= policy.lease_s:
-        return SwitchState(SwitchStep.OFF, now, now), "prefill is idle and its KV leases are over"
+        return _off(memory, now), "prefill is idle and its KV leases are over"
     return replace(memory, quiet_since_s=quiet_since_s), f"waits for the KV lease of {policy.lease_s:.0f} s"
+
+
+def _off(memory: SwitchState, now: float) -> SwitchState:
+    """Prefill may go; a change that was given up dwells from when it was."""
+    return SwitchState(SwitchStep.OFF, now, memory.changed_at_s if memory.given_up else now, given_up=memory.given_up)
 
 
 def _enter(memory: SwitchState, step: SwitchStep, now: float) -> SwitchState:

@@ -57,6 +57,7 @@ _OF_SWITCH = {
 }
 _REST = frozenset({SwitchStep.ON, SwitchStep.OFF})
 _LAST_STEPS = frozenset({(SwitchStep.OBSERVING, SwitchStep.ON), (SwitchStep.DRAINING_PREFILL, SwitchStep.OFF)})
+_GIVEN_UP_OPEN = (SwitchStep.OPENING, SwitchStep.DRAINING_PREFILL)
 _MOVED = frozenset({Outcome.APPLIED, Outcome.DRY_RUN})
 _LIMITS = frozenset({StageName.RATE, StageName.BOUNDS, StageName.RATIO, StageName.BUDGET, StageName.CAPACITY})
 
@@ -122,6 +123,8 @@ def _of_switch(decided: SwitchDecision, tick: Tick, mode: Mode) -> _Told | None:
         done = (tick.stood, step) in _LAST_STEPS
         words = f"the switch {'is' if done else 'stays'} {step.value}: {decided.detail}"
         return Topic.SWITCHED if done else Topic.SWITCH_FAILED, f"at {tick.at_s}", words  # each one counts
+    if (tick.stood, step) == _GIVEN_UP_OPEN and mode is not Mode.RECOMMEND:
+        return Topic.SWITCH_FAILED, f"at {tick.at_s}", f"the switch stays off: {decided.detail}"
     if result is not None and result.outcome not in _MOVED:
         topic = _OF_SWITCH.get(result.outcome, Topic.SWITCH_FAILED)
         return topic, result.outcome.value, f"the switch is not moved: {result.message}"

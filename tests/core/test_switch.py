@@ -259,6 +259,44 @@ def test_a_stack_that_does_not_confirm_is_taken_back_and_said_so(shown: bool | N
     assert machine.commands[back] is True
 
 
+def unconfirmed() -> Machine:
+    """An opening that the stack has not confirmed in time, although prefill gets prompts."""
+    machine = off(BETTER_APART).wait(AUTO.sustain_s + 60)
+    machine.obedient, machine.on, machine.readings = False, None, {"prefill.in_flight": 2.0}
+    machine.grown(2, 4).wait(TICK_S + AUTO.confirm_s)
+    assert machine.visited[-2:] == [SwitchStep.OPENING, SwitchStep.DRAINING_PREFILL]
+    return machine
+
+
+def test_an_opening_that_is_not_confirmed_is_taken_back_in_the_order_of_closing() -> None:
+    machine = unconfirmed()
+    assert machine.commands[-1] is False
+
+    assert machine.wait(3600).step is SwitchStep.DRAINING_PREFILL
+
+    machine.readings = dict(QUIET)
+    assert machine.wait(AUTO.lease_s + 2 * TICK_S).step is SwitchStep.OFF
+
+
+def test_an_opening_that_was_taken_back_is_not_taken_for_one_of_somebody_else() -> None:
+    machine = unconfirmed()
+    machine.on = True
+
+    assert machine.wait(AUTO.confirm_s - TICK_S).step is SwitchStep.DRAINING_PREFILL
+    assert set(machine.commands[-8:]) == {False}
+
+
+def test_the_dwell_time_of_an_opening_that_was_taken_back_begins_with_that() -> None:
+    machine = unconfirmed()
+    machine.on, machine.readings = False, dict(QUIET)
+    gave_up_s = machine.now
+
+    while machine.step is not SwitchStep.GROWING_PREFILL:
+        machine.wait(TICK_S)
+
+    assert machine.now - gave_up_s == pytest.approx(AUTO.dwell_s, abs=2 * TICK_S)
+
+
 def test_a_switch_that_cannot_be_read_is_not_taken_for_moved() -> None:
     machine = on(BETTER_TOGETHER).wait(AUTO.sustain_s - 30)
     machine.on, machine.obedient = None, False

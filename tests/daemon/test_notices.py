@@ -11,6 +11,7 @@ from autoscaler.core.policy import Disaggregation, Hold, HoldKind, Mode, Role, S
 from autoscaler.daemon.notices import Notice, Topic, notices_of
 from autoscaler.daemon.switching import StackSwitch
 from autoscaler.targets.base import Outcome
+from autoscaler.targets.switch import Position
 from tests.daemon.builders import Bench, blind_signals, crowded_decode_signals, policy, role_policy
 from tests.daemon.test_switching import ScriptedSwitch, without_prefill_load
 
@@ -189,6 +190,17 @@ def test_a_stack_that_does_not_follow_its_switch_is_a_warning() -> None:
     notices = switch_notices(Outcome.CONFLICT)
 
     given_up = [notice for notice in notices if notice.message.startswith("the switch stays on: given up")]
+    assert [(notice.topic, notice.is_warning) for notice in given_up[:1]] == [(Topic.SWITCH_FAILED, True)]
+
+
+def test_a_stack_that_does_not_show_that_it_was_opened_is_a_warning() -> None:
+    wanted = replace(policy(), switch=SwitchPolicy(Disaggregation.ON, confirm_s=60.0))
+    switch = ScriptedSwitch(Position.OFF, answer=Outcome.CONFLICT)
+    bench = Bench(wanted, switch=StackSwitch(lambda _target: switch))
+
+    notices = [notice for _ in range(30) for notice in told(bench) if notice.role is None]
+
+    given_up = [notice for notice in notices if notice.message.startswith("the switch stays off: given up")]
     assert [(notice.topic, notice.is_warning) for notice in given_up[:1]] == [(Topic.SWITCH_FAILED, True)]
 
 
