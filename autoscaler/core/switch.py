@@ -204,6 +204,8 @@ def _confirm(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now:
 
 
 def _drain(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now: float) -> tuple[SwitchState, str]:
+    if snapshot.disaggregated and not _sets_back(policy, memory, now):
+        return SwitchState(SwitchStep.OBSERVING, now, now), "the stack shows it open again"
     pool = snapshot.pools.get(Role.PREFILL)
     if pool is not None and not pool.current and not pool.ready and not pool.terminating:
         return _off(memory, now), "no prefill replica is left"

@@ -259,6 +259,18 @@ def test_a_stack_that_does_not_confirm_is_taken_back_and_said_so(shown: bool | N
     assert machine.commands[back] is True
 
 
+def test_a_switch_that_someone_else_opened_while_prefill_ends_keeps_prefill() -> None:
+    machine = on(BETTER_TOGETHER)
+    machine.readings = {"prefill.in_flight": 3.0}
+    machine.wait(AUTO.sustain_s + 60)
+    assert machine.step is SwitchStep.DRAINING_PREFILL
+
+    machine.on, machine.readings = True, dict(QUIET)
+
+    assert machine.wait(TICK_S).step is SwitchStep.OBSERVING
+    assert machine.wait(AUTO.observe_s + TICK_S).step is SwitchStep.ON
+
+
 def unconfirmed() -> Machine:
     """An opening that the stack has not confirmed in time, although prefill gets prompts."""
     machine = off(BETTER_APART).wait(AUTO.sustain_s + 60)
@@ -284,6 +296,7 @@ def test_an_opening_that_was_taken_back_is_not_taken_for_one_of_somebody_else() 
 
     assert machine.wait(AUTO.confirm_s - TICK_S).step is SwitchStep.DRAINING_PREFILL
     assert set(machine.commands[-8:]) == {False}
+    assert machine.wait(2 * TICK_S).step is SwitchStep.OBSERVING
 
 
 def test_the_dwell_time_of_an_opening_that_was_taken_back_begins_with_that() -> None:
