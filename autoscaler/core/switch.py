@@ -100,9 +100,12 @@ _OPENS = frozenset({SwitchStep.GROWING_PREFILL, SwitchStep.OPENING, SwitchStep.O
 
 
 def _sets_back(policy: SwitchPolicy, memory: SwitchState, now: float) -> bool:
-    """Whether the stack is still told to go back, so that what it shows is not yet the truth."""
+    """Whether the stack is still told to go back, so that what it shows is not yet the truth.
+
+    A change that was given up while a pool grew keeps its floors: it has moved nothing that could be set back.
+    """
     since_s = memory.changed_at_s if memory.changed_at_s is not None else memory.since_s
-    return memory.given_up and now - since_s < policy.confirm_s
+    return memory.given_up and not memory.prefill_floor and now - since_s < policy.confirm_s
 
 
 def _believe(snapshot: Snapshot, memory: SwitchState, now: float) -> SwitchState:
@@ -132,8 +135,10 @@ def _resting(
     sustain_s = max(policy.sustain_s, payback_s)
     if not fixed and now - better_since_s < sustain_s:
         return memory, f"{why}; for {now - better_since_s:.0f} s, changes after {sustain_s:.0f} s"
-    if not fixed and memory.changed_at_s is not None and now - memory.changed_at_s < policy.dwell_s:
-        return memory, f"{why}; changed {now - memory.changed_at_s:.0f} s ago, dwells {policy.dwell_s:.0f} s"
+    dwells = not fixed or memory.given_up
+    if dwells and memory.changed_at_s is not None and now - memory.changed_at_s < policy.dwell_s:
+        what = "gave up" if memory.given_up else "changed"
+        return memory, f"{why}; {what} {now - memory.changed_at_s:.0f} s ago, dwells {policy.dwell_s:.0f} s"
     if any(pool.starting or pool.terminating or pool.updating for pool in snapshot.pools.values()):
         return memory, f"{why}; waits for a scaling under way"
     if blocked:
@@ -166,7 +171,11 @@ def _under_way(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, no
     growing = memory.step in {SwitchStep.GROWING_PREFILL, SwitchStep.GROWING_DECODE}
     if growing and waited_s > policy.grow_s:
         back = SwitchStep.OFF if memory.step is SwitchStep.GROWING_PREFILL else SwitchStep.ON
-        return SwitchState(back, now, now), f"given up: the replicas it needs did not come within {waited_s:.0f} s"
+        memory = replace(memory, step=back, since_s=now, changed_at_s=now, better_since_s=None, given_up=True)
+        return (
+            memory,
+            f"given up: the replicas it needs did not come within {waited_s:.0f} s; next try after the dwell time",
+        )
     match memory.step:
         case SwitchStep.GROWING_PREFILL:
             if ready.get(Role.PREFILL, 0) >= memory.prefill_floor:

@@ -371,6 +371,36 @@ def test_a_fixed_position_is_taken_up_at_once_by_the_safe_order() -> None:
     assert machine.on is False
 
 
+@pytest.mark.parametrize(
+    ("wanted", "turned"), [(Disaggregation.ON, SwitchStep.OPENING), (Disaggregation.OFF, SwitchStep.CLOSING)]
+)
+def test_a_fixed_position_that_the_stack_does_not_confirm_is_tried_again_after_the_dwell_time(
+    wanted: Disaggregation, turned: SwitchStep
+) -> None:
+    policy = replace(AUTO, disaggregation=wanted)
+    machine = off(policy=policy) if wanted is Disaggregation.ON else on(policy=policy)
+    machine.obedient, machine.readings = False, dict(QUIET)
+    machine.grown(4, 4)
+
+    machine.wait(AUTO.dwell_s)
+    assert machine.visited.count(turned) == 1
+    assert "gave up" in machine.detail
+
+    machine.wait(AUTO.confirm_s + 4 * TICK_S)
+    assert machine.visited.count(turned) == 2
+
+
+def test_a_fixed_position_whose_replicas_do_not_come_is_tried_again_after_the_dwell_time() -> None:
+    machine = off(policy=replace(AUTO, disaggregation=Disaggregation.ON)).wait(AUTO.grow_s + 60)
+    assert machine.step is SwitchStep.OFF
+
+    machine.wait(AUTO.dwell_s - 120)
+    assert machine.step is SwitchStep.OFF
+    assert set(machine.commands) == {None}
+
+    assert machine.wait(120).step is SwitchStep.GROWING_PREFILL
+
+
 def test_a_fixed_position_that_is_held_moves_nothing() -> None:
     machine = on(BETTER_TOGETHER, replace(AUTO, disaggregation=Disaggregation.ON)).wait(3 * 3600)
 
