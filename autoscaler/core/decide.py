@@ -43,7 +43,7 @@ def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) 
         The decision and the state to pass to the next one.
     """
     started_at_s = state.started_at_s if state.started_at_s is not None else now
-    state = switching.without_foreign_memory(policy, replace(state, started_at_s=started_at_s))
+    state = switching.remembered(policy, snapshot, replace(state, started_at_s=started_at_s), now)
     ready = snapshot.pools[Role.DECODE].ready if Role.DECODE in snapshot.pools else 0
     attribution = attribute(snapshot, policy.objectives, ready)
     memories = dict(state.roles)

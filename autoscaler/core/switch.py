@@ -42,8 +42,7 @@ def advance(
         payback_s: Time in which the saving pays for the replicas that a change holds twice.
     """
     if memory.step is None:
-        on = snapshot.disaggregated is not False
-        memory = SwitchState(SwitchStep.ON if on else SwitchStep.OFF, now)
+        memory = begun(snapshot, now)
     resting = memory.step in {SwitchStep.ON, SwitchStep.OFF}
     if resting and snapshot.disaggregated is not None and not _sets_back(policy, memory, now):
         memory = _believe(snapshot, memory, now)
@@ -57,6 +56,11 @@ def advance(
         command = step is SwitchStep.ON
     gpus = (comparison.apart_gpus, comparison.together_gpus) if comparison is not None else (None, None)
     return SwitchDecision(command, step, detail, *gpus), memory
+
+
+def begun(snapshot: Snapshot, now: float) -> SwitchState:
+    """The first memory: what the stack shows."""
+    return SwitchState(SwitchStep.OFF if snapshot.disaggregated is False else SwitchStep.ON, now)
 
 
 def narrowed(policy: SwitchPolicy, role: Role, own: RolePolicy, pool: PoolState, step: SwitchStep) -> RolePolicy:

@@ -42,13 +42,19 @@ class Switched:
     proposals: dict[Role, Proposal]
 
 
-def without_foreign_memory(policy: ServicePolicy, state: State) -> State:
-    """The state without what a switch, or a threshold, that the policy no longer has would go on doing to the pools."""
+def remembered(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) -> State:
+    """The state with the memory of the switch that the policy has, begun where the stack shows it, and of no other.
+
+    What a switch or a threshold remembers would go on governing the pools of a policy that has none.
+    """
     kind = policy.switch.disaggregation if policy.switch is not None else None
     if kind in {None, Disaggregation.THRESHOLD} and state.switch != SwitchState():
         state = replace(state, switch=SwitchState())
     if kind is not Disaggregation.THRESHOLD and state.threshold != ThresholdState():
         state = replace(state, threshold=ThresholdState())
+    begins = kind not in {None, Disaggregation.THRESHOLD} and state.switch.step is None
+    if begins and snapshot.disaggregated is not None:
+        state = replace(state, switch=switch.begun(snapshot, now))
     return state
 
 
@@ -80,7 +86,9 @@ def take_step(
             prefill_replicas=max(comparison.prefill_replicas, float(proposals[Role.PREFILL].replicas)),
             together_replicas=max(comparison.together_replicas, float(asked.replicas)),
         )
-    blocked, payback_s = _blocked(contexts, comparison, now), _payback_s(policy.switch, contexts, comparison)
+    grows = Role.PREFILL if state.switch.step is SwitchStep.OFF else Role.DECODE
+    blocked = _held(contexts, now) or _too_many(contexts[grows], comparison)
+    payback_s = _payback_s(policy.switch, contexts, comparison)
     decided, memory = switch.advance(
         policy.switch, snapshot, comparison, state.switch, now, blocked=blocked, payback_s=payback_s
     )
@@ -128,7 +136,7 @@ def _take_threshold_step(
             item for item in candidates if threshold.fits(item, roles) or item.tokens == state.threshold.tokens
         ]
     decided, memory = threshold.advance(
-        switch_policy, snapshot, candidates, state.threshold, now, blocked=_blocked(contexts, None, now)
+        switch_policy, snapshot, candidates, state.threshold, now, blocked=_held(contexts, now)
     )
     in_force, wanted = dict(contexts), dict(proposals)
     kept = state.roles.get(Role.AGGREGATED, RoleState(since_s=state.started_at_s))
@@ -141,18 +149,23 @@ def _take_threshold_step(
     return Switched(decided, state.switch, memory, kept, in_force, wanted)
 
 
-def _blocked(contexts: Mapping[Role, RoleContext], comparison: Comparison | None, now: float) -> str:
-    """Why a change may not begin: an operator's word, or bounds that it would not fit into."""
+def _held(contexts: Mapping[Role, RoleContext], now: float) -> str:
+    """An operator's word, for which no change may begin; empty where there is none."""
     for role, ctx in contexts.items():
         if held_bounds(ctx.policy, ctx.pool.current, now) is not ctx.policy:
             return f"{role} is held by the operator"
+    return ""
+
+
+def _too_many(grows: RoleContext, comparison: Comparison | None) -> str:
+    """Why a change may not begin that this pool has to grow for: bounds that it would not fit into."""
     if comparison is None:
         return ""
-    opens = comparison.apart_gpus < comparison.together_gpus
-    role = Role.PREFILL if opens else Role.DECODE
-    need = whole(comparison.prefill_replicas if opens else comparison.together_replicas)
-    most = contexts[role].policy.max_replicas
-    return f"it would take {need} {role} replicas, and the policy allows {most}" if need > most else ""
+    need = comparison.prefill_replicas if grows.role is Role.PREFILL else comparison.together_replicas
+    if math.isinf(need):
+        return f"no number of {grows.role} replicas would meet the objectives"
+    replicas, most = whole(need), grows.policy.max_replicas
+    return f"it would take {replicas} {grows.role} replicas, and the policy allows {most}" if replicas > most else ""
 
 
 def _payback_s(policy: SwitchPolicy, contexts: Mapping[Role, RoleContext], comparison: Comparison | None) -> float:

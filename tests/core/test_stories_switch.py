@@ -37,6 +37,15 @@ TOGETHER: Mapping[str, Reading] = {
     "decode.generation_tokens_per_s": 8000.0,
     "service.request_rate": 40.0,
 }
+#: 100 requests/s of 300 in and 100 out: one pool for both would be cheaper.
+SHORT: Mapping[str, Reading] = {
+    **TOGETHER,
+    "decode.offered_tokens_per_s": 30_000.0,
+    "service.input_tokens_mean": 300.0,
+    "service.input_tokens_p50": 210.0,
+    "service.input_tokens_p90": 600.0,
+    "service.output_tokens_mean": 100.0,
+}
 
 
 @dataclass
@@ -92,6 +101,41 @@ def off(prefill: int = 0, decode: int = 8, policy: ServicePolicy = AUTO) -> Serv
     since_s = START_S - 90_000.0
     state = State(started_at_s=since_s, switch=SwitchState(SwitchStep.OFF, since_s))
     return Service(policy, TOGETHER, state, disaggregated=False, counts={Role.PREFILL: prefill, Role.DECODE: decode})
+
+
+def at_most(role: Role, replicas: int, policy: ServicePolicy) -> ServicePolicy:
+    return replace(policy, roles={**policy.roles, role: replace(policy.roles[role], max_replicas=replicas)})
+
+
+FIXED_ON = replace(service_policy(), switch=SwitchPolicy(Disaggregation.ON))
+FIXED_OFF = replace(service_policy(), switch=SwitchPolicy(Disaggregation.OFF))
+
+
+# A fixed position
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["remembered", "as shown"])
+def test_turning_on_waits_while_prefill_may_not_have_what_it_takes(*, known: bool) -> None:
+    service = off(policy=at_most(Role.PREFILL, 2, FIXED_ON)).reads(SHORT)
+    service.state = service.state if known else State()
+
+    service.look()
+
+    assert service.decision.switch is not None
+    assert service.decision.switch.step is SwitchStep.OFF
+    assert "it would take 4 prefill replicas, and the policy allows 2" in service.decision.switch.detail
+
+
+def test_turning_on_does_not_wait_for_what_decode_would_take() -> None:
+    service = off(decode=4, policy=at_most(Role.DECODE, 4, FIXED_ON)).reads(SHORT)
+
+    assert SwitchStep.GROWING_PREFILL in service.wait(60).steps
+
+
+def test_turning_off_does_not_wait_for_what_prefill_would_take() -> None:
+    policy = at_most(Role.PREFILL, 2, FIXED_OFF)
+
+    assert SwitchStep.GROWING_DECODE in Service(policy, {**APART, "prefill.queue_depth": 0.0}).wait(60).steps
 
 
 # Another policy
