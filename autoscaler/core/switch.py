@@ -7,6 +7,7 @@ switch that does not confirm is taken back with a reason.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from autoscaler.core.arrangement import Comparison
@@ -29,6 +30,7 @@ def advance(
     *,
     blocked: str = "",
     payback_s: float = 0.0,
+    floors: tuple[int, int] = (1, 1),
 ) -> tuple[SwitchDecision, SwitchState]:
     """Take one step of the switch.
 
@@ -40,6 +42,8 @@ def advance(
         now: Unix time.
         blocked: Why no change may begin now; empty where one may. One under way goes on.
         payback_s: Time in which the saving pays for the replicas that a change holds twice.
+        floors: What a change begins with while nothing can be compared: prefill replicas, and decode replicas for
+            both phases.
     """
     if memory.step is None:
         memory = begun(snapshot, now)
@@ -47,7 +51,7 @@ def advance(
     if resting and snapshot.disaggregated is not None and not _sets_back(policy, memory, now):
         memory = _believe(snapshot, memory, now)
     if memory.step in {SwitchStep.ON, SwitchStep.OFF}:
-        memory, detail = _resting(policy, snapshot, comparison, memory, now, blocked, payback_s)
+        memory, detail = _resting(policy, snapshot, comparison, memory, now, blocked, payback_s, floors)
     else:
         memory, detail = _under_way(policy, snapshot, memory, now)
     step = memory.step or SwitchStep.ON
@@ -128,6 +132,7 @@ def _resting(
     now: float,
     blocked: str,
     payback_s: float,
+    floors: tuple[int, int],
 ) -> tuple[SwitchState, str]:
     on = memory.step is SwitchStep.ON
     wanted, why = _wanted(policy, comparison, on=on)
@@ -147,8 +152,8 @@ def _resting(
         return memory, f"{why}; waits for a scaling under way"
     if blocked:
         return memory, f"{why}; {blocked}"
-    prefill = max(whole(comparison.prefill_replicas), 1) if comparison is not None else 1
-    together = whole(comparison.together_replicas) if comparison is not None else 1
+    needs = (comparison.prefill_replicas, comparison.together_replicas) if comparison is not None else floors
+    prefill, together = (max(whole(need), 1) if math.isfinite(need) else 1 for need in needs)
     step = SwitchStep.GROWING_PREFILL if wanted else SwitchStep.GROWING_DECODE
     return SwitchState(step, now, memory.changed_at_s, prefill_floor=prefill, decode_floor=together), why
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from autoscaler.core import switch, threshold
@@ -79,18 +79,23 @@ def take_step(
     together = replace(contexts[Role.DECODE], insight=insight)
     asked = both_phases.propose(together)
     comparison = both_arrangements(policy, load, *insights)
+    # A change begins with what each pool would be asked for, forecast and headroom included.
+    least = _least(contexts[Role.PREFILL], proposals[Role.PREFILL]), asked.replicas
     if comparison is not None:
-        # A change begins with what each pool would be asked for, forecast and headroom included.
         comparison = replace(
             comparison,
-            prefill_replicas=max(comparison.prefill_replicas, float(proposals[Role.PREFILL].replicas)),
-            together_replicas=max(comparison.together_replicas, float(asked.replicas)),
+            prefill_replicas=max(comparison.prefill_replicas, float(least[0])),
+            together_replicas=max(comparison.together_replicas, float(least[1])),
         )
-    grows = Role.PREFILL if state.switch.step is SwitchStep.OFF else Role.DECODE
-    blocked = _held(contexts, now) or _too_many(contexts[grows], comparison)
+    opens = state.switch.step is SwitchStep.OFF
+    blocked = (
+        _held(contexts, now)
+        or _unjudged([asked, proposals[Role.PREFILL]] if opens and contexts[Role.PREFILL].pool.current else [asked])
+        or _too_many(contexts[Role.PREFILL if opens else Role.DECODE], comparison, least)
+    )
     payback_s = _payback_s(policy.switch, contexts, comparison)
     decided, memory = switch.advance(
-        policy.switch, snapshot, comparison, state.switch, now, blocked=blocked, payback_s=payback_s
+        policy.switch, snapshot, comparison, state.switch, now, blocked=blocked, payback_s=payback_s, floors=least
     )
     in_force, wanted = dict(contexts), dict(proposals)
     if decided.step.decode_does_prefill and in_force[Role.DECODE].policy.propose is None:
@@ -157,11 +162,24 @@ def _held(contexts: Mapping[Role, RoleContext], now: float) -> str:
     return ""
 
 
-def _too_many(grows: RoleContext, comparison: Comparison | None) -> str:
-    """Why a change may not begin that this pool has to grow for: bounds that it would not fit into."""
-    if comparison is None:
+def _least(prefill: RoleContext, proposal: Proposal) -> int:
+    """Prefill replicas to open with; an empty pool that nothing can be said of begins with the policy's least."""
+    return proposal.replicas if proposal.terms else prefill.policy.min_replicas
+
+
+def _unjudged(proposals: Sequence[Proposal]) -> str:
+    """Why no change may begin from pools of which no signal tells what they need; empty where each can be judged."""
+    blind = next((proposal for proposal in proposals if not proposal.terms), None)
+    if blind is None:
         return ""
-    need = comparison.prefill_replicas if grows.role is Role.PREFILL else comparison.together_replicas
+    missing = "; ".join(f"{name} is {problem}" for name, problem in blind.missing.items())
+    return f"what it would take cannot be told: {missing}"
+
+
+def _too_many(grows: RoleContext, comparison: Comparison | None, least: tuple[int, int]) -> str:
+    """Why a change may not begin that this pool has to grow for: bounds that it would not fit into."""
+    needs = (comparison.prefill_replicas, comparison.together_replicas) if comparison is not None else least
+    need = needs[0] if grows.role is Role.PREFILL else needs[1]
     if math.isinf(need):
         return f"no number of {grows.role} replicas would meet the objectives"
     replicas, most = whole(need), grows.policy.max_replicas

@@ -11,9 +11,10 @@ import pytest
 from autoscaler.core.decide import decide
 from autoscaler.core.decision import Decision, SwitchStep
 from autoscaler.core.policy import Disaggregation, RatioBand, Role, ServicePolicy, SwitchPolicy
+from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import PoolState, Snapshot
 from autoscaler.core.state import State, SwitchState, ThresholdState
-from tests.support.core import START_S, Reading, service_policy, snapshot
+from tests.support.core import START_S, Missing, Reading, every, service_policy, snapshot, without_prior
 
 TICK_S = 15.0
 AUTO = replace(service_policy(), switch=SwitchPolicy())
@@ -136,6 +137,58 @@ def test_turning_off_does_not_wait_for_what_prefill_would_take() -> None:
     policy = at_most(Role.PREFILL, 2, FIXED_OFF)
 
     assert SwitchStep.GROWING_DECODE in Service(policy, {**APART, "prefill.queue_depth": 0.0}).wait(60).steps
+
+
+def blind(service: Service) -> Service:
+    return service.reads(every(Missing.ABSENT))
+
+
+@pytest.mark.parametrize(
+    "service",
+    [Service(FIXED_OFF), off(prefill=1, policy=FIXED_ON), off(policy=FIXED_ON)],
+    ids=["off", "on", "on, of an empty pool"],
+)
+def test_a_position_is_not_taken_up_while_nothing_can_be_judged(service: Service) -> None:
+    stood = service.state.switch.step or SwitchStep.ON
+
+    blind(service).wait(600)
+
+    assert set(service.steps) == {stood}
+    assert service.decision.switch is not None
+    assert "cannot be told: " in service.decision.switch.detail
+
+    service.reads(TOGETHER if stood is SwitchStep.OFF else APART)
+    assert {SwitchStep.GROWING_PREFILL, SwitchStep.GROWING_DECODE} & set(service.wait(60).steps)
+
+
+def test_turning_off_without_a_model_keeps_the_decode_replicas_that_are_asked_for() -> None:
+    """60 % of the KV of four replicas is more than two, by rules, and says nothing of prompts."""
+    by_rules = replace(FIXED_OFF, roles={Role.PREFILL: without_prior(), Role.DECODE: without_prior()})
+    service = Service(by_rules, {"decode.kv_utilization_mean": 0.6, "decode.kv_utilization_max": 0.6}).look()
+
+    assert service.state.switch.step is SwitchStep.GROWING_DECODE
+    assert service.state.switch.decode_floor == 3
+
+
+def test_turning_on_without_a_model_takes_the_prefill_replicas_that_are_asked_for() -> None:
+    """20 requests/s of 300 ms in prefill keep eight or nine busy, by rules."""
+    by_rules = replace(FIXED_ON, roles={Role.PREFILL: without_prior(), Role.DECODE: without_prior()})
+    some = {**TOGETHER, "prefill.request_rate": 20.0, "prefill.prefill_time_s": 0.3}
+    service = off(prefill=1, policy=by_rules).reads(some).look()
+
+    assert service.state.switch.step is SwitchStep.GROWING_PREFILL
+    assert service.state.switch.prefill_floor == 9
+
+
+def test_turning_on_an_empty_pool_of_which_nothing_is_known_begins_with_the_least_of_the_policy() -> None:
+    least = replace(without_prior(), min_replicas=3)
+    unknown = {**TOGETHER, **every(Missing.ABSENT, Scope.PREFILL)}
+    service = off(policy=replace(FIXED_ON, roles={Role.PREFILL: least, Role.DECODE: without_prior()})).reads(unknown)
+
+    service.look()
+
+    assert service.state.switch.step is SwitchStep.GROWING_PREFILL
+    assert service.state.switch.prefill_floor == 3
 
 
 # Another policy
