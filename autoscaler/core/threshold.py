@@ -146,7 +146,7 @@ def advance(
             why = f"for {now - since_s:.0f} s, moves after {policy.sustain_s:.0f} s"
         elif recent:
             why = f"moved less than {policy.dwell_s:.0f} s ago"
-        elif blocked or any(pool.starting or pool.updating for pool in snapshot.pools.values()):
+        elif blocked or any(pool.starting or pool.terminating or pool.updating for pool in snapshot.pools.values()):
             why = blocked or "waits for a scaling under way"
         else:
             floors = (max(whole(best.prefill_replicas), 1), max(whole(best.decode_replicas), 1))

@@ -139,6 +139,21 @@ def test_the_pools_grow_before_the_threshold_moves() -> None:
     assert dial.commands[-1] == 2048.0
 
 
+@pytest.mark.parametrize(
+    "busy",
+    [PoolState(3, 2), PoolState(2, 2, terminating=1), PoolState(2, 2, updating=True)],
+    ids=["start", "end", "roll"],
+)
+def test_no_move_begins_while_a_scaling_is_under_way(busy: PoolState) -> None:
+    dial = Dial(CHEAPER, decode=busy).wait(POLICY.sustain_s + 600)
+    assert set(dial.commands) == {0.0}
+    assert "waits for a scaling under way" in dial.detail
+
+    dial.decode = PoolState(2, 2)
+
+    assert dial.wait(2 * TICK_S).commands[-1] == 2048.0
+
+
 def test_no_pool_shrinks_until_a_moved_threshold_has_been_watched() -> None:
     dial = Dial(CHEAPER).wait(POLICY.sustain_s + 60)
     assert stage(Role.PREFILL, dial.prefill, step_of(POLICY, dial.memory, dial.now), dial.memory, 2).after == 4
