@@ -12,11 +12,12 @@ from dataclasses import replace
 
 from autoscaler.core.arrangement import Comparison
 from autoscaler.core.decision import Reason, Stage, StageName, SwitchDecision, SwitchStep
-from autoscaler.core.policy import Disaggregation, Role, RolePolicy, SwitchPolicy
+from autoscaler.core.policy import Disaggregation, HoldKind, Role, RolePolicy, SwitchPolicy
 from autoscaler.core.proposal import whole
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import PoolState, Snapshot
 from autoscaler.core.state import SwitchState
+from autoscaler.core.supply import held_bounds
 
 _COMMANDS = {SwitchStep.OPENING: True, SwitchStep.CLOSING: False}
 
@@ -67,12 +68,33 @@ def begun(snapshot: Snapshot, now: float) -> SwitchState:
     return SwitchState(SwitchStep.OFF if snapshot.disaggregated is False else SwitchStep.ON, now)
 
 
-def narrowed(policy: SwitchPolicy, role: Role, own: RolePolicy, pool: PoolState, step: SwitchStep) -> RolePolicy:
-    """A pool's bounds in a step of the switch: prefill may be empty while it is off, and stands while it closes."""
+def narrowed(
+    policy: SwitchPolicy, role: Role, own: RolePolicy, pool: PoolState, step: SwitchStep, now: float
+) -> RolePolicy:
+    """A pool's bounds in a step of the switch: prefill may be empty while it is off, and stands while it closes.
+
+    They leave room for what the operator's word still has to make of the number.
+    """
     if role is not Role.PREFILL or step not in _PREFILL_STANDS | {SwitchStep.OFF}:
         return own
     replicas = policy.prefill_off_replicas if step is SwitchStep.OFF else pool.current
-    return replace(own, min_replicas=replicas, max_replicas=replicas)
+    # Where no prefill is off, a number written while the switch closes would be set back by the switch.
+    kept = replicas if step is SwitchStep.CLOSING else _kept(own, pool, replicas, now)
+    return replace(own, min_replicas=min(replicas, kept), max_replicas=max(replicas, kept))
+
+
+def _kept(own: RolePolicy, pool: PoolState, replicas: int, now: float) -> int:
+    """What the operator's word makes of a number that the switch asks for; a pause stops every change by itself."""
+    hold = own.hold
+    if hold is None or held_bounds(own, pool.current, now) is own:
+        return replicas
+    match hold.kind:
+        case HoldKind.GROW_ONLY:
+            return max(replicas, min(pool.current, own.max_replicas))
+        case HoldKind.PIN:
+            return min(max(hold.replicas, min(replicas, own.min_replicas)), own.max_replicas)
+        case _:
+            return replicas
 
 
 def stage(policy: SwitchPolicy, role: Role, pool: PoolState, memory: SwitchState, before: int) -> Stage:

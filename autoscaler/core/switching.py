@@ -101,7 +101,7 @@ def take_step(
     if decided.step.decode_does_prefill and in_force[Role.DECODE].policy.propose is None:
         in_force[Role.DECODE], wanted[Role.DECODE] = together, asked
     for role, ctx in in_force.items():
-        bounds = switch.narrowed(policy.switch, role, ctx.policy, ctx.pool, decided.step)
+        bounds = switch.narrowed(policy.switch, role, ctx.policy, ctx.pool, decided.step, now)
         in_force[role] = replace(ctx, policy=bounds)
     return Switched(decided, memory, ThresholdState(), kept, in_force, wanted)
 

@@ -9,8 +9,8 @@ from typing import Self
 import pytest
 
 from autoscaler.core.decide import decide
-from autoscaler.core.decision import Decision, SwitchStep
-from autoscaler.core.policy import Disaggregation, RatioBand, Role, ServicePolicy, SwitchPolicy
+from autoscaler.core.decision import Decision, Reason, SwitchStep
+from autoscaler.core.policy import Disaggregation, Hold, HoldKind, RatioBand, Role, ServicePolicy, SwitchPolicy
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import PoolState, Snapshot
 from autoscaler.core.state import State, SwitchState, ThresholdState
@@ -189,6 +189,42 @@ def test_turning_on_an_empty_pool_of_which_nothing_is_known_begins_with_the_leas
 
     assert service.state.switch.step is SwitchStep.GROWING_PREFILL
     assert service.state.switch.prefill_floor == 3
+
+
+# An operator's word
+
+
+def held(kind: HoldKind, replicas: int = 0, policy: ServicePolicy = AUTO) -> ServicePolicy:
+    prefill = replace(policy.roles[Role.PREFILL], hold=Hold(kind, START_S + 3600.0, replicas))
+    return replace(policy, roles={**policy.roles, Role.PREFILL: prefill})
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(HoldKind.GROW_ONLY, Reason.GROW_ONLY), (HoldKind.PIN, Reason.PINNED), (HoldKind.PAUSE, Reason.PAUSED)],
+)
+@pytest.mark.parametrize("step", [SwitchStep.OFF, SwitchStep.DRAINING_PREFILL])
+def test_prefill_that_is_held_stays_when_the_switch_is_off(kind: HoldKind, reason: Reason, step: SwitchStep) -> None:
+    service = off(prefill=4, policy=held(kind, 4))
+    service.state = replace(service.state, switch=SwitchState(step, START_S - 90_000.0))
+
+    service.wait(900)
+
+    assert service.state.switch.step is SwitchStep.OFF
+    assert service.counts[Role.PREFILL] == 4
+    assert service.decision.roles[Role.PREFILL].reason is reason
+
+    service.wait(3600)
+    assert service.counts[Role.PREFILL] == 0
+
+
+def test_prefill_that_may_only_grow_does_not_begin_to_while_the_switch_is_off() -> None:
+    assert off(policy=held(HoldKind.GROW_ONLY)).look().counts[Role.PREFILL] == 0
+
+
+@pytest.mark.parametrize("replicas", [0, 3])
+def test_prefill_is_pinned_to_the_number_named_while_the_switch_is_off(replicas: int) -> None:
+    assert off(prefill=1, policy=held(HoldKind.PIN, replicas)).look().counts[Role.PREFILL] == replicas
 
 
 # Another policy
