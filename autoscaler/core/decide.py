@@ -115,7 +115,8 @@ def _own_steps(
     if policy.switch is not None and ctx.role is Role.PREFILL and state.switch.step is SwitchStep.OFF:
         asked = (proposal.replicas, binding.reason, binding.detail) if binding is not None else (current, Reason.IDLE)
         steps.append(Stage(StageName.PROPOSAL, current, *asked))
-        steps.append(switch.stage(policy.switch, ctx.role, ctx.pool, state.switch, steps[-1].after))
+        held = _beside_unread(policy, ctx, steps[-1].after, grows=False)
+        steps.append(held or switch.stage(policy.switch, ctx.role, ctx.pool, state.switch, steps[-1].after))
         return [*steps, stages.bound(ctx.policy, steps[-1].after)]
     if binding is None:
         steps.append(Stage(StageName.PROPOSAL, current, current, Reason.SIGNALS_UNUSABLE, _why(proposal)))
@@ -124,7 +125,8 @@ def _own_steps(
         steps.append(
             Stage(StageName.PROPOSAL, current, proposal.replicas, binding.reason, binding.detail, binding.numbers)
         )
-        steps.append(_signals(ctx, proposal, others_short, memory))
+        held = _beside_unread(policy, ctx, proposal.replicas, grows=True)
+        steps.append(held or _signals(ctx, proposal, others_short, memory))
     need = binding.need if binding is not None else float(steps[-1].after)
     since_s = memory.since_s if memory.since_s is not None else now
     lead_s = ctx.insight.startup_time_s
@@ -185,6 +187,15 @@ def _signals(ctx: RoleContext, proposal: Proposal, others_short: set[Role], memo
         numbers = {"work": now_work, "work_15_min": memory.forecast.slow}
         return Stage(StageName.SIGNALS, before, current, Reason.TRAFFIC_COLLAPSED, detail, numbers)
     return Stage(StageName.SIGNALS, before, before, Reason.SIGNALS_HEALTHY)
+
+
+def _beside_unread(policy: ServicePolicy, ctx: RoleContext, before: int, *, grows: bool) -> Stage | None:
+    """A pool that may be serving for another one, which cannot be read, is kept; None where it may change."""
+    current, names = ctx.pool.current, switching.unread(policy, ctx.snapshot)
+    if not names or (grows and before >= current):
+        return None
+    detail = f"the replicas of {names} are unknown, and the switch lets each pool serve for the other"
+    return Stage(StageName.SIGNALS, before, current, Reason.REPLICAS_UNKNOWN, detail)
 
 
 def _fallback(policy: ServicePolicy, ctx: RoleContext, memory: RoleState, now: float) -> Stage:

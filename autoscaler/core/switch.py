@@ -68,6 +68,11 @@ def begun(snapshot: Snapshot, now: float) -> SwitchState:
     return SwitchState(SwitchStep.OFF if snapshot.disaggregated is False else SwitchStep.ON, now)
 
 
+def prefill_stands(step: SwitchStep | None) -> bool:
+    """Whether prefill is not sized by what it is asked for, since disaggregation is off or on its way there."""
+    return step in _PREFILL_STANDS | {SwitchStep.OFF}
+
+
 def narrowed(
     policy: SwitchPolicy, role: Role, own: RolePolicy, pool: PoolState, step: SwitchStep, now: float
 ) -> RolePolicy:
@@ -75,7 +80,7 @@ def narrowed(
 
     They leave room for what the operator's word still has to make of the number.
     """
-    if role is not Role.PREFILL or step not in _PREFILL_STANDS | {SwitchStep.OFF}:
+    if role is not Role.PREFILL or not prefill_stands(step):
         return own
     replicas = policy.prefill_off_replicas if step is SwitchStep.OFF else pool.current
     # Where no prefill is off, a number written while the switch closes would be set back by the switch.

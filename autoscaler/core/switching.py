@@ -26,7 +26,7 @@ class Switched:
     """What the switch makes of a decision.
 
     Attributes:
-        decision: Where the switch should be.
+        decision: Where the switch should be; None while it cannot be told, for a pool cannot be read.
         memory: Its memory.
         threshold: Memory of the threshold.
         together: Memory of what one pool for both phases is asked for.
@@ -34,7 +34,7 @@ class Switched:
         proposals: What they ask for, decode for both phases where it serves them.
     """
 
-    decision: SwitchDecision
+    decision: SwitchDecision | None
     memory: SwitchState
     threshold: ThresholdState
     together: RoleState
@@ -68,8 +68,10 @@ def take_step(
     now: float,
 ) -> Switched | None:
     """Size both arrangements and take one step of the switch; None where the policy leaves it alone."""
-    if policy.switch is None or not contexts.keys() >= {Role.PREFILL, Role.DECODE}:
+    if policy.switch is None or not policy.roles.keys() >= {Role.PREFILL, Role.DECODE}:
         return None
+    if unread(policy, snapshot):
+        return _stand_still(contexts, proposals, state)
     if policy.switch.disaggregation is Disaggregation.THRESHOLD:
         return _take_threshold_step(policy, policy.switch, snapshot, prompts, contexts, proposals, state, now)
     insights = (contexts[Role.PREFILL].insight, contexts[Role.DECODE].insight)
@@ -104,6 +106,25 @@ def take_step(
         bounds = switch.narrowed(policy.switch, role, ctx.policy, ctx.pool, decided.step, now)
         in_force[role] = replace(ctx, policy=bounds)
     return Switched(decided, memory, ThresholdState(), kept, in_force, wanted)
+
+
+def unread(policy: ServicePolicy, snapshot: Snapshot) -> str:
+    """Names of the pools that cannot be read, where a switch lets another pool serve for them; empty elsewhere."""
+    missing = policy.roles.keys() - snapshot.pools.keys() if policy.switch is not None else set()
+    return " and ".join(sorted(missing))
+
+
+def _stand_still(contexts: Mapping[Role, RoleContext], proposals: Mapping[Role, Proposal], state: State) -> Switched:
+    """No step without both pools: none shrinks, and prefill does not grow where the switch keeps it from that."""
+    in_force = {}
+    for role, ctx in contexts.items():
+        current, most = ctx.pool.current, ctx.policy.max_replicas
+        least = max(ctx.policy.min_replicas, min(current, most))
+        if role is Role.PREFILL and switch.prefill_stands(state.switch.step):
+            least = most = current
+        in_force[role] = replace(ctx, policy=replace(ctx.policy, min_replicas=least, max_replicas=most))
+    kept = state.roles.get(Role.AGGREGATED, RoleState(since_s=state.started_at_s))
+    return Switched(None, state.switch, state.threshold, kept, in_force, dict(proposals))
 
 
 def stage(policy: SwitchPolicy, role: Role, pool: PoolState, state: State, before: int, now: float) -> Stage:

@@ -191,6 +191,56 @@ def test_turning_on_an_empty_pool_of_which_nothing_is_known_begins_with_the_leas
     assert service.state.switch.prefill_floor == 3
 
 
+# A pool that cannot be read
+
+
+@pytest.mark.parametrize("prefill", [0, 3])
+@pytest.mark.parametrize("step", [SwitchStep.OFF, SwitchStep.CLOSING, SwitchStep.DRAINING_PREFILL])
+def test_prefill_stands_off_and_on_its_way_there_while_decode_cannot_be_read(step: SwitchStep, prefill: int) -> None:
+    """Where no prefill is off, a first replica would be the opening of the switch."""
+    service = off(prefill=prefill)
+    service.state = replace(service.state, switch=SwitchState(step, service.now))
+    service.unread = Role.DECODE
+
+    service.wait(60)
+
+    assert service.counts[Role.PREFILL] == prefill
+    assert service.state.switch.step is step
+
+
+def test_decode_that_serves_both_phases_does_not_shrink_while_prefill_cannot_be_read() -> None:
+    service = off().wait(3600)
+    settled = service.counts[Role.DECODE]
+
+    service.unread = Role.PREFILL
+    service.wait(1800)
+
+    assert service.counts[Role.DECODE] >= settled > 4
+    assert service.decision.roles[Role.DECODE].reason is Reason.REPLICAS_UNKNOWN
+
+
+def test_decode_grows_while_prefill_cannot_be_read() -> None:
+    service = off().wait(3600)
+    settled = service.counts[Role.DECODE]
+
+    service.unread = Role.PREFILL
+    service.reads({**TOGETHER, "decode.waiting": 9000.0}).wait(120)
+
+    assert service.counts[Role.DECODE] > settled
+
+
+@pytest.mark.parametrize("policy", [AUTO, THRESHOLD], ids=["auto", "threshold"])
+@pytest.mark.parametrize("unread", [Role.PREFILL, Role.DECODE])
+def test_no_pool_shrinks_beside_one_that_cannot_be_read(policy: ServicePolicy, unread: Role) -> None:
+    service = Service(policy, threshold_tokens=0.0, counts={Role.PREFILL: 9, Role.DECODE: 9})
+    service.unread = unread
+
+    assert service.wait(3600).counts == {Role.PREFILL: 9, Role.DECODE: 9}
+
+    service.unread = None
+    assert max(service.wait(3600).counts.values()) < 9
+
+
 # An operator's word
 
 
