@@ -331,3 +331,57 @@ def test_a_request_that_can_never_fit_is_rejected() -> None:
 
     assert results.requests.rejected.tolist() == [False, True, True]
     assert (results.finished, results.rejected) == (1, 2)
+
+
+# Its prefill replicas hold 1,600 tokens where decode replicas hold 16,000.
+SMALL = replace(ENGINE, kv_capacity_tokens=1600)
+
+
+def test_a_prompt_that_waited_for_a_replica_is_not_sent_to_a_prefill_pool_that_can_never_hold_it() -> None:
+    config = split(pool(1, SMALL), pool(0), disaggregate_from_tokens=math.inf)
+    service = Service(config, Trace.of([0.0, 100.0], [3000, 100], 10))
+    service.advance_to(1.0)
+    service.set_disaggregation(0.0)
+    service.scale(Role.DECODE, 1)
+    service.advance_to(200.0)
+
+    requests = service.finish().requests
+
+    assert requests.finished.tolist() == [True, True]
+    assert requests.disaggregated.tolist() == [False, True]
+
+
+def test_a_retried_request_that_outgrew_the_prefill_pool_is_prefilled_where_it_decodes() -> None:
+    config = split(pool(1, SMALL), pool(2), lost=Lost.RETRY)
+    service = Service(config, Trace.of([0.0, 100.0], [1590, 100], [5000, 10]))
+    service.inject(ReplicaDeath(Role.DECODE, 20.0))
+    service.advance_to(500.0)
+
+    requests = service.finish().requests
+
+    assert requests.retries.tolist() == [1, 0]
+    assert requests.finished.tolist() == [True, True]
+
+
+def test_a_request_that_waited_is_rejected_when_its_only_way_is_closed() -> None:
+    config = split(prefill=pool(0))
+    service = Service(replace(config, pools={**config.pools, Role.AGGREGATED: pool(1, SMALL)}), Trace.of(0.0, 3000, 10))
+    service.advance_to(10.0)
+    waiting = service.unrouted
+    service.set_disaggregation(math.inf)
+
+    results = service.finish()
+
+    assert waiting == 1
+    assert (results.rejected, results.unfinished) == (1, 0)
+    assert results.requests.finish_s.tolist() == [10.0]
+
+
+def test_a_pool_that_a_request_does_not_use_need_not_hold_it() -> None:
+    config = split()
+    config = replace(config, pools={**config.pools, Role.AGGREGATED: pool(1, SMALL)})
+
+    requests = played(config, Trace.of(0.0, 3000, 10)).finish().requests
+
+    assert requests.finished.tolist() == [True]
+    assert requests.disaggregated.tolist() == [True]

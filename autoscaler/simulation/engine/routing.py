@@ -25,36 +25,19 @@ from autoscaler.simulation.engine.world import (
 @compiled
 def arrive(world: World, index: int) -> None:
     """Take in a new request; refuse it if it can never fit."""
-    request, clock = world.requests[index], world.clock[0]
+    request = world.requests[index]
     request.context_tokens = request.input_tokens
-    size = clock.block_size
-    most = blocks_of(request.input_tokens + request.output_tokens, size)
-    fits = most <= world.pools[clock.local_role].num_blocks
-    if fits and entry_role(world, index) == PREFILL:
-        prefix = blocks_of(request.input_tokens, size)
-        fits = prefix <= world.pools[PREFILL].num_blocks and most <= world.pools[DECODE].num_blocks
-    if fits:
-        enter(world, index, request.arrival_s)
-        return
-    request.state = REJECTED
-    request.finish_s = request.arrival_s
-    clock.settled += 1
-    world.counters[-1, ERRORS] += 1.0
-
-
-@compiled
-def entry_role(world: World, index: int) -> int:
-    """The pool that prefills a request, by the number of tokens that no cache holds."""
-    request, clock = world.requests[index], world.clock[0]
-    uncached = request.context_tokens - cached_tokens(request)
-    return PREFILL if uncached >= clock.disaggregate_from_tokens else clock.local_role
+    enter(world, index, request.arrival_s)
 
 
 @compiled
 def enter(world: World, index: int, now_s: float) -> None:
     """Send a request to the replica that prefills it, or keep it at the gateway while none is ready."""
     request = world.requests[index]
-    role = entry_role(world, index)
+    role = _entry_role(world, index)
+    if role == NOBODY:
+        _reject(world, index, now_s)
+        return
     slot = pick(world, role)
     if slot == NOBODY:
         request.state = AT_GATEWAY
@@ -69,6 +52,33 @@ def enter(world: World, index: int, now_s: float) -> None:
         _queue_prefill(world, index, slot, now_s)
     else:
         prefill_at(world, index, slot, now_s)
+
+
+@compiled
+def _entry_role(world: World, index: int) -> int:
+    """The pool that prefills a request, by the number of tokens that no cache holds; NOBODY if it fits nowhere.
+
+    A request that the prefill pool, or decode behind it, can never hold stays where both phases run in one replica: at
+    the head of a queue it would wait for ever, and all others behind it.
+    """
+    request, clock = world.requests[index], world.clock[0]
+    context = blocks_of(request.context_tokens, clock.block_size)
+    most = blocks_of(request.input_tokens + request.output_tokens, clock.block_size)
+    uncached = request.context_tokens - cached_tokens(request)
+    apart = uncached >= clock.disaggregate_from_tokens
+    if apart and context <= world.pools[PREFILL].num_blocks and most <= world.pools[DECODE].num_blocks:
+        return PREFILL
+    return clock.local_role if most <= world.pools[clock.local_role].num_blocks else NOBODY
+
+
+@compiled
+def _reject(world: World, index: int, now_s: float) -> None:
+    request = world.requests[index]
+    request.state = REJECTED
+    request.finish_s = now_s
+    request.slot = NOBODY
+    world.clock[0].settled += 1
+    world.counters[-1, ERRORS] += 1.0
 
 
 @compiled
