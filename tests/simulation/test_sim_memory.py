@@ -123,6 +123,19 @@ def test_a_lease_that_ends_at_a_waiting_decode_replica_is_computed_there() -> No
     assert service.finish().finished == 2
 
 
+def test_a_lease_taken_anew_runs_out_after_those_that_others_held_before_it() -> None:
+    config = split(pool(2), pool(0), lost=Lost.RETRY, transfer=TransferConfig(setup_s=0.0, lease_s=10.0))
+    service = Service(config, Trace.of([0.0, 0.0], [100, 200], 5))
+    service.inject(ReplicaDeath(Role.PREFILL, 8.0))  # the first request is prefilled again elsewhere, until 8.1 s
+
+    expired = []
+    for at_s in (10.1, 10.3, 18.0, 18.2):
+        service.advance_to(at_s)
+        expired.append(sum(pod.nixl_num_kv_expired_reqs_total for pod in service.pods()))
+
+    assert expired == [0, 1, 1, 2]
+
+
 ENGINES = st.builds(
     lambda blocks, sequences, budget: replace(
         ENGINE, kv_capacity_tokens=16 * blocks, max_sequences=sequences, max_batched_tokens=budget

@@ -17,8 +17,8 @@ def hold(world: World, index: int, slot: int, now_s: float) -> None:
     request, clock = world.requests[index], world.clock[0]
     request.held_blocks = request.blocks
     world.replicas[slot].held += 1
-    if request.leased:
-        return
+    if request.leased:  # since an earlier prefill; those held in between run out first
+        _unlink(world, index)
     request.leased = 1
     request.next_lease = NOBODY
     if clock.lease_head == NOBODY:
@@ -27,6 +27,21 @@ def hold(world: World, index: int, slot: int, now_s: float) -> None:
     else:
         world.requests[clock.lease_tail].next_lease = index
     clock.lease_tail = index
+
+
+@compiled
+def _unlink(world: World, index: int) -> None:
+    """Take a request out of the queue of leases; `lease_due_s` may then be early, never late."""
+    requests, clock = world.requests, world.clock[0]
+    if clock.lease_head == index:
+        clock.lease_head = requests[index].next_lease
+        return
+    before = clock.lease_head
+    while requests[before].next_lease != index:
+        before = requests[before].next_lease
+    requests[before].next_lease = requests[index].next_lease
+    if clock.lease_tail == index:
+        clock.lease_tail = before
 
 
 @compiled
