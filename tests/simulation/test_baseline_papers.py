@@ -58,6 +58,32 @@ def test_after_a_change_heteroscale_shrinks_only_when_its_cooldown_has_passed() 
     assert control(quiet, memory, 300.0)[DECODE] == 1
 
 
+def test_the_ratio_is_kept_while_decode_stays_as_it_is() -> None:
+    point = decode_point(ENGINE, 0.05, 2100.0)
+    rates = requests_per_s(site())
+    control = heteroscale(site(), HeteroScaleSettings(utilization_ratio=0.5))
+    steady = snapshot({"decode.generation_tokens_per_s": 4.0 * 0.5 * point.tokens_per_s}, prefill=1, decode=4)
+
+    decided = control(steady, {}, 0.0)
+
+    assert decided == {PREFILL: math.ceil(4 * rates[DECODE] / rates[PREFILL]), DECODE: 4}
+    assert decided[PREFILL] > 1
+
+
+def test_growth_of_prefill_alone_waits_for_the_shorter_cooldown_and_its_shrinking_for_the_longer() -> None:
+    point = decode_point(ENGINE, 0.05, 2100.0)
+    control = heteroscale(site(), HeteroScaleSettings(utilization_ratio=0.5))
+
+    def changes_at_s(prefill: int) -> float:
+        memory = Memory()
+        control(snapshot({"decode.generation_tokens_per_s": 3.9 * 0.5 * point.tokens_per_s}), memory, 0.0)
+        steady = snapshot({"decode.generation_tokens_per_s": 4.0 * 0.5 * point.tokens_per_s}, prefill=prefill, decode=4)
+        return next(at_s for at_s in range(0, 600, 15) if control(steady, memory, at_s)[PREFILL] != prefill)
+
+    assert changes_at_s(prefill=1) == 60.0
+    assert changes_at_s(prefill=60) == 300.0
+
+
 def test_velocity_of_the_network_is_bandwidth_over_kv_of_a_token() -> None:
     assert velocities(site()).network == pytest.approx(40e9 / (320 * 1024))
     assert velocities(site(link_bytes_per_s=1e9)).network == pytest.approx(1e9 / (320 * 1024))

@@ -67,15 +67,15 @@ def heteroscale(site: Site, settings: HeteroScaleSettings) -> Controller:
         last = recall(memory, "heteroscale", _Last)
         breach = (readings.tpot_s(snapshot) or 0.0) / site.objectives.tpot.target_s
         wish = decode_replicas(tokens_per_s / target, current[Role.DECODE], breach, settings)
-        cooldown_s = settings.up_cooldown_s if wish > current[Role.DECODE] else settings.down_cooldown_s
-        if wish == current[Role.DECODE] or now_s - last.changed_s < cooldown_s:
+        decode = site.bounds[Role.DECODE].clamp(wish)
+        prefill = site.bounds[Role.PREFILL].clamp(math.ceil(decode * prefill_per_decode))
+        wanted = {Role.DECODE: decode, Role.PREFILL: prefill}
+        grows = any(count > current[role] for role, count in wanted.items())
+        cooldown_s = settings.up_cooldown_s if grows else settings.down_cooldown_s
+        if all(count == current[role] for role, count in wanted.items()) or now_s - last.changed_s < cooldown_s:
             return current
         last.changed_s = now_s
-        decode = site.bounds[Role.DECODE].clamp(wish)
-        return {
-            Role.DECODE: decode,
-            Role.PREFILL: site.bounds[Role.PREFILL].clamp(math.ceil(decode * prefill_per_decode)),
-        }
+        return wanted
 
     return control
 
