@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autoscaler.core.capacity import DecodeStep
+from autoscaler.core.capacity import DecodeStep, EngineModel
 from autoscaler.core.engines import find_engine
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.simulation.clairvoyant.bound import ClairvoyantCost, clairvoyant_cost
-from autoscaler.simulation.clairvoyant.work import work_of
+from autoscaler.simulation.clairvoyant.work import Limit, work_of
 from autoscaler.simulation.config import PoolConfig, ServiceConfig, TransferConfig
+from autoscaler.simulation.counters import Floats
 from autoscaler.simulation.static import run_static
 from autoscaler.simulation.traces import Trace, bundled_trace, poisson
 from tests.support.core import ENGINE, OBJECTIVES
@@ -128,9 +129,52 @@ def test_an_engine_whose_tokens_take_no_time_has_no_decode_work() -> None:
     assert work_of(config, Trace.of(0.0, 1000, 100)).decode_s.tolist() == [0.0]
 
 
-def test_strict_work_is_never_more() -> None:
-    trace = replace(bundled_trace())
-    work, strict = work_of(service(), trace), work_of(service(), trace, strict=True)
+@pytest.mark.parametrize("limit", list(Limit))
+def test_the_least_work_by_any_limit_is_never_more(limit: Limit) -> None:
+    work, least = work_of(service(), bundled_trace()), work_of(service(), bundled_trace(), least_by=limit)
 
-    assert (strict.prefill_s <= work.prefill_s).all()
-    assert (strict.decode_s <= work.decode_s + 1e-12).all()
+    assert (least.prefill_s <= work.prefill_s).all()
+    assert (least.decode_s <= work.decode_s + 1e-12).all()
+
+
+def test_a_batch_of_many_short_and_few_long_requests_costs_no_less_than_the_bounds() -> None:
+    # Short answers fill the batch by number, long prompts by KV; each step of both pays its fixed time once.
+    duration_s = 7200.0
+    short_s, long_s = np.arange(0.0, duration_s, 1 / 5.4), np.arange(0.0, duration_s, 1 / 0.36)
+    mixed = Trace.of(
+        np.concatenate((short_s, long_s)),
+        np.repeat([20, 12_000], [short_s.size, long_s.size]),
+        np.repeat([1000, 2000], [short_s.size, long_s.size]),
+        np.repeat([0, 11_900], [short_s.size, long_s.size]),
+        duration_s=duration_s,
+    )
+
+    cost = clairvoyant_cost(service(), mixed, ())
+    played = run_static(service(), mixed, {PREFILL: 1, DECODE: 1})
+
+    assert played.attainment_ratio == 1.0
+    assert cost.bound_gpu_hours <= played.gpu_hours
+    assert cost.deadline_gpu_hours <= played.gpu_hours
+
+
+def test_the_limit_that_costs_most_makes_the_bound() -> None:
+    trace = Trace.of(np.arange(0.0, 60.0, 0.5), 60_000, 500, 59_900)
+    decode_s = {limit: float(work_of(service(), trace, least_by=limit).decode_s.sum()) for limit in Limit}
+
+    found = clairvoyant_cost(service(), trace, ())
+
+    assert max(decode_s, key=lambda limit: decode_s[limit]) is Limit.KV
+    assert found.bound_gpu_hours == pytest.approx(4.0 * (trace.duration_s + decode_s[Limit.KV]) / 3600.0)
+
+
+def test_an_engine_with_cheaper_small_batches_may_run_every_step_small() -> None:
+    _, experts = find_engine("deepseek-r1", "h200", 8)
+    plain = replace(experts, decode=replace(experts.decode, small_batch=None, small_batch_max=0))
+    trace = Trace.of([0.0, 0.0], [1000, 20_000], [1000, 100])
+
+    def decode_s(engine: EngineModel, limit: Limit) -> Floats:
+        pools = dict.fromkeys((PREFILL, DECODE), PoolConfig(engine))
+        return work_of(replace(service(), pools=pools), trace, least_by=limit).decode_s
+
+    for limit in Limit:
+        assert (decode_s(experts, limit) <= decode_s(plain, limit)).all()

@@ -11,7 +11,7 @@ from autoscaler.core.policy import Role
 from autoscaler.simulation.clairvoyant.demand import SLOT_S, deadline_demand, slot_loads
 from autoscaler.simulation.clairvoyant.levels import optimal_stays
 from autoscaler.simulation.clairvoyant.shed import shed
-from autoscaler.simulation.clairvoyant.work import Work, work_of
+from autoscaler.simulation.clairvoyant.work import Limit, Work, work_of
 from autoscaler.simulation.config import ServiceConfig
 from autoscaler.simulation.traces import Trace
 from autoscaler.simulation.traces.trace import Floats
@@ -69,7 +69,8 @@ def clairvoyant_cost(
         links: Count KV transfer as load where the optimum is estimated.
     """
     gpus = {role: config.pools[role].gpus_per_replica for role in ROLES}
-    work, strict = work_of(config, trace), work_of(config, trace, strict=True)
+    work = work_of(config, trace)
+    least = [work_of(config, trace, least_by=limit) for limit in Limit]
     loads = slot_loads(work, weight=weight, links=links)
     profiles = {role: load.replicas() for role, load in loads.items()}
     lost = weight * len(trace) * (1.0 - attainment_ratio)
@@ -87,13 +88,16 @@ def clairvoyant_cost(
         }
         return _gpu_hours(held_s, gpus)
 
-    deadline = deadline_demand(strict, weight=weight)
+    served_s = [_least_s(by_limit, weight, attainment_ratio) for by_limit in least]
+    in_time = [deadline_demand(by_limit, weight=weight) for by_limit in least]
     busy_s = {role: weight * float(seconds.sum()) for role, seconds in _by_role(work).items()}
     return ClairvoyantCost(
         work_replicas={role: seconds / work.duration_s for role, seconds in busy_s.items()},
         fluid_gpu_hours=_gpu_hours(busy_s, gpus),
-        bound_gpu_hours=_gpu_hours(_least_s(strict, weight, attainment_ratio), gpus),
-        deadline_gpu_hours=_gpu_hours({role: float(deadline[role].sum()) * SLOT_S for role in ROLES}, gpus),
+        bound_gpu_hours=_gpu_hours({role: max(held_s[role] for held_s in served_s) for role in ROLES}, gpus),
+        deadline_gpu_hours=_gpu_hours(
+            {role: max(float(replicas[role].sum()) for replicas in in_time) * SLOT_S for role in ROLES}, gpus
+        ),
         optimum_gpu_hours={startup_s: optimum(startup_s) for startup_s in startups_s},
         static_peak={role: int(profile.max()) for role, profile in profiles.items()},
         static_peak_gpu_hours=static(_PEAK),
@@ -101,12 +105,12 @@ def clairvoyant_cost(
     )
 
 
-def _least_s(strict: Work, weight: float, attainment_ratio: float) -> Mapping[Role, float]:
+def _least_s(least: Work, weight: float, attainment_ratio: float) -> Mapping[Role, float]:
     """Per role, the work of its lightest requests, and at least one replica always."""
-    served = int(np.ceil(attainment_ratio * strict.arrival_s.size))
+    served = int(np.ceil(attainment_ratio * least.arrival_s.size))
     return {
-        role: max(weight * float(np.sort(seconds)[:served].sum()), strict.duration_s)
-        for role, seconds in _by_role(strict).items()
+        role: max(weight * float(np.sort(seconds)[:served].sum()), least.duration_s)
+        for role, seconds in _by_role(least).items()
     }
 
 
