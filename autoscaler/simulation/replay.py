@@ -16,7 +16,9 @@ from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.report.run import RunTimeline
 from autoscaler.simulation.baselines.registry import BASELINES
 from autoscaler.simulation.baselines.site import Bounds, Site
-from autoscaler.simulation.clairvoyant.bound import ClairvoyantCost, clairvoyant_cost
+from autoscaler.simulation.clairvoyant.bound import clairvoyant_cost
+from autoscaler.simulation.clairvoyant.demand import sustained_peak
+from autoscaler.simulation.clairvoyant.work import work_of
 from autoscaler.simulation.config import PoolConfig, ServiceConfig, SimulationError
 from autoscaler.simulation.counters import Floats
 from autoscaler.simulation.results import Results
@@ -130,10 +132,14 @@ def service_of(policy: ServicePolicy, trace: Trace) -> ServiceConfig:
         )
     config = ServiceConfig(policy.service, pools, policy.objectives)
     first = between(trace, 0.0, min(_FIRST_S, trace.duration_s))
-    peak = clairvoyant_cost(config, first, ()).static_peak if len(first) else {}
+    peak = sustained_peak(work_of(config, first)) if len(first) else {}
     bounds = {role: Bounds(pool.min_replicas, pool.max_replicas) for role, pool in policy.roles.items()}
-    started = {role: replace(pool, replicas=bounds[role].clamp(peak.get(role, 1))) for role, pool in pools.items()}
-    return replace(config, pools=started)
+    return _beginning(config, {role: bounds[role].clamp(peak.get(role, 1)) for role in pools})
+
+
+def _beginning(config: ServiceConfig, replicas: Mapping[Role, int]) -> ServiceConfig:
+    """The service with so many replicas at the start."""
+    return replace(config, pools={role: replace(pool, replicas=replicas[role]) for role, pool in config.pools.items()})
 
 
 def replay(
@@ -167,7 +173,7 @@ def replay(
     gpus = {role: pool.gpus_per_replica for role, pool in config.pools.items()}
     rows, timelines = [], []
     duration_s = max(trace.duration_s, 1.0)
-    for name, play in _plays(policies, at, config, trace, cost, against, seed):
+    for name, play in _plays(policies, at, config, trace, against, seed):
         watcher.begins(f"playing {name}")
         started_s = time.perf_counter()
         results = play(lambda now_s: watcher.reached(min(now_s / duration_s, 1.0)))
@@ -198,7 +204,6 @@ def _plays(
     at: Mapping[str, PolicyAt],
     config: ServiceConfig,
     trace: Trace,
-    cost: ClairvoyantCost,
     against: Sequence[str],
     seed: int,
 ) -> Iterator[tuple[str, Play]]:
@@ -209,7 +214,7 @@ def _plays(
         yield name, _controlled(policy, config, trace, seed, at.get(name, unchanging))
     for name in others:
         if name == STATIC_PEAK:
-            yield name, _constant(config, trace, cost.static_peak, seed)
+            yield name, _constant(config, trace, sustained_peak(work_of(config, trace)), seed)
         else:
             baseline = BASELINES[name]
             yield name, _controlled(baseline.build(site, baseline.default), config, trace, seed)

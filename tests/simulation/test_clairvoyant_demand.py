@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.core.policy import Role
-from autoscaler.simulation.clairvoyant.demand import deadline_demand, slot_loads, spread
+from autoscaler.simulation.clairvoyant.demand import deadline_demand, slot_loads, spread, sustained_peak
 from autoscaler.simulation.clairvoyant.work import Work
 
 PREFILL, DECODE = Role.PREFILL, Role.DECODE
@@ -89,6 +89,47 @@ def test_weight_multiplies_the_load() -> None:
 
     for role in (PREFILL, DECODE):
         assert slot_loads(work, weight=8.0)[role].busy == pytest.approx(8 * slot_loads(work)[role].busy)
+
+
+def test_a_slot_borrows_the_slack_of_the_next_but_not_all_slots_do() -> None:
+    # 28 s of work in every slot, and 10 s of slack: enough room for one slot alone with 2 replicas.
+    once = made([1.0], [28.0], [10.0])
+    always = made([1.0, 11.0, 21.0, 31.0], [28.0] * 4, [10.0] * 4)
+
+    assert sustained_peak(once)[PREFILL] == slot_loads(once)[PREFILL].replicas().max() == 2
+    assert slot_loads(always)[PREFILL].replicas().max() == 2
+    assert sustained_peak(always)[PREFILL] == 3
+
+
+@settings(max_examples=60)
+@given(st.lists(requests, min_size=1, max_size=6))
+def test_a_constant_fleet_is_the_smallest_that_serves_every_run_of_slots(
+    drawn: list[tuple[float, float, float]],
+) -> None:
+    arrival_s, prefill_s, slack_s = (list(column) for column in zip(*sorted(drawn), strict=True))
+    work = made(arrival_s, prefill_s, slack_s)
+    slack = float(np.mean(slack_s))
+    slot = work.arrival_s // 10.0
+    needed = max(
+        work.prefill_s[(slot >= first) & (slot <= last)].sum() / (10.0 * (last + 1 - first) + slack)
+        for first in range(SLOTS)
+        for last in range(first, SLOTS)
+    )
+
+    assert sustained_peak(work)[PREFILL] == max(np.ceil(needed - 1e-9), 1)
+
+
+def test_links_of_either_role_that_carry_all_the_time_need_replicas_for_it() -> None:
+    work = made([1.0, 11.0, 21.0, 31.0], [1.0] * 4, [10.0] * 4)
+    work.link_s[DECODE][:] = 28.0
+
+    assert sustained_peak(work) == {PREFILL: 3, DECODE: 3}
+
+
+def test_a_constant_fleet_decodes_the_peak_at_its_slowest_pace() -> None:
+    work = made([1.0, 1.0], [1.0, 1.0], [10.0, 10.0], [50.0, 40.0])
+
+    assert sustained_peak(work)[DECODE] == slot_loads(work)[DECODE].replicas().max() == 5
 
 
 def test_decode_is_spread_over_its_residence() -> None:

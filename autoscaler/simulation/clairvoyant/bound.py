@@ -34,9 +34,10 @@ class ClairvoyantCost:
             slots only; starts are free.
         optimum_gpu_hours: Estimated optimum by startup time in seconds. The first replicas' starts are counted; a
             simulated run that begins with ready replicas does not pay them.
-        static_peak: Replicas per role that are enough for every slot.
+        static_peak: Peak of the estimate that the optimum follows, per role: enough for any slot alone. Sustained load
+            may exceed it, for each slot counts on the slack of the next; `sustained_peak` is a fleet that keeps up.
         static_peak_gpu_hours: Cost of that fleet.
-        static_p99_gpu_hours: Cost of a fleet that is enough for 99 % of the slots.
+        static_p99_gpu_hours: Cost of a fleet that the estimate finds enough for 99 % of the slots.
     """
 
     work_replicas: Mapping[Role, float]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -55,22 +56,41 @@ def slot_loads(
         links: Count KV transfer as load.
         slot_s: Length of a slot.
     """
-    slots = _slots(work, slot_s)
-    slack_s = float(work.prefill_slack_s.mean()) if work.prefill_slack_s.size else 0.0
-    slot = np.minimum((work.arrival_s // slot_s).astype(np.int64), slots - 1)
-    prefill_s = np.bincount(slot, weight * work.prefill_s, slots)
-    requests = weight * np.bincount(slot, minlength=slots).astype(np.float64)
+    slots, slack_s = _slots(work, slot_s), _mean_slack_s(work)
+    prefill_s = _arriving(work, weight * work.prefill_s, slot_s)
+    requests = weight * _arriving(work, np.ones_like(work.arrival_s), slot_s)
     decode_s = spread(work.arrival_s, work.residence_s, work.decode_s, slots, slot_s)
     parts = spread(work.arrival_s, work.residence_s, np.ones_like(work.decode_s), slots, slot_s)
     busy = {Role.PREFILL: prefill_s / (slot_s + slack_s), Role.DECODE: weight * decode_s / slot_s}
     if links:
         for role, link_s in work.link_s.items():
-            carrying_s = np.bincount(slot, weight * link_s, slots)
+            carrying_s = _arriving(work, weight * link_s, slot_s)
             busy[role] = np.maximum(busy[role], carrying_s / (slot_s + slack_s))
     return {
         Role.PREFILL: SlotLoad(slot_s, busy[Role.PREFILL], requests),
         Role.DECODE: SlotLoad(slot_s, busy[Role.DECODE], weight * parts),
     }
+
+
+def sustained_peak(work: Work, *, slot_s: float = SLOT_S) -> Mapping[Role, int]:
+    """Replicas per role of the smallest constant fleet that never falls behind by more than the slack.
+
+    Prefill, and the links of either role, need `W/(length + slack)` in every run of consecutive slots: what arrives in
+    it may finish by its end plus the mean slack (the demand-bound function, with one slack for all). `slot_loads` asks
+    that of single slots; but under sustained load they cannot all borrow the slack of the next, so this is never less
+    than its peak. Decode takes the peak of `slot_loads`: spread over its slowest residence, its work borrows nothing.
+
+    Args:
+        work: The load.
+        slot_s: Length of a slot.
+    """
+    slack_s = _mean_slack_s(work)
+    linked = {
+        role: _never_behind(_arriving(work, link_s, slot_s), slack_s, slot_s) for role, link_s in work.link_s.items()
+    }
+    prefill = _never_behind(_arriving(work, work.prefill_s, slot_s), slack_s, slot_s)
+    decode = int(slot_loads(work, links=False, slot_s=slot_s)[Role.DECODE].replicas().max())
+    return {Role.PREFILL: max(prefill, linked[Role.PREFILL]), Role.DECODE: max(decode, linked[Role.DECODE])}
 
 
 def deadline_demand(work: Work, *, weight: float = 1.0, slot_s: float = SLOT_S) -> Mapping[Role, Ints]:
@@ -88,6 +108,29 @@ def deadline_demand(work: Work, *, weight: float = 1.0, slot_s: float = SLOT_S) 
         Role.PREFILL: _fewest(work.arrival_s, prefill_due_s, weight * work.prefill_s, slots, slot_s),
         Role.DECODE: _fewest(work.arrival_s, decode_due_s, weight * work.decode_s, slots, slot_s),
     }
+
+
+def _never_behind(work_s: Floats, slack_s: float, slot_s: float) -> int:
+    """Fewest replicas that never have more work left at the end of a slot than they do within the slack."""
+
+    def keep_up(replicas: int) -> bool:
+        done_s = np.concatenate(([0.0], np.cumsum(work_s - replicas * slot_s)))
+        left_s = float((done_s - np.minimum.accumulate(done_s)).max())
+        return left_s <= replicas * (slack_s + _ROUNDING)
+
+    most = max(math.ceil(float(work_s.max()) / slot_s), 1)
+    return 1 + bisect_left(range(1, most), True, key=keep_up)
+
+
+def _arriving(work: Work, amount: Floats, slot_s: float) -> Floats:
+    """An amount per request, summed by the slot in which it arrives."""
+    slots = _slots(work, slot_s)
+    slot = np.minimum((work.arrival_s // slot_s).astype(np.int64), slots - 1)
+    return np.bincount(slot, amount, slots).astype(np.float64)
+
+
+def _mean_slack_s(work: Work) -> float:
+    return float(work.prefill_slack_s.mean()) if work.prefill_slack_s.size else 0.0
 
 
 def spread(start_s: Floats, length_s: Floats, amount: Floats, slots: int, slot_s: float) -> Floats:

@@ -1,0 +1,38 @@
+"""What `replay` plays against what: the fleets that it starts from, and equal rules for all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from autoscaler.core.policy import LatencyObjective, Role, ServicePolicy
+from autoscaler.simulation.replay import STATIC_PEAK, replay, service_of
+from autoscaler.simulation.traces import Trace
+from tests.support.core import service_policy
+
+PREFILL, DECODE = Role.PREFILL, Role.DECODE
+
+# 3.5 replicas of prefill work at all times.
+SUSTAINED = Trace.of(np.arange(0.0, 900.0, 1 / 14), 4000, 50)
+
+
+def with_ttft(target_s: float) -> ServicePolicy:
+    policy = service_policy()
+    return replace(policy, objectives=replace(policy.objectives, ttft=LatencyObjective(0.95, target_s)))
+
+
+@pytest.mark.parametrize("ttft_s", [1.0, 2.0, 10.0, 30.0])
+def test_sustained_load_starts_with_the_replicas_that_it_keeps_busy_whatever_its_requests_may_wait(
+    ttft_s: float,
+) -> None:
+    assert service_of(with_ttft(ttft_s), SUSTAINED).pools[PREFILL].replicas == 4
+
+
+@pytest.mark.parametrize("ttft_s", [2.0, 10.0])
+def test_static_peak_serves_a_sustained_load_in_time(ttft_s: float) -> None:
+    ours, peak = replay({"ours": with_ttft(ttft_s)}, SUSTAINED, against=[STATIC_PEAK]).rows
+
+    assert (ours.policy, peak.policy) == ("ours", STATIC_PEAK)
+    assert peak.attainment == 1.0
