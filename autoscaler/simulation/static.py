@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from autoscaler.core.policy import Role
 from autoscaler.simulation.config import ServiceConfig, SimulationError
 from autoscaler.simulation.results import Results
-from autoscaler.simulation.service import Service
+from autoscaler.simulation.run import run
 from autoscaler.simulation.traces import Trace
 
 _GROWTH_DIVISOR = 4
@@ -23,18 +23,14 @@ class StaticFleet:
     results: Results
 
 
-def run_static(
-    config: ServiceConfig, trace: Trace, replicas: Mapping[Role, int], *, seed: int = 0, tail_s: float = 120.0
-) -> Results:
-    """Play a trace on a fleet of constant size, until `tail_s` after its end."""
+def run_static(config: ServiceConfig, trace: Trace, replicas: Mapping[Role, int], *, seed: int = 0) -> Results:
+    """Play a trace on a fleet of constant size, to the end that a run under any controller has."""
     pools = {role: replace(pool, replicas=replicas[role]) for role, pool in config.pools.items()}
-    service = Service(replace(config, pools=pools), trace, seed)
-    service.advance_to(trace.duration_s + tail_s)
-    return service.finish()
+    return run(lambda _snapshot, _memory, _now_s: replicas, replace(config, pools=pools), trace, seed=seed)
 
 
 def smallest_static_fleet(
-    config: ServiceConfig, trace: Trace, *, start: Mapping[Role, int], seed: int = 0, tail_s: float = 120.0
+    config: ServiceConfig, trace: Trace, *, start: Mapping[Role, int], seed: int = 0
 ) -> StaticFleet:
     """Search the smallest constant fleet that keeps the objectives through the peak of a trace.
 
@@ -47,14 +43,13 @@ def smallest_static_fleet(
         trace: The load.
         start: Where to begin; the nearer the answer, the faster.
         seed: Of everything random.
-        tail_s: How long after the trace's end requests may still finish.
 
     Raises:
         SimulationError: No number of replicas is enough; the objective is out of the engine's reach.
     """
 
     def attempt(replicas: Mapping[Role, int]) -> StaticFleet:
-        return StaticFleet(replicas, run_static(config, trace, replicas, seed=seed, tail_s=tail_s))
+        return StaticFleet(replicas, run_static(config, trace, replicas, seed=seed))
 
     def suffices(fleet: StaticFleet) -> bool:
         return fleet.results.worst_5min_ratio >= config.objectives.attainment_ratio

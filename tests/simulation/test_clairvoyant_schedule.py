@@ -22,7 +22,7 @@ from autoscaler.simulation.clairvoyant.replay import Problem, holds, replay, rep
 from autoscaler.simulation.clairvoyant.schedule import Schedule, Stretch
 from autoscaler.simulation.config import PoolConfig, ServiceConfig, SimulationError
 from autoscaler.simulation.static import run_static
-from autoscaler.simulation.traces import Trace, followed_by, poisson
+from autoscaler.simulation.traces import Trace, followed_by, poisson, with_idle_tail
 from tests.support.core import ENGINE, snapshot
 
 PREFILL, DECODE = Role.PREFILL, Role.DECODE
@@ -107,6 +107,7 @@ def test_a_replay_of_a_part_tells_what_the_whole_would() -> None:
 
 def test_the_first_schedule_holds_with_every_seed_and_undercuts_a_static_fleet() -> None:
     posed = problem()
+    posed = replace(posed, trace=with_idle_tail(posed.trace, 30.0))  # the last answers end before the schedule does
 
     schedule = first_schedule(posed)
 

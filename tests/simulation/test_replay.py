@@ -36,3 +36,13 @@ def test_static_peak_serves_a_sustained_load_in_time(ttft_s: float) -> None:
 
     assert (ours.policy, peak.policy) == ("ours", STATIC_PEAK)
     assert peak.attainment == 1.0
+
+
+def test_static_peak_is_paid_for_as_long_and_waited_for_as_everyone_else_is() -> None:
+    calm = Trace.of(np.arange(0.0, 600.0, 2.0), 1000, np.where(np.arange(300) < 290, 50, 9000))
+
+    ours, peak = replay({"ours": service_policy()}, calm, against=[STATIC_PEAK]).rows
+
+    # One replica of each role serves it, and both policies keep just that.
+    assert (ours.attainment, ours.actions) == (1.0, 0)
+    assert (peak.attainment, peak.gpu_hours) == (ours.attainment, ours.gpu_hours)

@@ -37,11 +37,23 @@ def test_the_fleet_suffices_and_none_smaller_by_one_replica_does(start: dict[Rol
             assert fewer.worst_5min_ratio < 0.99
 
 
-def test_a_fleet_costs_its_replicas_for_the_whole_time() -> None:
-    results = run_static(service(), load(1.0), {PREFILL: 2, DECODE: 1}, tail_s=60.0)
+def test_a_fleet_costs_its_replicas_until_the_last_request_is_settled() -> None:
+    trace = load(1.0)
+    results = run_static(service(), trace, {PREFILL: 2, DECODE: 1})
 
-    assert results.gpu_hours == pytest.approx(3 * 4 * 180.0 / 3600.0)
+    assert results.unfinished == 0
+    assert results.duration_s == pytest.approx(trace.duration_s, abs=15.0)
+    assert results.gpu_hours == pytest.approx(3 * 4 * results.duration_s / 3600.0)
     assert results.actions == ()
+
+
+def test_answers_that_outlast_the_trace_by_minutes_are_waited_for() -> None:
+    long_answers = Trace.of([0.0, 60.0], 1000, 20_000)
+
+    results = run_static(service(), long_answers, {PREFILL: 1, DECODE: 1})
+
+    assert results.duration_s > long_answers.duration_s + 120.0
+    assert (results.finished, results.attainment_ratio) == (2, 1.0)
 
 
 def test_replica_counts_of_the_configuration_do_not_matter() -> None:
