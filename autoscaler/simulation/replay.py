@@ -207,8 +207,10 @@ def _plays(
     against: Sequence[str],
     seed: int,
 ) -> Iterator[tuple[str, Play]]:
-    most = max(pool.max_replicas for pool in next(iter(policies.values())).roles.values())
-    site = Site.of(config, trace, Bounds(1, most))
+    described = next(iter(policies.values()))
+    # What they read is rates and queues of pools that serve: none of them can tell when to start the first replica.
+    bounds = {role: Bounds(max(pool.min_replicas, 1), pool.max_replicas) for role, pool in described.roles.items()}
+    site = replace(Site.of(config, trace), bounds=bounds)
     others = [known_baseline(name) for name in against]
     for name, policy in policies.items():
         yield name, _controlled(policy, config, trace, seed, at.get(name, unchanging))

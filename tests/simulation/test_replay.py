@@ -10,7 +10,7 @@ import pytest
 from autoscaler.core.policy import LatencyObjective, Role, ServicePolicy
 from autoscaler.simulation.replay import STATIC_PEAK, replay, service_of
 from autoscaler.simulation.traces import Trace
-from tests.support.core import service_policy
+from tests.support.core import ROLE_POLICY, service_policy
 
 PREFILL, DECODE = Role.PREFILL, Role.DECODE
 
@@ -46,3 +46,16 @@ def test_static_peak_is_paid_for_as_long_and_waited_for_as_everyone_else_is() ->
     # One replica of each role serves it, and both policies keep just that.
     assert (ours.attainment, ours.actions) == (1.0, 0)
     assert (peak.attainment, peak.gpu_hours) == (ours.attainment, ours.gpu_hours)
+
+
+def test_rivals_scale_each_pool_inside_its_own_bounds() -> None:
+    policy = service_policy(
+        prefill=replace(ROLE_POLICY, min_replicas=2, max_replicas=3),
+        decode=replace(ROLE_POLICY, min_replicas=1, max_replicas=12),
+    )
+    busy_then_calm = Trace.of(np.concatenate((np.arange(0.0, 900.0, 1 / 20), [2700.0])), 4000, 50)
+
+    _, rival = replay({"ours": policy}, busy_then_calm, against=["hpa-rps"]).timelines
+
+    assert rival.ready[PREFILL].max() == pytest.approx(3.0)
+    assert rival.ready[PREFILL].min() == pytest.approx(2.0)
