@@ -131,7 +131,7 @@ def service_of(policy: ServicePolicy, trace: Trace) -> ServiceConfig:
             pool.engine, gpus_per_replica=pool.gpus_per_replica, startup_time_s=pool.startup_time_s
         )
     config = ServiceConfig(policy.service, pools, policy.objectives)
-    first = between(trace, 0.0, min(_FIRST_S, trace.duration_s))
+    first = between(trace, 0.0, _FIRST_S)
     peak = sustained_peak(work_of(config, first)) if len(first) else {}
     bounds = {role: Bounds(pool.min_replicas, pool.max_replicas) for role, pool in policy.roles.items()}
     return _beginning(config, {role: bounds[role].clamp(peak.get(role, 1)) for role in pools})
@@ -245,7 +245,8 @@ def _row(name: str, results: Results, bound: float, took_s: float) -> Row:
         gpu_hours=results.gpu_hours,
         bound_gpu_hours=bound,
         actions=len(results.actions),
-        reversals_per_hour=results.reversals / (results.duration_s / _HOUR_S),
+        # A run may end with its first instant, but not after changing direction.
+        reversals_per_hour=results.reversals / (results.duration_s / _HOUR_S) if results.reversals else 0.0,
         misses=results.arrived - round(results.attainment_ratio * results.arrived),
         violation_s=results.violation_s,
         worst_5min=results.worst_5min_ratio,

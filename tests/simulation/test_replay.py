@@ -59,3 +59,10 @@ def test_rivals_scale_each_pool_inside_its_own_bounds() -> None:
 
     assert rival.ready[PREFILL].max() == pytest.approx(3.0)
     assert rival.ready[PREFILL].min() == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("prompt", "attainment"), [(1000, 1.0), (900_000, 0.0)])
+def test_a_load_of_one_instant_can_be_replayed_whether_or_not_it_fits(prompt: int, attainment: float) -> None:
+    rows = replay({"ours": service_policy()}, Trace.of([0.0], prompt, 100), against=["hpa", STATIC_PEAK]).rows
+
+    assert [row.attainment for row in rows] == [attainment] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class ClairvoyantCost:
     """Costs of a load that is known beforehand.
 
     Attributes:
-        work_replicas: Mean replicas kept busy, per role.
+        work_replicas: Mean replicas kept busy, per role; infinite for a load of a single instant.
         fluid_gpu_hours: All work without idling, starts or whole replicas.
         bound_gpu_hours: What no schedule undercuts: the least work of the requests to serve, and one replica per role
             always.
@@ -93,7 +94,9 @@ def clairvoyant_cost(
     in_time = [deadline_demand(by_limit, weight=weight) for by_limit in least]
     busy_s = {role: weight * float(seconds.sum()) for role, seconds in _by_role(work).items()}
     return ClairvoyantCost(
-        work_replicas={role: seconds / work.duration_s for role, seconds in busy_s.items()},
+        work_replicas={
+            role: seconds / work.duration_s if work.duration_s else math.inf for role, seconds in busy_s.items()
+        },
         fluid_gpu_hours=_gpu_hours(busy_s, gpus),
         bound_gpu_hours=_gpu_hours({role: max(held_s[role] for held_s in served_s) for role in ROLES}, gpus),
         deadline_gpu_hours=_gpu_hours(
