@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TextIO
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
 from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Objectives, Role
+from autoscaler.report.console import console_on
 from autoscaler.report.table import decision_table, key_signals, objectives_text
 from autoscaler.report.words import reason_text
 
@@ -69,7 +70,7 @@ class LiveTable:
         self._objectives = objectives
         self._changes: deque[str] = deque(maxlen=_CHANGES_SHOWN)
         self._news = _News()
-        self._live = Live(console=Console(file=file, highlight=False), auto_refresh=False)
+        self._live = Live(console=console_on(file), auto_refresh=False)
         self._live.start()
 
     def show(self, moment: Moment) -> None:

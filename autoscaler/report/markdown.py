@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from autoscaler.report.assessment import Assessment
+from autoscaler.report.console import console_on
 from autoscaler.report.words import quantity
 
-_PLAIN_WIDTH = 200
 _NO_CENTS = 1000.0
 
 
@@ -24,9 +23,9 @@ def markdown(assessments: Iterable[Assessment]) -> str:
 def print_report(assessments: Iterable[Assessment], file: TextIO) -> None:
     """Print a report as tables."""
     terminal = file.isatty()
-    console = Console(file=file, width=None if terminal else _PLAIN_WIDTH, highlight=False)
+    console = console_on(file)
     for one in assessments:
-        console.print(headline(one), style="bold", markup=False)
+        console.print(headline(one), style="bold")
         table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, show_edge=False)
         for place, head in enumerate(_HEADS):
             table.add_column(head.upper(), justify="right" if place else "left", no_wrap=True)
@@ -34,10 +33,10 @@ def print_report(assessments: Iterable[Assessment], file: TextIO) -> None:
             table.add_row(*row)
         console.print(table)
         for line in _listed(one):
-            console.print(line, markup=False)
+            console.print(line)
         if one.recommended:
-            console.print("\nrecommended policy:\n", markup=False)
-            console.print(one.recommended, markup=False)
+            console.print("\nrecommended policy:\n")
+            console.print(one.recommended)
 
 
 def headline(one: Assessment) -> str:

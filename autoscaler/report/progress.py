@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self, TextIO
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from autoscaler.report.console import console_on
 
 
 class ProgressBar:
@@ -20,14 +21,14 @@ class ProgressBar:
     def __init__(self, parts: int, file: TextIO) -> None:
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
             TextColumn("elapsed,"),
             TimeRemainingColumn(),
             TextColumn("left"),
-            console=Console(file=file, highlight=False),
+            console=console_on(file),
             transient=True,
             disable=not file.isatty(),
         )

@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
-_PLAIN_WIDTH = 200
+from autoscaler.report.console import console_on
 
 Record = Mapping[str, Any]
 
@@ -44,7 +43,7 @@ def replay_csv(record: Record) -> str:
 def print_replay(record: Record, file: TextIO) -> None:
     """Print the rows as a table."""
     terminal = file.isatty()
-    console = Console(file=file, width=None if terminal else _PLAIN_WIDTH, highlight=False)
+    console = console_on(file)
     console.print(f"{record['requests']} requests of {record['trace']}")
     table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, show_edge=False)
     table.add_column("POLICY", no_wrap=True)

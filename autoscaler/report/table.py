@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,9 +13,8 @@ from autoscaler.core.attribution import Bottleneck
 from autoscaler.core.decision import Decision, RoleDecision
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.core.signals import Scope, Signal, Signals
+from autoscaler.report.console import console_on
 from autoscaler.report.words import quantity, signal_text, story_text
-
-_PLAIN_WIDTH = 200  # no terminal to measure: wide enough that lines stay whole for grep
 
 _KEY_SIGNALS: Mapping[Role, tuple[tuple[str, str], ...]] = {
     Role.PREFILL: (("queue", "queue_depth"), ("offered", "offered_tokens_per_s"), ("KV", "kv_utilization_max")),
@@ -38,9 +36,7 @@ def print_table(decisions: Iterable[Decision], objectives: Mapping[str, Objectiv
         objectives: What each service promises, by service name.
         file: Where to print.
     """
-    terminal = file.isatty()
-    console = Console(file=file, width=None if terminal else _PLAIN_WIDTH, highlight=False)
-    console.print(decision_table(decisions, objectives, boxed=terminal))
+    console_on(file).print(decision_table(decisions, objectives, boxed=file.isatty()))
 
 
 def decision_table(decisions: Iterable[Decision], objectives: Mapping[str, Objectives], *, boxed: bool) -> Table:

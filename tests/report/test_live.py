@@ -107,3 +107,14 @@ def test_what_is_wrong_is_shown_below_the_table(monkeypatch: pytest.MonkeyPatch)
     view.close()
 
     assert "Prometheus cannot be reached" in file.getvalue()
+
+
+def test_a_terminal_shows_words_of_servers_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    file = Terminal()
+    view = live_view({"chat": OBJECTIVES}, file, quiet_s=300.0)
+    view.show(Moment(0.0, (decision(prefill=growing("[/red] a :bug: [x]")),), "44 requests/s"))
+    view.close()
+
+    assert file.getvalue().rpartition("SERVICE")[2].count("[/red] a :bug: [x]") == 1

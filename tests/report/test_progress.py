@@ -34,6 +34,16 @@ def test_a_terminal_shows_what_is_played_and_how_far_it_is(monkeypatch: pytest.M
     assert "38 %" in file.getvalue()
 
 
+def test_a_name_with_square_brackets_is_drawn_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    file = Terminal()
+    with ProgressBar(1, file) as bar:
+        bar.begins("playing day[prod] :smile: [/red]")
+
+    assert "playing day[prod] :smile: [/red]" in file.getvalue()
+
+
 def test_parts_that_end_in_any_order_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")

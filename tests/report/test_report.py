@@ -98,6 +98,16 @@ def test_markdown_table_and_page_tell_the_same(replayed: bool) -> None:
         assert "2.0 of 161.3" in rendered
 
 
+def test_names_with_square_brackets_are_printed_as_they_are() -> None:
+    out = io.StringIO()
+    made = assessment("chat[prod]")
+    best = replace(made.played[0], name="day[prod] :smile: [/red]")
+    print_report([replace(made, played=(best,))], out)
+
+    assert "chat[prod]: the recommended" in out.getvalue()
+    assert "day[prod] :smile: [/red], by replay" in out.getvalue()
+
+
 def test_a_page_of_several_services_adds_up() -> None:
     page = report_page([assessment("chat"), assessment("code")])
 

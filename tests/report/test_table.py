@@ -35,6 +35,15 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
     return out.getvalue()
 
 
+@pytest.mark.parametrize(
+    "text", ["[/red] boom [bold]x[/bold]", 'vllm:key:sum{pod=~"vllm-[a-z]+"}', "no :warning: sign"]
+)
+def test_words_of_servers_are_shown_as_they_are(text: str) -> None:
+    told = replace(decision(prefill=growing(text)), undecided={Role.DECODE: text})
+
+    assert plain(told).count(text) == 2
+
+
 def test_a_row_says_what_is_what_should_be_and_what_was_proposed() -> None:
     assert "1/2 -> 5 (uncapped 8)" in plain(decision())
 
