@@ -38,7 +38,8 @@ def problems_of(error: ValidationError, document: Document) -> Iterator[Problem]
     """Translate all errors of one document."""
     for detail in error.errors(include_url=False):
         only_bad_items = detail["type"] == "too_short" and detail["input"]  # they have problems of their own
-        if not only_bad_items:
+        follows = detail["type"] == "default_factory_not_called"  # of another key's problem, which is told
+        if not (only_bad_items or follows):
             yield from _problems(detail, document)
 
 

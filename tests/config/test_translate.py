@@ -39,6 +39,14 @@ def test_a_missing_key_is_named_with_its_path() -> None:
     assert (found.path, found.message) == ("spec.objectives.ttft.target", "is missing")
 
 
+@pytest.mark.parametrize("changes", [{"spec.mode": "x"}, {"spec.objectives.ttft.target": "2 parsecs"}])
+def test_a_default_that_follows_from_a_refused_value_is_no_problem_of_its_own(changes: dict[str, Any]) -> None:
+    both = errors({**changes, "spec.prometheus": REMOVED})
+
+    assert len(both) == 1
+    assert "default factory" not in str(both[0])
+
+
 def test_a_key_without_a_value_is_not_taken_for_its_default() -> None:
     found = error({"spec.roles.prefill.min": None})
 
