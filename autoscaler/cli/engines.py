@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from autoscaler.cli.exits import CliError
+from autoscaler.cli.options import is_given
 from autoscaler.cli.sweeps import checked
 from autoscaler.config import ScalingPolicy
 from autoscaler.config.model import API_VERSION, KIND
@@ -20,6 +22,29 @@ TensorParallel = Annotated[int, typer.Option(min=1, help="Without a policy: tens
 Ttft = Annotated[str, typer.Option(help="Without a policy: TTFT target.")]
 Tpot = Annotated[str, typer.Option(help="Without a policy: TPOT target.")]
 Startup = Annotated[str, typer.Option(help="Without a policy: startup time of a replica.")]
+
+# What the options say, by parameter: their name, and the key of a policy that says it.
+_IN_A_POLICY: Mapping[str, tuple[str, str]] = {
+    "model": ("--model", "spec.model"),
+    "gpu": ("--gpu", "spec.engine.gpu"),
+    "tp": ("--tp", "spec.engine.tensorParallel"),
+    "ttft": ("--ttft", "spec.objectives.ttft.target"),
+    "tpot": ("--tpot", "spec.objectives.tpot.target"),
+    "startup": ("--startup", "spec.roles.prefill.startupTime and spec.roles.decode.startupTime"),
+}
+_SWEPT = ("ttft", "tpot", "startup")
+
+
+def refuse_beside_policy(context: typer.Context) -> None:
+    """Refuse the options that stand for a policy where one is named.
+
+    Raises:
+        CliError: One was given; says which key of the policy says it.
+    """
+    for parameter, (option, key) in _IN_A_POLICY.items():
+        if is_given(context, parameter):
+            sweep = f", or play other values with --sweep {parameter}=A,B" if parameter in _SWEPT else ""
+            raise CliError(f"{option} does not go with --policy, which says it itself: set {key} there{sweep}")
 
 
 def default_policy(

@@ -33,6 +33,12 @@ KubeContext = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random: the same seed gives the same numbers.")]
 
 
+def is_given(context: typer.Context, parameter: str) -> bool:
+    """Whether an option was written on the command line, its default value included."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def policy_paths(arguments: Iterable[Path] | None, options: Iterable[Path] | None) -> list[Path]:
     """The policy files that were named, in either way.
 

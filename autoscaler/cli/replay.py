@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from autoscaler.cli.engines import Gpu, Model, Startup, TensorParallel, Tpot, Ttft, default_policy
+from autoscaler.cli.engines import Gpu, Model, Startup, TensorParallel, Tpot, Ttft, default_policy, refuse_beside_policy
 from autoscaler.cli.exits import CliError
 from autoscaler.cli.history import LOAD, load_of, read_history
-from autoscaler.cli.options import PrometheusUrl, Seed
+from autoscaler.cli.options import PrometheusUrl, Seed, is_given
 from autoscaler.cli.simulator import say_if_slow
 from autoscaler.cli.spans import parse_instant_s, parse_since_s
 from autoscaler.cli.sweeps import KEYS, MOST_RATE, cases_of, parse_sweeps
@@ -54,6 +55,7 @@ class Load:
 
 
 def replay(
+    context: typer.Context,
     trace: Annotated[
         str,
         typer.Option(
@@ -101,6 +103,7 @@ def replay(
     With --trace prometheus the load is what your own Prometheus remembers of the first policy's service: its rates and
     length histograms, turned into requests. With --sweep there is a row for each combination, played on all cores.
     """
+    _refuse_idle(context, trace, named=bool(policy))
     try:
         policies = _policies(policy) if policy else _default(model, gpu, tp, ttft, tpot, startup)
         names = [known_baseline(name.strip()) for name in against.split(",") if name.strip()]
@@ -113,6 +116,19 @@ def replay(
             print_text(_once(policies, load, names, rate, seed, output), output)
     except (PolicyError, TraceError, SimulationError) as error:
         raise CliError(str(error)) from error
+
+
+def _refuse_idle(context: typer.Context, trace: str, *, named: bool) -> None:
+    """Refuse options that would change nothing: who gives one expects that it does."""
+    if named:
+        refuse_beside_policy(context)
+    if trace == PROMETHEUS:
+        return
+    for parameter in ("since", "prometheus"):
+        if is_given(context, parameter):
+            raise CliError(
+                f"--{parameter} goes with --trace prometheus only: {trace} is a file, which is played as a whole"
+            )
 
 
 def print_text(rendered: str | Mapping[str, Any], output: Output) -> None:
@@ -200,7 +216,11 @@ def _policies(paths: list[Path]) -> dict[str, ScalingPolicy]:
     for path in paths:
         for loaded in load_paths([path]):
             name = loaded.policy.service
-            found[name if name not in found else f"{name} ({loaded.file.stem})"] = loaded.policy
+            names = chain(
+                (name, f"{name} ({loaded.file.stem})", f"{name} ({loaded.file})"),
+                (f"{name} ({loaded.file}, {number})" for number in count(2)),
+            )
+            found[next(one for one in names if one not in found)] = loaded.policy
     return found
 
 

@@ -138,6 +138,49 @@ def test_several_policies_about_one_service_are_told_apart(trace_file: Path, tmp
     assert [row["policy"] for row in rows] == ["llama-70b", "llama-70b (tight)"]
 
 
+def test_policies_of_one_service_in_files_of_one_name_are_all_played(trace_file: Path, tmp_path: Path) -> None:
+    text = (resources.files("autoscaler.simulation") / "data" / "demo.yaml").read_text()
+    files = [tmp_path / folder / "chat.yaml" for folder in ("a", "b", "c")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(text)
+
+    options = [part for file in (*files, files[0]) for part in ("--policy", str(file))]
+    rows = json.loads(said("--trace", str(trace_file), *options, "-o", "json"))["rows"]
+
+    assert [row["policy"] for row in rows] == [
+        "llama-70b",
+        "llama-70b (chat)",
+        f"llama-70b ({files[2]})",
+        f"llama-70b ({files[0]})",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--ttft", "2s"], "set spec.objectives.ttft.target there, or play other values with --sweep ttft=A,B"),
+        (["--tpot", "10ms"], "set spec.objectives.tpot.target there, or play other values with --sweep tpot=A,B"),
+        (["--startup", "60s"], "set spec.roles.prefill.startupTime and spec.roles.decode.startupTime there, or play"),
+        (["--model", "llama-3.1-70b"], "set spec.model there"),
+        (["--gpu", "h100"], "set spec.engine.gpu there"),
+        (["--tp", "4"], "set spec.engine.tensorParallel there"),
+        (["--since", "7d"], "--since goes with --trace prometheus only"),
+        (["--prometheus", "http://x"], "--prometheus goes with --trace prometheus only"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(
+    trace_file: Path, tmp_path: Path, options: list[str], words: str
+) -> None:
+    file = tmp_path / "chat.yaml"
+    file.write_text((resources.files("autoscaler.simulation") / "data" / "demo.yaml").read_text())
+
+    with pytest.raises(CliError) as refused:
+        said("--trace", str(trace_file), "--policy", str(file), *options)
+
+    assert words in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
