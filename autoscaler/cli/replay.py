@@ -187,7 +187,8 @@ def _load(
     trace: str, policies: Mapping[str, ScalingPolicy], prometheus: str | None, since: str, seed: int, *, named: bool
 ) -> Load:
     if trace != PROMETHEUS:
-        return Load(read_trace(trace))
+        read = read_trace(trace)
+        return Load(read, read.remarks)
     if not named:
         raise CliError(
             "--trace prometheus needs --policy FILE: it says which service's metrics to read, and from where"

@@ -247,6 +247,15 @@ def test_a_sweep_keeps_to_schedules_too(trace_file: Path, monday_policy: Path) -
     assert swept["gpu_hours"] == once["gpu_hours"]
 
 
+def test_requests_that_cannot_be_played_are_counted_under_the_table(trace_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "failed.csv"
+    file.write_text(f"{trace_file.read_text()}1200,0,0\n1201,5,0\n")
+    record = json.loads(said(*engine(file), "-o", "json"))
+
+    (remark,) = record["remarks"]
+    assert remark.startswith(f"2 of {record['requests'] + 2} requests of the file have no prompt or no answer")
+
+
 def test_without_schedules_nothing_is_said_of_the_clock(trace_file: Path) -> None:
     assert "remarks" not in json.loads(said(*engine(trace_file), "-o", "json"))
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from autoscaler.simulation.traces import (
@@ -39,6 +39,7 @@ def rows(trace: Trace) -> list[tuple[int, int, int]]:
 
 @given(traces(), st.floats(0.05, 12.0), seeds)
 def test_times_scales_the_number_of_requests_and_keeps_the_duration(trace: Trace, factor: float, seed: int) -> None:
+    assume(round(len(trace) * factor) > 0)
     scaled = times(trace, factor, seed)
 
     assert len(scaled) == round(len(trace) * factor)
@@ -57,6 +58,7 @@ def test_the_first_copy_stays_in_place(trace: Trace, copies: int, seed: int) -> 
 
 @given(traces(), st.floats(0.1, 5.0), seeds)
 def test_the_same_seed_makes_the_same_trace(trace: Trace, factor: float, seed: int) -> None:
+    assume(round(len(trace) * factor) > 0)
     first, second = times(trace, factor, seed), times(trace, factor, seed)
 
     assert first.arrival_s.tolist() == second.arrival_s.tolist()
@@ -65,6 +67,7 @@ def test_the_same_seed_makes_the_same_trace(trace: Trace, factor: float, seed: i
 
 @given(traces(), seeds)
 def test_a_fraction_thins_without_moving_anything(trace: Trace, seed: int) -> None:
+    assume(len(trace) > 1)
     thinned = times(trace, 0.5, seed)
 
     assert set(thinned.arrival_s.tolist()) <= set(trace.arrival_s.tolist())
@@ -83,6 +86,12 @@ def test_copies_of_a_step_keep_the_step() -> None:
 def test_a_factor_that_makes_no_load_is_refused(factor: float) -> None:
     with pytest.raises(TraceError, match="must be above 0"):
         times(Trace.of(0, 1, 1), factor, seed=0)
+
+
+@pytest.mark.parametrize("factor", [0.001, 1e-9])
+def test_a_factor_that_leaves_no_request_is_refused(factor: float) -> None:
+    with pytest.raises(TraceError, match=r"times the 3 requests of trace 'trace' leaves none to play"):
+        times(Trace.of([0, 1, 2], 1, 1), factor, seed=0)
 
 
 @given(traces(), st.floats(0.0, 1.0))

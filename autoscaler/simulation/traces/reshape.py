@@ -29,12 +29,15 @@ def times(trace: Trace, factor: float, seed: int, *, shift_s: float = DEFAULT_SH
         shift_s: Largest offset in either direction. Small offsets keep ramps, large ones flatten them.
 
     Raises:
-        TraceError: The factor is not above 0.
+        TraceError: The factor is not above 0, or so small that no request is left.
     """
     if not (math.isfinite(factor) and factor > 0):
         raise TraceError(
             f"cannot make {factor} times trace {trace.name!r}: the factor must be above 0; nothing is slice"
         )
+    kept = round(len(trace) * factor)
+    if kept == 0 and len(trace):
+        raise TraceError(f"{factor:g} times the {len(trace)} requests of trace {trace.name!r} leaves none to play")
     rng = np.random.default_rng(seed)
     copies = math.ceil(factor)
     offsets_s = rng.uniform(-shift_s, shift_s, copies - 1)
@@ -47,7 +50,6 @@ def times(trace: Trace, factor: float, seed: int, *, shift_s: float = DEFAULT_SH
         name=f"{trace.name} x{factor:g}",
         duration_s=trace.duration_s,
     )
-    kept = round(len(trace) * factor)
     if kept == len(superposed):
         return superposed
     return superposed.select(np.sort(rng.choice(len(superposed), kept, replace=False)))

@@ -27,6 +27,7 @@ class Trace:
         output_tokens: Generated lengths, at least 1.
         cached_tokens: Prompt tokens that an infinite fleet-wide prefix cache holds at arrival; an upper bound.
         duration_s: Length of the trace; it may end after the last arrival.
+        remarks: What to know of how it was read.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Trace:
     output_tokens: Ints
     cached_tokens: Ints
     duration_s: float
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no service can replay.
