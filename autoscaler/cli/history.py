@@ -73,8 +73,19 @@ def load_of(history: History, seed: int, name: str) -> Reconstruction:
     try:
         return reconstruct(load, seed, name=name)
     except TraceError as error:
-        why = history.why_absent.get((Scope.SERVICE, "request_rate"), "")
-        raise CliError(f"{error}; {why}" if why else str(error)) from error
+        raise CliError(_no_load(history, name) or str(error)) from error
+
+
+def _no_load(history: History, name: str) -> str:
+    """Which signal a load lacks that was served, and why; empty where nothing was served."""
+    rate, *lengths = LOAD[:3]
+    rates = history.signal(*rate)
+    needed = [rate] if np.isnan(rates).all() else lengths if np.nansum(rates) > 0 else []
+    for wanted in needed:
+        if wanted in history.why_absent and np.isnan(history.signal(*wanted)).all():
+            what = wanted[1].replace("_", " ")
+            return f"{name}: the {what} is not known at any time: {history.why_absent[wanted]}"
+    return ""
 
 
 def gpus_used(history: History, gpus_per_replica: Mapping[Role, float]) -> Floats:

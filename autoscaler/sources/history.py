@@ -21,6 +21,7 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
 from autoscaler.sources.answers import Answer, Element
+from autoscaler.sources.matrix import ODD_FORM, series_of
 from autoscaler.sources.query_client import Failure, FailureKind, QueryClient
 from autoscaler.sources.readings import age_expression, read_query, read_replicas, replica_expressions
 from autoscaler.stacks.queries import ServiceQueries, SignalQuery
@@ -91,7 +92,11 @@ class Ranges(Protocol):
     def ask_range(
         self, expression: str, start_s: float, end_s: float, step_s: float, timeout_s: float
     ) -> list[dict[str, Any]] | Failure:
-        """Evaluate an expression at every step from start to end; series as Prometheus sends them."""
+        """Evaluate an expression at every step from start to end.
+
+        Returns:
+            Series, each with `metric`, texts by label, and `values`, pairs of Unix time and number.
+        """
 
     def close(self) -> None:
         """Let go of what it holds."""
@@ -106,16 +111,16 @@ class RangeClient(QueryClient):
         """See `Ranges.ask_range`."""
         start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (start_s, end_s))
         try:
-            found: list[dict[str, Any]] = self._client.custom_query_range(
-                expression, start, end, f"{step_s:g}", timeout=timeout_s
-            )
+            found = self._client.custom_query_range(expression, start, end, f"{step_s:g}", timeout=timeout_s)
+            return series_of(found)
         except PrometheusApiClientException:
             return self._refused()
-        except (requests.JSONDecodeError, KeyError, TypeError):
-            return self._malformed("JSON of an unknown form")
+        except requests.JSONDecodeError:
+            return self._malformed("no JSON")
         except (requests.RequestException, OSError, urllib3.exceptions.HTTPError) as error:
             return self._unreachable(error, timeout_s)
-        return found
+        except ODD_FORM:
+            return self._malformed("JSON of an unknown form")
 
 
 Series = tuple[Mapping[str, str], Floats]
@@ -156,7 +161,7 @@ class HistoryReader:
             reached: Told the share of the questions that are answered.
 
         Raises:
-            HistoryError: The server cannot be asked.
+            HistoryError: The server cannot be asked, or refuses every question.
         """
         # Whole steps of the clock, so that two reports of one week agree.
         first = math.floor(start_s / step_s) + 1
@@ -169,10 +174,16 @@ class HistoryReader:
             (*_values(asked.values()), *_replica_values(queries), *(text for texts in lengths for text in texts))
         )
         found: dict[str, list[Series]] = {}
+        refused: dict[str, str] = {}
         for place, expression in enumerate(expressions):
-            found[expression] = self._range(expression, at_s, step_s)
+            found[expression], refusal = self._range(expression, at_s, step_s)
+            if refusal:
+                refused[expression] = refusal
             reached((place + 1) / len(expressions))
+        if refused and len(refused) == len(expressions) and not any(found.values()):
+            raise HistoryError(next(iter(refused.values())))
         signals, why = _signals(asked, found, at_s, queries.stale_after_s)
+        why = {name: _with_refusal(detail, asked[name], refused) for name, detail in why.items()}
         asked_for, ready = _replicas(queries, found, at_s)
         inputs, outputs = (_histogram(texts, found) for texts in lengths)
         return History(at_s, step_s, signals, why, asked_for, ready, inputs, outputs)
@@ -188,39 +199,52 @@ class HistoryReader:
             answer = self._client.ask_range(
                 age_expression(queries.probe), float(at_s[0]), float(at_s[-1]), coarse_s, _TIMEOUT_S
             )
-            return sum(len(series["values"]) for series in _checked(answer))
+            return sum(len(series["values"]) for series in _checked(answer)[0])
 
         return max(known, key=told)
 
-    def _range(self, expression: str, at_s: Floats, step_s: float) -> list[Series]:
-        """The series of an expression, laid out on the steps."""
+    def _range(self, expression: str, at_s: Floats, step_s: float) -> tuple[list[Series], str]:
+        """The series of an expression, laid out on the steps, and why the server refused it, if it did."""
         columns: dict[tuple[tuple[str, str], ...], Floats] = {}
+        refusal = ""
         for begin in range(0, at_s.size, _MOST_POINTS):
             part = at_s[begin : begin + _MOST_POINTS]
             answer = self._client.ask_range(expression, float(part[0]), float(part[-1]), step_s, _TIMEOUT_S)
-            for series in _checked(answer):
+            told, refused = _checked(answer)
+            refusal = refusal or refused
+            for series in told:
                 labels = tuple(sorted(series["metric"].items()))
                 column = columns.setdefault(labels, np.full(at_s.size, math.nan))
-                points = np.array(series["values"], dtype=np.float64)
-                places = np.rint((points[:, 0] - at_s[0]) / step_s).astype(np.int64)
-                column[places] = points[:, 1]
-        return [(dict(labels), column) for labels, column in columns.items()]
+                points = np.array(series["values"], dtype=np.float64).reshape(-1, 2)
+                places = np.rint((points[:, 0] - at_s[0]) / step_s)
+                asked = (places >= 0) & (places < at_s.size)  # servers that align times their own way may send others
+                column[places[asked].astype(np.int64)] = points[asked, 1]
+        return [(dict(labels), column) for labels, column in columns.items()], refusal
 
 
 _LENGTHS = ("input_tokens_mean", "output_tokens_mean")
 
 
-def _checked(answer: list[dict[str, Any]] | Failure) -> list[dict[str, Any]]:
-    """The answer; an expression that this server does not understand has none.
+def _checked(answer: list[dict[str, Any]] | Failure) -> tuple[list[dict[str, Any]], str]:
+    """The answer, and why the server refused it: one way to measure may be beyond it, and another one not.
 
     Raises:
         HistoryError: The server cannot be asked.
     """
     if not isinstance(answer, Failure):
-        return answer
+        return answer, ""
     if answer.kind is FailureKind.EXPRESSION:
-        return []
+        return [], answer.message
     raise HistoryError(answer.message)
+
+
+def _with_refusal(detail: str, query: SignalQuery, refused: Mapping[str, str]) -> str:
+    """Why a signal is absent, in the server's words where it refused to say."""
+    texts = _values([query])
+    said = [refused[text] for text in texts if text in refused]
+    if not said:
+        return detail
+    return said[0] if len(said) == len(texts) else f"{detail}; {said[0]}"
 
 
 def _values(asked: Iterable[SignalQuery]) -> list[str]:
@@ -261,7 +285,7 @@ def _signals(
             answers = _answers_at(query.candidates, found, place, now_s)
             signal = read_query(query, answers, now_s, stale_after_s).signal
             if signal.usable is None:
-                why[name] = signal.detail
+                why[name] = signal.detail or f"its value is {signal.value:g}, which cannot be"
             else:
                 signals[name][place] = signal.usable
     return signals, why
@@ -306,7 +330,7 @@ def _histogram(texts: Sequence[str], found: Mapping[str, list[Series]]) -> Histo
     for text in texts:
         by_bound: dict[float, Floats] = {}
         for labels, column in found[text]:
-            bound = float(labels.get("le", "nan"))
+            bound = _bound(labels)
             if not math.isnan(bound):
                 by_bound[bound] = by_bound.get(bound, np.zeros(column.size)) + np.nan_to_num(column)
         if len(by_bound) > 1:
@@ -314,3 +338,11 @@ def _histogram(texts: Sequence[str], found: Mapping[str, list[Series]]) -> Histo
             cumulative = np.maximum.accumulate(np.column_stack([by_bound[bound] for bound in bounds.tolist()]), axis=1)
             return Histogram(bounds, np.diff(cumulative, axis=1, prepend=0.0))
     return None
+
+
+def _bound(labels: Mapping[str, str]) -> float:
+    """Upper bound of a bucket; NaN for a series that is none."""
+    try:
+        return float(labels.get("le", "nan"))
+    except ValueError:
+        return math.nan

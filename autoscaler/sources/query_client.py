@@ -27,6 +27,7 @@ from autoscaler.sources.http import (
     root_of,
     without_credentials,
 )
+from autoscaler.sources.matrix import ODD_FORM, labels_of
 
 _EXPRESSION_STATUS = frozenset(
     {
@@ -94,16 +95,16 @@ class QueryClient:
         params = {"time": f"{now_s:.3f}", "timeout": f"{max(timeout_s, 0.001):.3f}"}
         try:
             result = self._client.custom_query(expression, params=params, timeout=timeout_s)
-            elements = tuple(map(_element, result))
+            answer = Answer(tuple(map(_element, result)), warning=self._warning())
         except PrometheusApiClientException:
             return self._refused()
         except requests.JSONDecodeError:
             return self._malformed("no JSON")
         except (requests.RequestException, OSError, urllib3.exceptions.HTTPError) as error:
             return self._unreachable(error, timeout_s)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        except ODD_FORM:
             return self._malformed("JSON of an unknown form")
-        return Answer(elements, warning=self._warning())
+        return answer
 
     @property
     def server_s(self) -> float | None:
@@ -168,7 +169,7 @@ class QueryClient:
             return "no body"
         try:
             text = str(response.json()["error"])
-        except (ValueError, KeyError, TypeError):
+        except ODD_FORM:
             text = " ".join(response.text.split()) or "no body"
         return without_credentials(text, response)[:_LONGEST_QUOTE]
 
@@ -177,20 +178,23 @@ class QueryClient:
         return Failure(FailureKind.MALFORMED, message, hopeless=True)
 
     def _warning(self) -> str:
-        """Warnings of the answer, which the client leaves out; remarks on style do not count."""
+        """Warnings of the answer, which the client leaves out; remarks on style do not count.
+
+        Raises:
+            Exception: One of `ODD_FORM`: they have another form.
+        """
         response = self._session.last
         if response is None:
             return ""
-        given: list[Any] = response.json().get("warnings") or []
+        given = response.json().get("warnings") or []
+        if not isinstance(given, list):
+            raise TypeError("warnings that are none")
         text = "; ".join(str(warning) for warning in given if not str(warning).startswith(_REMARK))
         return without_credentials(text, response)[:_LONGEST_QUOTE]
 
 
 def _element(item: Any) -> Element:
-    labels = item["metric"]
-    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-        raise TypeError("labels that are none")
-    return Element(labels, float(item["value"][1]))
+    return Element(labels_of(item), float(item["value"][1]))
 
 
 def concerns_expression(warning: str) -> bool:

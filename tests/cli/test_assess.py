@@ -8,7 +8,7 @@ import pytest
 from autoscaler.cli.assess import assess, checked_price
 from autoscaler.cli.engine_fit import Fit, corrected, fit_of
 from autoscaler.cli.exits import CliError
-from autoscaler.cli.history import gpus_used
+from autoscaler.cli.history import gpus_used, load_of
 from autoscaler.cli.measured import risk_of
 from autoscaler.cli.spans import parse_since_s
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
@@ -46,6 +46,31 @@ def test_where_no_share_is_known_the_percentile_decides() -> None:
     found = risk_of(history(service__tpot_s=[0.04] * 10 + [0.06] * 10), OBJECTIVES)
 
     assert found["tpot"].sum() == 10
+
+
+@pytest.mark.parametrize(
+    ("signals", "absent", "words"),
+    [
+        (
+            {"service__request_rate": np.nan},
+            "request_rate",
+            "chat: the request rate is not known at any time: too many",
+        ),
+        (
+            {"service__request_rate": 1.0, "service__output_tokens_mean": 9.0},
+            "input_tokens_mean",
+            "chat: the input tokens mean is not known at any time: too many samples",
+        ),
+        ({"service__request_rate": 0.0}, "input_tokens_mean", "holds no request"),
+    ],
+)
+def test_a_load_that_cannot_be_made_says_which_signal_it_lacks_and_why(
+    signals: dict[str, float], absent: str, words: str
+) -> None:
+    known = replace(history(**signals), why_absent={(Scope.SERVICE, absent): "too many samples"})
+
+    with pytest.raises(CliError, match=words):
+        load_of(known, 0, "chat")
 
 
 def test_timing_that_is_measured_to_be_right_needs_no_correction() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,12 +9,15 @@ import pytest
 
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
-from autoscaler.sources.history import History, HistoryError, HistoryReader
+from autoscaler.sources.history import History, HistoryError, HistoryReader, RangeClient
+from autoscaler.sources.http import Connection
 from autoscaler.sources.query_client import Failure, FailureKind
 from autoscaler.stacks.candidates import Kind
 from autoscaler.stacks.queries import Candidate, Expression, ReplicaQuery, ServiceQueries, SignalQuery
+from tests.support.loopback import Reply, running_loopback
 
 STEP_S = 120.0
+RATE = (Scope.SERVICE, "request_rate")
 MEAN = 'sum(rate(tokens_sum{role="decode"}[5m])) / (sum(rate(tokens_count{role="decode"}[5m])) > 0)'
 
 Points = list[list[Any]]
@@ -124,6 +128,105 @@ def test_a_query_that_this_server_does_not_understand_is_no_obstacle() -> None:
         return [{"metric": {}, "values": points(1.0, start_s, end_s)}]
 
     assert (read(queries("new", "old"), answers).signal(Scope.SERVICE, "request_rate") == 1.0).all()
+
+
+TOO_MANY = Failure(FailureKind.EXPRESSION, "refused the query (422): too many samples", hopeless=False)
+
+
+def test_a_server_that_refuses_every_question_is_quoted() -> None:
+    with pytest.raises(HistoryError, match="too many samples"):
+        read(queries("rate"), lambda *_: TOO_MANY)
+
+
+def test_a_signal_whose_query_is_refused_is_absent_in_the_words_of_the_server() -> None:
+    history = read(queries("rate"), lambda text, *_: TOO_MANY if text == "rate" else [])
+
+    assert history.why_absent[Scope.SERVICE, "request_rate"] == "refused the query (422): too many samples"
+
+
+def test_a_signal_of_which_one_way_is_refused_tells_of_both() -> None:
+    history = read(queries("old", "rate"), lambda text, *_: TOO_MANY if text == "rate" else [])
+
+    why = history.why_absent[Scope.SERVICE, "request_rate"]
+    assert "no series match old_selector" in why
+    assert why.endswith("refused the query (422): too many samples")
+
+
+def test_a_value_that_cannot_be_is_named() -> None:
+    history = read(queries("rate"), lambda _text, *span: [{"metric": {}, "values": points(-5.0, *span)}])
+
+    assert history.why_absent[RATE] == "its value is -5, which cannot be"
+
+
+def test_points_at_times_that_nobody_asked_for_are_left_out() -> None:
+    def answers(_text: str, start_s: float, end_s: float) -> list[dict[str, Any]]:
+        strange: Points = [[-1e300, "9"], [start_s - STEP_S, "9"], [end_s + STEP_S, "9"], [9e12, "9"]]
+        return [{"metric": {}, "values": points(1.0, start_s, end_s) + strange}, {"metric": {"a": "b"}, "values": []}]
+
+    assert (read(queries("rate"), answers).signal(*RATE) == 1.0).all()
+
+
+def test_a_bucket_whose_bound_is_no_number_is_left_out() -> None:
+    def answers(text: str, start_s: float, end_s: float) -> list[dict[str, Any]]:
+        counts = {"10": 1.0, "x": 2.0, "100": 4.0} if "_bucket" in text else {}
+        return [{"metric": {"le": le}, "values": points(count, start_s, end_s)} for le, count in counts.items()]
+
+    inputs = read(queries("rate"), answers).inputs
+
+    assert inputs is not None
+    assert inputs.bounds.tolist() == [10, 100]
+
+
+def matrix(series: str) -> bytes:
+    return f'{{"status": "success", "data": {{"resultType": "matrix", "result": {series}}}}}'.encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>Sign in</html>",
+        b"null",
+        b"[]",
+        b"[" * 200_000,
+        b'{"a": ' + b"9" * 10_000 + b"}",
+        matrix("null"),
+        matrix('{"a": 1}'),
+        matrix('[1, "2"]'),
+        matrix("[5]"),
+        matrix('[{"values": [[120, "1"]]}]'),
+        matrix('[{"metric": {}}]'),
+        matrix('[{"metric": {}, "values": null}]'),
+        matrix('[{"metric": [1], "values": [[120, "1"]]}]'),
+        matrix('[{"metric": {"a": null}, "values": [[120, "1"]]}]'),
+        matrix('[{"metric": {}, "values": [[120, "x"]]}]'),
+        matrix('[{"metric": {}, "values": [[120]]}]'),
+        matrix('[{"metric": {}, "values": [["soon", "1"]]}]'),
+        matrix('[{"metric": {}, "values": [[NaN, "1"]]}]'),
+        matrix(f'[{{"metric": {{}}, "values": [[120, {"9" * 4000}]]}}]'),
+    ],
+    ids=lambda body: body[:90].decode(),
+)
+def test_an_answer_of_another_form_is_named_so(body: bytes) -> None:
+    with running_loopback(lambda _: Reply(200, body)) as server:
+        client = RangeClient(Connection(server.url))
+        found = client.ask_range("up", 0.0, 240.0, STEP_S, 5.0)
+        client.close()
+
+    assert isinstance(found, Failure)
+    assert found.kind is FailureKind.MALFORMED
+    assert "is it a Prometheus API?" in found.message
+
+
+def test_series_without_points_are_no_obstacle() -> None:
+    body = matrix('[{"metric": {}, "values": []}, {"metric": {"a": "b"}, "values": [[120, "NaN"], [240, "+Inf"]]}]')
+    with running_loopback(lambda _: Reply(200, body)) as server:
+        client = RangeClient(Connection(server.url))
+        found = client.ask_range("up", 0.0, 240.0, STEP_S, 5.0)
+        client.close()
+
+    assert isinstance(found, list)
+    assert [one["metric"] for one in found] == [{}, {"a": "b"}]
+    assert found[1]["values"][1] == (240.0, math.inf)
 
 
 def test_a_server_that_fails_ends_the_reading_in_its_own_words() -> None:
