@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import SecretStr
+from pydantic_core import PydanticCustomError
 
 from autoscaler.config import ScalingPolicy
-from autoscaler.config.connection import Prometheus
-from autoscaler.config.problems import Severity
+from autoscaler.config.connection import HttpUrl, Prometheus
+from autoscaler.config.problems import Problem, Severity
+from autoscaler.config.translate import shorten
 from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.daemon.clock import Clock, WallClock
 from autoscaler.daemon.competition import Lookout, UncontestedTarget
@@ -260,10 +262,10 @@ def prometheus_connection(policy: ScalingPolicy, url: str | None) -> Connection:
     """Where to ask for the signals of a policy, and as whom.
 
     Raises:
-        AssemblyError: Neither the policy nor the command line names a server.
+        AssemblyError: Neither the policy nor the command line names a server, or the latter's address is none.
     """
     server = policy.spec.prometheus or Prometheus()
-    address = url or server.url
+    address = _checked(url) if url is not None else server.url
     if address is None:
         raise AssemblyError("no Prometheus is named: set spec.prometheus.url or pass --prometheus")
     user = server.basic_auth
@@ -282,6 +284,16 @@ def prometheus_connection(policy: ScalingPolicy, url: str | None) -> Connection:
         server_name=server.tls.server_name,
         headers={name: value.get_secret_value() for name, value in server.headers.items()},
     )
+
+
+def _checked(url: str) -> str:
+    """An address of the command line, held to the rules of `spec.prometheus.url`."""
+    try:
+        return HttpUrl().check(url)
+    except PydanticCustomError as error:
+        why = error.context or {}
+        problem = Problem("--prometheus", why["message"], shorten(url), why["allowed"], why["nearest"])
+        raise AssemblyError(str(problem)) from None
 
 
 def past(policy: ScalingPolicy, around: Surroundings, clock: WallClock, log: Log) -> Past | None:

@@ -235,3 +235,26 @@ def test_replica_counts_from_metrics_are_read_and_never_written() -> None:
     assert reading.errors == {Role.DECODE: "no series matches"}
     assert written.outcome is Outcome.REJECTED
     assert "pass --kubeconfig" in written.message
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://[::1", "--prometheus: is no address (got http://[::1, allowed: http://host"),
+        ("foo", "--prometheus: is no http address (got foo, allowed: http://host[:port][/path] or https://…, did you"),
+        (
+            "http://me:hunter2@prom:9090",
+            "holds credentials: put them into basicAuth or a bearerTokenFile (got ***@p",
+        ),
+        ("http://prom:9090/?a=b", "wants a host, and no query or fragment"),
+        ("", "--prometheus: is no http address"),
+    ],
+)
+def test_an_address_on_the_command_line_is_held_to_the_rules_of_the_policy(
+    tmp_path: Path, url: str, words: str
+) -> None:
+    with pytest.raises(AssemblyError) as refused:
+        prometheus_connection(policy(tmp_path), url)
+
+    assert words in str(refused.value)
+    assert "hunter2" not in str(refused.value)
