@@ -121,7 +121,10 @@ def _decode(raw: bytes) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes, but not deeper than anything sensible: the composer is recursive."""
+    """Composes nodes, but not deeper than anything sensible: the composer is recursive.
+
+    JSON writes a character beyond U+FFFF as two escapes, which YAML takes for two characters; they are one here.
+    """
 
     depth = 0
 
@@ -131,6 +134,15 @@ class _Loader(yaml.SafeLoader):
             raise ComposerError(None, None, f"is nested deeper than {MAX_DEPTH} levels", self.get_mark())
         node = super().compose_node(parent, index)
         self.depth -= 1
+        return node
+
+    def compose_scalar_node(self, anchor: dict[Any, Node]) -> ScalarNode:
+        node: ScalarNode = super().compose_scalar_node(anchor)
+        node.value = node.value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        lone = next((character for character in node.value if "\ud800" <= character <= "\udfff"), None)
+        if lone is not None:
+            problem = f"\\u{ord(lone):04x} is half of a character: its other half is missing"
+            raise ComposerError(None, None, problem, node.start_mark)
         return node
 
 
@@ -215,7 +227,7 @@ class _Builder:
     def _scalar(self, node: ScalarNode) -> Any:
         try:
             return self.scalars.construct_object(node)
-        except (ConstructorError, ValueError, KeyError):
+        except (ConstructorError, ValueError, KeyError, IndexError):
             self._note(node, f"has a value that is no valid {node.tag.removeprefix(_TAG)}")
             return None
 

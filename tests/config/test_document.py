@@ -76,6 +76,14 @@ def test_json_is_read_with_its_lines_however_it_is_indented(indent: int | str | 
     assert document.line_of(("a", "b")) == (1 if indent is None else 3)
 
 
+@pytest.mark.parametrize("file", ["policy.json", "policy.yaml"])
+def test_a_character_that_json_writes_as_two_escapes_is_one(file: str) -> None:
+    smile = {"😀 key": ["a 😀 b", "é", "\n"]}
+
+    assert json.dumps(smile).count("\\ud83d") == 2
+    assert read(json.dumps(smile), file)[0].data == smile
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "# only words\n", "---\n---\n", "null\n", "~"])
 def test_a_file_without_a_document_is_empty(text: str) -> None:
     assert problem(text).message == "is empty: it holds no policy"
@@ -111,6 +119,10 @@ def test_a_key_that_stands_twice_is_refused_where_it_stands_again() -> None:
         ("[a]: 2\n", 1, "a key that is no text"),
         ("a:\n  <<: 3\n", 2, "whose value is no mapping"),
         (f"a: {'9' * 5000}\n", 1, "no valid int"),
+        ('a: !!int ""\n', 1, "no valid int"),
+        ('a: !!float ""\n', 1, "no valid float"),
+        ('a: 1\nb: "\\ud83d"\n', 2, "\\ud83d is half of a character"),
+        ('a: 1\n"\\ude00\\ud83d": 2\n', 2, "\\ude00 is half of a character"),
     ],
 )
 def test_bad_yaml_is_refused_with_the_line_and_a_way_out(text: str, line: int, words: str) -> None:
