@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,12 @@ MAX_BYTES = 16 << 20
 _MAX_UNPACKED_BYTES = 64 << 20
 _MAX_VALUES = 100_000
 _LARGEST = 1e12  # beyond any number that a profiler writes: squares of it still fit
-# What zipfile and numpy raise on bytes that are no archive, or a damaged or encrypted one, or hold objects.
-_NO_ARRAYS = (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, NotImplementedError)
+# What zipfile and numpy raise on bytes that are no archive, or a damaged or encrypted one, hold objects, or lie about
+# their size.
+_NO_ARRAYS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(ValueError, EOFError, OSError, KeyError, RuntimeError, MemoryError),
+)
 
 Column = NDArray[np.float64]
 

@@ -64,7 +64,10 @@ class RoleLabelModel(Strict):
     def _patterns_fit_their_role_alone(self) -> Self:
         if self.match == "regex":
             for role, pattern in self.values.items():
-                fitting = [other for other in self.values if re.fullmatch(pattern, other.value)]
+                try:
+                    fitting = [other for other in self.values if re.fullmatch(pattern, other.value)]
+                except (re.error, OverflowError, RecursionError) as error:
+                    raise ValueError(f"values.{role} is {pattern[:60]!r}, which is no pattern: {error}") from error
                 if fitting != [role]:
                     found = ", ".join(fitting) or "no role"
                     raise ValueError(f"values.{role} has to fit the text {role} and no other role; it fits {found}")

@@ -208,6 +208,34 @@ def test_an_array_of_objects_is_never_unpickled(tmp_path: Path) -> None:
         read_profile(saved(tmp_path, {"prefill_isl": np.array([{"a": 1}], dtype=object)}))
 
 
+def npy(shape: str, data: bytes = b"") -> bytes:
+    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + data
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_damaged_archive_is_refused(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "raw.npz"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("prefill_isl.npy", npy("(200,)", bytes(range(200)) * 8))
+    raw = bytearray(path.read_bytes())
+    begin = 30 + len("prefill_isl.npy")  # of the compressed data, after the fixed part of the head and the name
+    raw[begin : begin + 60] = b"\xff" * 60
+    path.write_bytes(raw)
+
+    with pytest.raises(ProfileError, match="no NPZ of plain numbers"):
+        read_profile(path)
+
+
+def test_an_array_that_claims_to_be_larger_than_any_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "raw.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("prefill_isl.npy", npy("(1000000000000000,)"))
+
+    with pytest.raises(ProfileError, match="no NPZ of plain numbers"):
+        read_profile(path)
+
+
 def test_a_file_that_unpacks_to_too_much_is_refused_unopened(tmp_path: Path) -> None:
     path = tmp_path / "bomb.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

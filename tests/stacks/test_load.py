@@ -80,6 +80,18 @@ def test_a_misspelt_key_is_refused_with_its_path_and_the_nearest_key() -> None:
             HEAD.replace("name: role, values", "name: role, match: regex, values") + "signals: {}",
             "values.prefill has to fit the text prefill and no other role; it fits no role",
         ),
+        (
+            HEAD.replace("name: role, values: {prefill: p,", "name: role, match: regex, values: {prefill: 'p(',")
+            + "signals: {}",
+            "labels.role: values.prefill is 'p(', which is no pattern: missing ), unterminated subpattern",
+        ),
+        (
+            HEAD.replace(
+                "name: role, values: {prefill: p,", "name: role, match: regex, values: {prefill: 'p{9999999999}',"
+            )
+            + "signals: {}",
+            "which is no pattern: the repetition number is too large",
+        ),
         ("[", "stack tiny:1: is no valid YAML"),
         ("just text", "is a single value, where a stack (keys name, title, engines, signals, facts, …) is wanted"),
         ("", "is empty: it holds no stack"),
