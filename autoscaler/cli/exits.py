@@ -9,6 +9,7 @@ class ExitCode(IntEnum):
     """How a command ended."""
 
     OK = 0  # no change is needed
+    UNWRITTEN = 1  # the output could not be written
     REFUSED = 2  # bad policy, bad usage, or something that cannot be opened at the start
     UNHEALTHY = 3  # signals or replica counts are unusable, and no healthy service wants a change
     CHANGE = 10  # a service with healthy signals should change

@@ -14,6 +14,7 @@ import typer
 from autoscaler import __version__
 from autoscaler.cli.commands import CommandGroup
 from autoscaler.cli.exits import CliError
+from autoscaler.cli.streams import sound_streams
 
 app = typer.Typer(
     name="pd-autoscaler",
@@ -22,7 +23,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 no change needed, 10 a change is recommended, 2 bad policy or usage, 3 signals unhealthy.",
+    epilog=(
+        "Exit codes: 0 no change needed, 10 a change is recommended, 1 output not written, 2 bad policy or usage, "
+        "3 signals unhealthy."
+    ),
 )
 
 
@@ -47,8 +51,9 @@ def root(
 
 def main() -> None:
     """Run the command line; expected errors end it with one message and no traceback."""
-    try:
-        app(prog_name="pd-autoscaler")
-    except CliError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.code)
+    with sound_streams():
+        try:
+            app(prog_name="pd-autoscaler")
+        except CliError as error:
+            typer.echo(f"error: {error}", err=True)
+            sys.exit(error.code)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -77,6 +78,57 @@ def test_help_is_not_held_up_by_what_it_does_not_need(arguments: list[str]) -> N
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stderr == "[]\n"
+
+
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = line.replace("pd-autoscaler", f"{sys.executable} -m autoscaler")
+    return subprocess.run(
+        ["sh", "-c", command], capture_output=True, encoding="utf-8", check=False, env={**os.environ, **environment}
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("pd-autoscaler --version > /dev/full", "No space left on device"),
+        ("pd-autoscaler schema > /dev/full", "No space left on device"),
+        ("pd-autoscaler --help > /dev/full", "No space left on device"),
+        ("pd-autoscaler schema >&-", "Bad file descriptor"),
+    ],
+)
+def test_output_that_cannot_be_written_is_one_line_and_exit_code_1(line: str, why: str) -> None:
+    done = shell(line)
+
+    assert (done.returncode, done.stderr) == (ExitCode.UNWRITTEN, f"error: the output cannot be written: {why}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("pd-autoscaler check /nowhere.yaml 2>&-", ExitCode.REFUSED),
+        ("pd-autoscaler --version 2>&-", ExitCode.OK),
+        ("pd-autoscaler explain /nowhere.yaml >&-", ExitCode.REFUSED),
+        ("pd-autoscaler check /nowhere.yaml 2> /dev/full", ExitCode.UNWRITTEN),
+        ("pd-autoscaler --version >&- 2>&-", ExitCode.UNWRITTEN),
+    ],
+)
+def test_a_stream_that_is_closed_is_no_traceback(line: str, code: ExitCode) -> None:
+    done = shell(line)
+
+    assert done.returncode == code
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Exception ignored" not in done.stdout + done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error_to_speak_of() -> None:
+    assert shell("pd-autoscaler schema | head -c 1").stderr == ""
+
+
+def test_output_is_utf_8_whatever_the_locale() -> None:
+    done = shell("pd-autoscaler schema", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+
+    assert (done.returncode, done.stderr) == (ExitCode.OK, "")
+    assert not done.stdout.isascii()
 
 
 def test_the_package_runs_as_a_module() -> None:
