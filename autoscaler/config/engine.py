@@ -177,7 +177,7 @@ class Engine(Strict):
             except FileRefusedError as error:
                 conflicts.add("profile", message=str(error), value=self.profile)
             except ProfileError as error:
-                conflicts.add("profile", message=f"cannot be used: {error}", value=self.profile)
+                conflicts.add("profile", message=f"cannot be used: {error}")  # it names the file, or a place in it
         conflicts.close()
         return self
 

@@ -13,12 +13,15 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from autoscaler.config.base import Strict
-from autoscaler.config.document import read_documents
+from autoscaler.config.document import Document, read_documents
+from autoscaler.config.problems import Problem, nearest
 from autoscaler.config.profile_fit import DecodePoints, PrefillPoints
 from autoscaler.config.profile_tables import Column, ProfileError, Table, read_bytes, read_table
 from autoscaler.config.values import Duration
+from autoscaler.config.wording import path_of, shorten, words_of
 
 Mask = NDArray[np.bool_]
 
@@ -214,6 +217,9 @@ class _DecodePoint(Strict):
     time_s: _Time = Field(alias="time")
 
 
+_POINTS: dict[str | int, type[Strict]] = {"prefill": _PrefillPoint, "decode": _DecodePoint}
+
+
 class _OwnProfile(Strict):
     api_version: Literal["pd-autoscaler.io/v1alpha1"] = Field(alias="apiVersion")
     kind: Literal["EngineProfile"]
@@ -224,16 +230,18 @@ class _OwnProfile(Strict):
 
 
 def _own(path: Path) -> Measured:
-    documents, problems = read_documents(read_bytes(path), str(path))
+    documents, problems = read_documents(
+        read_bytes(path), str(path), holds="profile", keys=", ".join(_keys(_OwnProfile))
+    )
     if problems or len(documents) != 1:
         raise ProfileError(str(problems[0]) if problems else f"{path}: holds {len(documents)} documents; one is wanted")
     try:
         found = _OwnProfile.model_validate(documents[0].data)
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        line = documents[0].line_of(detail["loc"])
-        place = ".".join(str(part) for part in detail["loc"])
-        raise ProfileError(f"{path}:{line}: {place}: {detail['msg']}") from None
+        found_wrong = error.errors(include_url=False)
+        # A misspelt key is why another one is missing.
+        first = next((one for one in found_wrong if one["type"] == "extra_forbidden"), found_wrong[0])
+        raise ProfileError(str(_problem(first, documents[0]))) from None
     prefill, decode = found.prefill, found.decode
     if not prefill and not decode:
         raise ProfileError(f"{path}: has neither prefill nor decode points")
@@ -241,6 +249,24 @@ def _own(path: Path) -> Measured:
     if too_cached is not None:
         raise ProfileError(f"{path}: cachedTokens {too_cached.cached_tokens} is not less than promptTokens")
     return Measured(_own_prefill(prefill), _own_decode(decode), found.kv_capacity_tokens, found.max_sequences)
+
+
+def _problem(detail: ErrorDetails, document: Document) -> Problem:
+    loc, kind = detail["loc"], detail["type"]
+    place, line = path_of(loc), document.line_of(loc)
+    if kind == "extra_forbidden":
+        model = _POINTS.get(loc[0], _OwnProfile) if len(loc) > 1 else _OwnProfile
+        keys = _keys(model)
+        near = nearest(str(loc[-1]), keys)
+        return Problem(place, "is no key of this place", None, ", ".join(keys), near, document.file, line)
+    written = document.written(loc)
+    message, allowed, near = words_of(kind, detail.get("ctx", {}), detail, written)
+    value = shorten(written or "''") if written is not None and kind != "missing" else None
+    return Problem(place, message, value, allowed, near, document.file, line)
+
+
+def _keys(model: type[Strict]) -> list[str]:
+    return [info.alias or name for name, info in model.model_fields.items()]
 
 
 def _own_prefill(points: tuple[_PrefillPoint, ...]) -> PrefillPoints | None:

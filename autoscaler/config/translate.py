@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, get_args
@@ -14,24 +13,13 @@ from pydantic_core import ErrorDetails
 from autoscaler.config.document import Document, Loc
 from autoscaler.config.model import ScalingPolicy
 from autoscaler.config.problems import Problem, nearest
-from autoscaler.config.refusal import CONFLICTS, REFUSED, Conflict
+from autoscaler.config.refusal import CONFLICTS, Conflict
+from autoscaler.config.wording import path_of, shorten, words_of
 
-_LONGEST_VALUE = 60
+__all__ = ["path_of", "problems_of", "shorten"]
+
 _LONGEST_MEANT = 200
 _BAD_KEY = "[key]"  # pydantic's mark of a mapping's key that is wrong itself
-_CREDENTIALS = re.compile(r".*@")  # user and password of an address, whatever they hold
-_WANTED = {
-    "string_type": "must be text",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "tuple_type": "must be a list",
-    "dict_type": "must be a mapping of keys to values",
-    "model_type": "must be a mapping of keys to values",
-    "finite_number": "must be a finite number",
-}
-_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 def problems_of(error: ValidationError, document: Document) -> Iterator[Problem]:
@@ -43,19 +31,6 @@ def problems_of(error: ValidationError, document: Document) -> Iterator[Problem]
             yield from _problems(detail, document)
 
 
-def path_of(loc: Loc) -> str:
-    """A place in a document, like `spec.roles.prefill.behavior.scaleUp.policies[0].value`."""
-    text = ""
-    for part in loc:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif re.fullmatch(r"[\w-]+", part):
-            text += f".{part[:_LONGEST_VALUE]}"
-        else:
-            text += f"[{part[:_LONGEST_VALUE]!r}]"
-    return text.removeprefix(".")
-
-
 def _problems(detail: ErrorDetails, document: Document) -> Iterator[Problem]:
     kind, loc = detail["type"], detail["loc"]
     context: dict[str, Any] = detail.get("ctx", {})
@@ -65,37 +40,14 @@ def _problems(detail: ErrorDetails, document: Document) -> Iterator[Problem]:
     elif kind == "extra_forbidden":
         yield _unknown_key(loc, document)
     elif loc[-1:] == (_BAD_KEY,):
-        message, allowed, near = _words(kind, context, detail, written=None)
+        message, allowed, near = words_of(kind, context, detail, written=None)
         yield _problem(loc[:-1], f"this key {message}", document, allowed=allowed, near=near)
     else:
         written = None if detail["input"] is None or _is_secret(loc) else document.written(loc)
-        message, allowed, near = _words(kind, context, detail, written)
+        message, allowed, near = words_of(kind, context, detail, written)
         hides = kind in ("missing", "model_type", "dict_type", "tuple_type") or written is None
         value = None if hides else shorten(written or "''")
         yield _problem(loc, message, document, value, allowed, near if written is not None else None)
-
-
-def _words(
-    kind: str, context: dict[str, Any], detail: ErrorDetails, written: str | None
-) -> tuple[str, str | None, str | None]:
-    """Message, what is allowed, and what was probably meant."""
-    if kind == REFUSED:
-        return context["message"], context["allowed"], context["nearest"]
-    if kind == "missing":
-        return "is missing", None, None
-    if kind in _WANTED:
-        meant = f"'{written}'" if kind == "string_type" and written is not None else None
-        hint = ": put quotes around it" if meant else ""
-        return f"{_WANTED[kind]}{hint}", None, meant
-    if kind in ("enum", "literal_error"):
-        allowed = re.findall(r"'([^']*)'", context["expected"])
-        return "is not known here", ", ".join(allowed), nearest(written or "", allowed)
-    if kind in ("too_short", "string_too_short"):
-        return "is empty: fill it, or remove the key", None, None
-    limits = [f"{words} {context[limit]:g}" for limit, words in _LIMITS.items() if limit in context]
-    if limits:
-        return "is out of range", limits[0], None
-    return detail["msg"], None, None
 
 
 def _conflict(conflict: Conflict, loc: Loc, document: Document) -> Problem:
@@ -125,15 +77,6 @@ def _problem(
     line = document.line_of(loc)
     meant = near if near is not None and len(near) <= _LONGEST_MEANT else None
     return Problem(path_of(loc), message, value, allowed, meant, document.file, line)
-
-
-def shorten(text: str) -> str:
-    """A value for a message: one short line, credentials of an address masked."""
-    lines = text.splitlines()
-    if len(lines) > 1:
-        return f"{len(lines)} lines of text"
-    masked = _CREDENTIALS.sub("***@", text)
-    return masked if len(masked) <= _LONGEST_VALUE else f"{masked[:_LONGEST_VALUE]}…"
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

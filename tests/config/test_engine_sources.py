@@ -98,3 +98,14 @@ def test_a_profile_that_cannot_be_used_is_refused_with_path_and_reason(tmp_path:
     assert problem.path == "spec.engine.profile"
     assert str(path) in str(problem)
     assert "is no NPZ of plain numbers" in problem.message
+
+
+def test_a_profile_that_cannot_be_used_is_told_by_its_own_value_not_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("apiVersion: pd-autoscaler.io/v1alpha1\nkind: EngineProfil\n")
+
+    (found,) = errors({"spec.engine": {"profile": str(path), **ROW}})
+
+    assert str(found).endswith(
+        "kind: is not known here (got EngineProfil, allowed: EngineProfile, did you mean EngineProfile?)"
+    )
