@@ -20,7 +20,7 @@ def parse_since_s(text: str, option: str = "--since") -> float:
         CliError: It is none, shorter than ten minutes, or longer than a year.
     """
     number = text.removesuffix("d")
-    seconds = float(number) * _DAY_S if number != text and number.isdigit() else parse_duration_s(text)
+    seconds = float(number) * _DAY_S if number != text and number.isdecimal() else parse_duration_s(text)
     if seconds is None or not _LEAST_S <= seconds <= _MOST_S:
         raise CliError(f"{option} {text}: wants a time of at least ten minutes and at most 366d, such as 36h or 7d")
     return seconds

@@ -168,7 +168,11 @@ def _json(raw: bytes, path: Path) -> dict[str, object]:
 
 def _csv(raw: bytes, path: Path) -> dict[str, object]:
     try:
-        rows = list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig")), strict=True))
+        reader = csv.DictReader(io.StringIO(raw.decode("utf-8-sig")), strict=True)
+        names, rows = list(reader.fieldnames or ()), list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ProfileError(f"{path}: is no CSV: {error}") from error
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise ProfileError(f"{path}: the column {twice} stands there twice: remove one")
     return records(rows, path)

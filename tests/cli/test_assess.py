@@ -136,7 +136,7 @@ def test_times_are_read_in_days_too(text: str, seconds: float) -> None:
     assert parse_since_s(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["yesterday", "5m", "-2d", "d", "", "367d", "1000000d"])
+@pytest.mark.parametrize("text", ["yesterday", "5m", "-2d", "d", "", "367d", "1000000d", "²d", "9" * 5000 + "d"])
 def test_a_time_that_is_none_or_too_short_is_refused(text: str) -> None:
     with pytest.raises(CliError, match="wants a time of at least ten minutes"):
         parse_since_s(text)

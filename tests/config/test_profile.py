@@ -254,6 +254,7 @@ def test_a_file_that_unpacks_to_too_much_is_refused_unopened(tmp_path: Path) -> 
         ("a.json", b"[" * 100_000, "is no JSON"),
         ("a.csv", b"\xff\xfe", "is no CSV"),
         ("a.csv", b"isl,bs\n", "is no list of rows"),
+        ("a.csv", b"isl,bs,ttft,bs\n1,2,3,4\n", "the column bs stands there twice: remove one"),
         ("a.csv", b"isl,bs,ttft\n1,2,3\n", "do not tell the phases apart"),
         ("a.txt", b"", "use .yaml, .npz, .json or .csv"),
         ("a.yaml", b"kind: EngineProfile", "apiVersion"),
