@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,8 @@ from autoscaler.cli.sweeps import checked, plain
 from autoscaler.config import PolicyError, ScalingPolicy
 from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.report.assessment import Assessment, Ground, Played, Price
-from autoscaler.simulation.clairvoyant.bound import clairvoyant_cost
+from autoscaler.simulation.clairvoyant.demand import sustained_peak
+from autoscaler.simulation.clairvoyant.work import work_of
 from autoscaler.simulation.replay import Replay, Watcher, replay, service_of
 from autoscaler.simulation.traces import Trace
 from autoscaler.simulation.wall_clock import OnSchedule
@@ -79,18 +80,22 @@ def _with_replays(
     if _bounds_mattered(policy, first):
         runs.append(_replayed("recommended", better, fit, trace, history.start_s, seed, watcher))
     chosen = _best(runs, goal)
-    cost = clairvoyant_cost(service_of(fitted, trace), trace, (), attainment_ratio=goal)
+    peak = sustained_peak(work_of(service_of(fitted, trace), trace))
     needed = [policy.roles[role].gpus_per_replica * count for role, count in chosen.need.items()]
     return replace(
         measured,
         needed_gpu_hours=first.rows[0].bound_gpu_hours,
-        peak_gpu_hours=cost.static_peak_gpu_hours,
+        peak_gpu_hours=_gpus(policy, peak) * trace.duration_s / 3600.0,
         played=tuple(_played(one) for one in sorted(runs, key=lambda one: one is not chosen)),
         recommended=_as_yaml(document if chosen is first and len(runs) > 1 else better),
         grounds=(*measured.grounds, engine_ground(fit)),
         remarks=(*measured.remarks, *_remarks(fit, policy)),
         curves=replace(measured.curves, needed_gpus=np.sum(needed, axis=0), policy_gpus=chosen.timelines[0].gpus),
     )
+
+
+def _gpus(policy: ServicePolicy, replicas: Mapping[Role, int]) -> float:
+    return sum(policy.roles[role].gpus_per_replica * count for role, count in replicas.items())
 
 
 def _replayed(

@@ -27,7 +27,7 @@ from autoscaler.simulation.config import ServiceConfig
 from autoscaler.simulation.replay import service_of
 from autoscaler.simulation.results import Results
 from autoscaler.simulation.run import run
-from autoscaler.simulation.traces import Trace
+from autoscaler.simulation.traces import Trace, between
 from benchmarks.contest import jobs
 from benchmarks.contest.cases import CALIBRATIONS, OBJECTIVES, Case, load_of
 from benchmarks.contest.jobs import Job
@@ -38,6 +38,8 @@ MOST_REPLICAS = 64
 _ROLES = (Role.PREFILL, Role.DECODE)
 _DESCENT_REPLAYS = 120
 _MINUTE_S, _HOUR_S = 60.0, 3600.0
+# Everybody starts with what so much of the load asks for.
+_FIRST_S = 600.0
 
 
 def play(job: Job) -> Row:
@@ -77,9 +79,12 @@ def policy_of(case: Case) -> ServicePolicy:
 
 
 def service(case: Case) -> tuple[ServiceConfig, Trace]:
-    """The service that everybody gets, started with what the first ten minutes need, and its load."""
+    """The service that everybody gets, started with the estimate's peak of the first ten minutes, and its load."""
     trace = load_of(case.load, case.seed)
-    return service_of(policy_of(case), trace), trace
+    config = service_of(policy_of(case), trace)
+    peak = clairvoyant_cost(config, between(trace, 0.0, _FIRST_S), ()).static_peak
+    started = {role: replace(pool, replicas=peak[role]) for role, pool in config.pools.items()}
+    return replace(config, pools=started), trace
 
 
 @functools.lru_cache(maxsize=8)

@@ -80,7 +80,7 @@ Python {platform.python_version()}, {packages}; seed {cases.SEED} for everything
 
 - A request counts as attained if TTFT and its mean TPOT are both inside the targets; failed, rejected and unfinished
   ones are misses. GPU-hours run from a replica's scheduling to its removal, starting and draining included.
-- Everybody starts with the fleet that the first ten minutes need at their peak, decides every 15 s, sees metrics
+- Everybody starts with the peak of the first ten minutes in the estimate below, decides every 15 s, sees metrics
   scraped every 5 s with 1 s of delay, may hold {MOST_REPLICAS} replicas a role, and gets the same startup times
   (lognormal, sigma 0.15).
 - **Ours** is told model, objectives and startup time; all else is the default, the same in every case.
@@ -94,9 +94,10 @@ Python {platform.python_version()}, {packages}; seed {cases.SEED} for everything
   that attains most is shown; against a rival that cannot attain what ours does the saving is without limit.
 - **of feasible** leaves out requests that no fleet can serve in time, those that would miss TTFT alone on idle
   replicas: prefill, KV transfer and one decode step take longer. Claims judge the attainment of all requests.
-- **static-peak** has enough for every 10 s slot; **static-best** is the cheapest constant fleet that attains 99 % (of
-  what **ample**, twice static-peak, attains, if that is less than 99 %). **verified** is a schedule made with the load
-  known and proven by replay.
+- **static-peak** is the peak of the estimate below, which gives every 10 s slot the slack of TTFT: enough for each
+  alone, and up to a replica short of sustained load at loose objectives. **static-best** is the cheapest constant fleet
+  that attains 99 % (of what **ample**, twice static-peak, attains, if that is less than 99 %). **verified** is a
+  schedule made with the load known and proven by replay.
 - **x bound** divides by the estimated cost of the best schedule that knows the load and may miss 1 %. It is an
   estimate, and replays of real queues can undercut it; *lower* in the tables is one that nothing undercuts.
 - A reversal is a change of a pool against its last one within ten minutes. *Missing its share* sums the minutes whose
