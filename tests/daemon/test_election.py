@@ -222,11 +222,14 @@ def test_without_the_right_to_list_it_says_so_and_leads_nothing(world: World) ->
 
 
 def test_the_thread_looks_until_it_is_closed(world: World) -> None:
-    a = Daemon(world, "a", "chat")
+    a, created = Daemon(world, "a", "chat"), Event()
+    a.api.after = lambda: created.set() if a.api.requests[-1] == "create" else None
 
     a.election.start()
+    in_time = created.wait(PATIENCE_S)
     a.election.close(release=False)
 
+    assert in_time
     assert a.api.requests[:2] == ["list", "create"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autoscaler.core.decision import Reason, SwitchStep
-from autoscaler.core.policy import Role
+from autoscaler.core.policy import Role, SwitchPolicy
 from autoscaler.core.state import State, SwitchState
 from autoscaler.daemon.tick import Dependency
 from autoscaler.targets.kubernetes.client import KubeClient
@@ -205,17 +205,17 @@ def test_ticks_that_are_merely_slow_do_not_keep_a_pool_large() -> None:
 
 
 def test_a_policy_that_is_deleted_in_mid_switch_leaves_the_step_for_when_it_comes_back() -> None:
-    bench = Bench()
+    bench = Bench(replace(policy(), switch=SwitchPolicy()))
     step = SwitchState(step=SwitchStep.CLOSING, since_s=bench.now_s - 30.0)
     bench.store.save("chat", State(started_at_s=bench.now_s - 60.0, decided_at_s=bench.now_s, switch=step))
     bench.tick()
     bench.runner.close()
     writes = len(bench.target.writes)
 
-    bench.now_s += 300.0
     bench.restart()
-    bench.tick()
+    tick = bench.tick(after_s=30.0)
 
-    kept = bench.store.load("chat", bench.now_s)
-    assert kept.switch.step is SwitchStep.CLOSING
+    assert tick.decision is not None
+    assert tick.decision.switch is not None
+    assert tick.decision.switch.step is SwitchStep.CLOSING
     assert len(bench.target.writes) == writes

@@ -19,7 +19,7 @@ from autoscaler.daemon.state_store import FileStateStore
 from autoscaler.daemon.tick import Tick
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.switch import Position
-from tests.daemon.builders import HandClock, capturing
+from tests.daemon.builders import HandClock, ScriptedSource, capturing
 from tests.e2e.stage import policy_document
 from tests.support.kube import FakeCluster, fake_kube_api
 from tests.support.kube_api import DeploymentController
@@ -30,7 +30,7 @@ __all__ = ["fake_kube_api"]
 
 
 class Daemon:
-    """Ticks of one policy in enforce mode, without any signal: the policy's word alone moves the switch."""
+    """Ticks of one policy in enforce mode at a steady load: the policy's word alone moves the switch."""
 
     def __init__(self, folder: Path, cluster: FakeCluster, switch: dict[str, Any]) -> None:
         self.cluster = cluster
@@ -47,10 +47,10 @@ class Daemon:
         self.kubeconfig = str(cluster.kubeconfig(folder / "kubeconfig"))
         around = Surroundings(kubeconfig=self.kubeconfig)
         log, self.lines = capturing()
-        source, target = connections(loaded.policy, around, self.clock, log, writes=True)
+        _, target = connections(loaded.policy, around, self.clock, log, writes=True)
         made = stack_switch(loaded.policy, around, self.clock, log)
         store = FileStateStore(folder / "state")
-        self.runner = ServiceRunner(loaded.policy.core(), source, target, store, log, switch=made)
+        self.runner = ServiceRunner(loaded.policy.core(), ScriptedSource(), target, store, log, switch=made)
 
     def until(self, done: Callable[[Tick], bool], ticks: int = 30) -> Tick:
         for _ in range(ticks):
