@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -203,3 +203,7 @@ class ServiceConfig:
                     f"pools.{role}.engine.kv_capacity_tokens must hold at least one block of {self.block_size} tokens, "
                     f"got {pool.engine.kv_capacity_tokens}"
                 )
+
+    def starting_with(self, replicas: Mapping[Role, int]) -> ServiceConfig:
+        """The same service with so many replicas of each role at the start."""
+        return replace(self, pools={role: replace(pool, replicas=replicas[role]) for role, pool in self.pools.items()})

@@ -134,12 +134,7 @@ def service_of(policy: ServicePolicy, trace: Trace) -> ServiceConfig:
     first = between(trace, 0.0, _FIRST_S)
     peak = sustained_peak(work_of(config, first)) if len(first) else {}
     bounds = {role: Bounds(pool.min_replicas, pool.max_replicas) for role, pool in policy.roles.items()}
-    return _beginning(config, {role: bounds[role].clamp(peak.get(role, 1)) for role in pools})
-
-
-def _beginning(config: ServiceConfig, replicas: Mapping[Role, int]) -> ServiceConfig:
-    """The service with so many replicas at the start."""
-    return replace(config, pools={role: replace(pool, replicas=replicas[role]) for role, pool in config.pools.items()})
+    return config.starting_with({role: bounds[role].clamp(peak.get(role, 1)) for role in pools})
 
 
 def replay(

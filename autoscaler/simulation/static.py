@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from autoscaler.core.policy import Role
 from autoscaler.simulation.config import ServiceConfig, SimulationError
@@ -25,8 +25,7 @@ class StaticFleet:
 
 def run_static(config: ServiceConfig, trace: Trace, replicas: Mapping[Role, int], *, seed: int = 0) -> Results:
     """Play a trace on a fleet of constant size, to the end that a run under any controller has."""
-    pools = {role: replace(pool, replicas=replicas[role]) for role, pool in config.pools.items()}
-    return run(lambda _snapshot, _memory, _now_s: replicas, replace(config, pools=pools), trace, seed=seed)
+    return run(lambda _snapshot, _memory, _now_s: replicas, config.starting_with(replicas), trace, seed=seed)
 
 
 def smallest_static_fleet(

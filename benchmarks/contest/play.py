@@ -83,8 +83,7 @@ def service(case: Case) -> tuple[ServiceConfig, Trace]:
     trace = load_of(case.load, case.seed)
     config = service_of(policy_of(case), trace)
     peak = clairvoyant_cost(config, between(trace, 0.0, _FIRST_S), ()).static_peak
-    started = {role: replace(pool, replicas=peak[role]) for role, pool in config.pools.items()}
-    return replace(config, pools=started), trace
+    return config.starting_with(peak), trace
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,10 +1,9 @@
-"""The disaggregation switch: both safe orders, confirmation, giving up, and what it waits for."""
+"""The disaggregation switch: both safe orders, confirmation, and what it waits for."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
-from typing import Self
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,87 +12,23 @@ from hypothesis import strategies as st
 from autoscaler.core import codec
 from autoscaler.core.arrangement import Comparison
 from autoscaler.core.decision import SwitchStep
-from autoscaler.core.policy import Disaggregation, Role, SwitchPolicy
+from autoscaler.core.policy import Disaggregation, Role
 from autoscaler.core.snapshot import PoolState
 from autoscaler.core.state import SwitchState
 from autoscaler.core.switch import advance
+from tests.core.switch_machine import (
+    AUTO,
+    BETTER_APART,
+    BETTER_TOGETHER,
+    LEVEL,
+    QUIET,
+    TICK_S,
+    Machine,
+    needing,
+    off,
+    on,
+)
 from tests.support.core import START_S, Missing, Reading, snapshot
-
-AUTO = SwitchPolicy()
-TICK_S = 15.0
-QUIET: dict[str, Reading] = {"prefill.queue_depth": 0.0, "prefill.in_flight": 0.0}
-
-
-def needing(apart: float, together: float) -> Comparison:
-    """GPUs of both arrangements, of four a replica; prefill takes a quarter of those that are apart."""
-    return Comparison(apart, together, apart / 16.0, apart * 3 / 16.0, together / 4.0)
-
-
-BETTER_TOGETHER = needing(16.0, 12.0)
-BETTER_APART = needing(12.0, 16.0)
-LEVEL = needing(16.0, 16.0)
-
-
-@dataclass
-class Machine:
-    """A switch, its pools and the stack that it moves, on a fake clock."""
-
-    policy: SwitchPolicy = AUTO
-    comparison: Comparison | None = LEVEL
-    on: bool | None = True
-    obedient: bool = True
-    prefill: PoolState = field(default_factory=lambda: PoolState(2, 2))
-    decode: PoolState = field(default_factory=lambda: PoolState(4, 4))
-    readings: dict[str, Reading] = field(default_factory=dict)
-    memory: SwitchState = field(default_factory=SwitchState)
-    now: float = START_S
-    commands: list[bool | None] = field(default_factory=list)
-    steps: list[SwitchStep] = field(default_factory=list)
-    detail: str = ""
-
-    def look(self) -> Self:
-        """One decision, which the stack then obeys or not."""
-        seen = replace(
-            snapshot(self.readings, prefill=self.prefill, decode=self.decode, at_s=self.now), disaggregated=self.on
-        )
-        decided, self.memory = advance(self.policy, seen, self.comparison, self.memory, self.now)
-        self.commands.append(decided.disaggregate)
-        self.steps.append(decided.step)
-        self.detail = decided.detail
-        if decided.disaggregate is not None and self.obedient:
-            self.on = decided.disaggregate
-        return self
-
-    def wait(self, seconds: float) -> Self:
-        """Look every quarter of a minute until so much time has passed."""
-        until = self.now + seconds
-        while self.now < until:
-            self.now += TICK_S
-            self.look()
-        return self
-
-    def grown(self, prefill: int, decode: int) -> Self:
-        self.prefill, self.decode = PoolState(prefill, prefill), PoolState(decode, decode)
-        return self
-
-    @property
-    def step(self) -> SwitchStep:
-        return self.steps[-1]
-
-    @property
-    def visited(self) -> list[SwitchStep]:
-        """The steps in order, each once."""
-        return [step for index, step in enumerate(self.steps) if index == 0 or step is not self.steps[index - 1]]
-
-
-def on(comparison: Comparison | None = LEVEL, policy: SwitchPolicy = AUTO) -> Machine:
-    return Machine(policy, comparison).look()
-
-
-def off(comparison: Comparison | None = LEVEL, policy: SwitchPolicy = AUTO) -> Machine:
-    machine = Machine(policy, comparison, on=False)
-    machine.prefill = PoolState(0, 0)
-    return machine.look()
 
 
 @pytest.mark.parametrize(("shown", "step"), [(True, SwitchStep.ON), (False, SwitchStep.OFF), (None, SwitchStep.ON)])
@@ -227,114 +162,6 @@ def test_no_change_begins_while_a_scaling_is_under_way(busy: PoolState) -> None:
     assert machine.visited == [SwitchStep.ON, SwitchStep.GROWING_DECODE]
 
 
-def test_replicas_that_do_not_come_end_the_attempt() -> None:
-    machine = off(BETTER_APART).wait(AUTO.sustain_s + 60)
-
-    machine.wait(AUTO.grow_s + 60)
-
-    assert machine.step is SwitchStep.OFF
-    assert True not in machine.commands
-    assert SwitchStep.GROWING_PREFILL not in machine.steps[-3:]
-
-
-def test_an_attempt_that_was_given_up_is_not_repeated_before_the_dwell_time() -> None:
-    machine = off(BETTER_APART).wait(AUTO.sustain_s + AUTO.grow_s + 120)
-    gave_up = len(machine.steps)
-
-    machine.wait(AUTO.dwell_s - 300)
-
-    assert SwitchStep.GROWING_PREFILL not in machine.steps[gave_up:]
-
-
-@pytest.mark.parametrize("shown", [True, None])
-def test_a_stack_that_does_not_confirm_is_taken_back_and_said_so(shown: bool | None) -> None:
-    machine = on(BETTER_TOGETHER)
-    machine.obedient, machine.on = False, shown
-    machine.wait(AUTO.sustain_s + AUTO.confirm_s + 60)
-
-    assert machine.step is SwitchStep.ON
-    closing = machine.steps.index(SwitchStep.CLOSING)
-    assert machine.commands[closing] is False
-    back = machine.steps.index(SwitchStep.ON, closing)
-    assert machine.commands[back] is True
-
-
-def test_a_switch_that_someone_else_opened_while_prefill_ends_keeps_prefill() -> None:
-    machine = on(BETTER_TOGETHER)
-    machine.readings = {"prefill.in_flight": 3.0}
-    machine.wait(AUTO.sustain_s + 60)
-    assert machine.step is SwitchStep.DRAINING_PREFILL
-
-    machine.on, machine.readings = True, dict(QUIET)
-
-    assert machine.wait(TICK_S).step is SwitchStep.OBSERVING
-    assert machine.wait(AUTO.observe_s + TICK_S).step is SwitchStep.ON
-
-
-def unconfirmed() -> Machine:
-    """An opening that the stack has not confirmed in time, although prefill gets prompts."""
-    machine = off(BETTER_APART).wait(AUTO.sustain_s + 60)
-    machine.obedient, machine.on, machine.readings = False, None, {"prefill.in_flight": 2.0}
-    machine.grown(2, 4).wait(TICK_S + AUTO.confirm_s)
-    assert machine.visited[-2:] == [SwitchStep.OPENING, SwitchStep.DRAINING_PREFILL]
-    return machine
-
-
-def test_an_opening_that_is_not_confirmed_is_taken_back_in_the_order_of_closing() -> None:
-    machine = unconfirmed()
-    assert machine.commands[-1] is False
-
-    assert machine.wait(3600).step is SwitchStep.DRAINING_PREFILL
-
-    machine.readings = dict(QUIET)
-    assert machine.wait(AUTO.lease_s + 2 * TICK_S).step is SwitchStep.OFF
-
-
-def test_an_opening_that_was_taken_back_is_not_taken_for_one_of_somebody_else() -> None:
-    machine = unconfirmed()
-    machine.on = True
-
-    assert machine.wait(AUTO.confirm_s - TICK_S).step is SwitchStep.DRAINING_PREFILL
-    assert set(machine.commands[-8:]) == {False}
-    assert machine.wait(2 * TICK_S).step is SwitchStep.OBSERVING
-
-
-def test_the_dwell_time_of_an_opening_that_was_taken_back_begins_with_that() -> None:
-    machine = unconfirmed()
-    machine.on, machine.readings = False, dict(QUIET)
-    gave_up_s = machine.now
-
-    while machine.step is not SwitchStep.GROWING_PREFILL:
-        machine.wait(TICK_S)
-
-    assert machine.now - gave_up_s == pytest.approx(AUTO.dwell_s, abs=2 * TICK_S)
-
-
-def test_a_switch_that_cannot_be_read_is_not_taken_for_moved() -> None:
-    machine = on(BETTER_TOGETHER).wait(AUTO.sustain_s - 30)
-    machine.on, machine.obedient = None, False
-
-    machine.wait(120)
-
-    assert SwitchStep.DRAINING_PREFILL not in machine.steps
-
-
-def test_a_switch_that_someone_else_closed_is_met_as_if_we_had_closed_it() -> None:
-    machine = on().wait(600)
-    machine.on = False
-
-    assert machine.wait(TICK_S).step is SwitchStep.DRAINING_PREFILL
-    assert machine.commands[-1] is None
-
-
-def test_a_switch_that_someone_else_opened_is_watched_before_decode_shrinks() -> None:
-    machine = off().wait(600)
-    machine.on = True
-
-    assert machine.wait(TICK_S).step is SwitchStep.OBSERVING
-    assert machine.commands[-1] is None
-
-
 @pytest.mark.parametrize("name", ["prefill.queue_depth", "prefill.in_flight"])
 @pytest.mark.parametrize("reading", [1.0, Missing.ABSENT, Missing.STALE])
 def test_prefill_is_not_let_go_while_it_may_be_working(name: str, reading: Reading) -> None:
@@ -371,36 +198,6 @@ def test_a_fixed_position_is_taken_up_at_once_by_the_safe_order() -> None:
     assert machine.on is False
 
 
-@pytest.mark.parametrize(
-    ("wanted", "turned"), [(Disaggregation.ON, SwitchStep.OPENING), (Disaggregation.OFF, SwitchStep.CLOSING)]
-)
-def test_a_fixed_position_that_the_stack_does_not_confirm_is_tried_again_after_the_dwell_time(
-    wanted: Disaggregation, turned: SwitchStep
-) -> None:
-    policy = replace(AUTO, disaggregation=wanted)
-    machine = off(policy=policy) if wanted is Disaggregation.ON else on(policy=policy)
-    machine.obedient, machine.readings = False, dict(QUIET)
-    machine.grown(4, 4)
-
-    machine.wait(AUTO.dwell_s)
-    assert machine.visited.count(turned) == 1
-    assert "gave up" in machine.detail
-
-    machine.wait(AUTO.confirm_s + 4 * TICK_S)
-    assert machine.visited.count(turned) == 2
-
-
-def test_a_fixed_position_whose_replicas_do_not_come_is_tried_again_after_the_dwell_time() -> None:
-    machine = off(policy=replace(AUTO, disaggregation=Disaggregation.ON)).wait(AUTO.grow_s + 60)
-    assert machine.step is SwitchStep.OFF
-
-    machine.wait(AUTO.dwell_s - 120)
-    assert machine.step is SwitchStep.OFF
-    assert set(machine.commands) == {None}
-
-    assert machine.wait(120).step is SwitchStep.GROWING_PREFILL
-
-
 def test_a_fixed_position_that_is_held_moves_nothing() -> None:
     machine = on(BETTER_TOGETHER, replace(AUTO, disaggregation=Disaggregation.ON)).wait(3 * 3600)
 
@@ -424,6 +221,8 @@ def test_a_restart_in_any_step_goes_on_where_it_stopped(begin: object) -> None:
 
 
 COMPARISONS = st.none() | st.builds(needing, st.floats(1.0, 100.0), st.floats(1.0, 100.0))
+
+
 LOOKS = st.tuples(
     COMPARISONS,
     st.sampled_from([True, False, None]),

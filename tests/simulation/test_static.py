@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from autoscaler.core.engines import find_engine
@@ -58,7 +56,7 @@ def test_answers_that_outlast_the_trace_by_minutes_are_waited_for() -> None:
 
 def test_replica_counts_of_the_configuration_do_not_matter() -> None:
     config = service()
-    larger = replace(config, pools={role: replace(pool, replicas=9) for role, pool in config.pools.items()})
+    larger = config.starting_with(dict.fromkeys(config.pools, 9))
 
     assert run_static(larger, load(1.0), {PREFILL: 1, DECODE: 1}).gpu_hours == pytest.approx(
         run_static(config, load(1.0), {PREFILL: 1, DECODE: 1}).gpu_hours

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from autoscaler.core.policy import Role
 from autoscaler.simulation.baselines.static import StaticSettings, static
@@ -74,9 +74,7 @@ def constant(config: ServiceConfig, trace: Trace, fleet: Fleet, *, seed: int = 0
 
 
 def _with(config: ServiceConfig, fleet: Fleet) -> ServiceConfig:
-    counts = {Role.PREFILL: fleet[0], Role.DECODE: fleet[1]}
-    pools = {role: replace(pool, replicas=counts[role]) for role, pool in config.pools.items()}
-    return replace(config, pools=pools)
+    return config.starting_with({Role.PREFILL: fleet[0], Role.DECODE: fleet[1]})
 
 
 def _least(most: int, suffices: Callable[[int], bool]) -> int:

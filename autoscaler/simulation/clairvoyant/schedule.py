@@ -87,8 +87,7 @@ class Schedule:
 
     def begun(self, config: ServiceConfig, at_s: float = 0.0) -> ServiceConfig:
         """The service with the replicas that the schedule has at `at_s`, ready."""
-        pools = {role: replace(pool, replicas=self.replicas(role, at_s)) for role, pool in config.pools.items()}
-        return replace(config, pools=pools)
+        return config.starting_with({role: self.replicas(role, at_s) for role in config.pools})
 
     def cut(self, start_s: float, end_s: float) -> Schedule:
         """The part of the schedule that matters in [start, end), on a clock that starts at `start_s`."""
