@@ -48,7 +48,7 @@ def decide(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) 
     attribution = attribute(snapshot, policy.objectives, ready)
     memories = dict(state.roles)
     contexts: dict[Role, RoleContext] = {}
-    prompts = prompts_now(snapshot, state.switch.step or SwitchStep.ON, state.threshold.tokens)
+    prompts = prompts_now(snapshot, state.switch.step or SwitchStep.ON, state.threshold.from_tokens)
     for role, role_policy in policy.roles.items():
         if role in snapshot.pools:
             memories[role], insight = learn(policy, role, snapshot, attribution, prompts, state, now)

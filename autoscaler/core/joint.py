@@ -39,7 +39,8 @@ def take_joint_steps(
         steps[role].append(obey(ctx.policy, held[role], stage.after, now))
     known = all(role in contexts or coupling.last_seen(state, role) is not None for role in policy.roles)
     # A change of the switch leaves the band, and a pool of which nobody knows how large it is tells nothing of it.
-    band = policy.ratio if known and state.switch.step in {None, SwitchStep.ON} else None
+    apart = state.switch.step in {None, SwitchStep.ON} and not state.decode_does_prefill
+    band = policy.ratio if known and apart else None
     for role, stage in coupling.ratio_stages(band, held, pools, _numbers(steps, unread)).items():
         if role in steps:
             steps[role].append(stage)

@@ -18,7 +18,6 @@ from autoscaler.core.capacity import (
     scaled_decode,
     scaled_prefill,
 )
-from autoscaler.core.decision import SwitchStep
 from autoscaler.core.demand import Demand, decode_demand, prefill_demand, transfer_s_per_token
 from autoscaler.core.forecast import Outlook
 from autoscaler.core.policy import Role, RolePolicy, ServicePolicy
@@ -98,7 +97,7 @@ def learn(
     now: float,
 ) -> tuple[RoleState, Insight]:
     """Take one snapshot in for one role, under the prompts that arrive."""
-    mixed = (state.switch.step or SwitchStep.ON).decode_does_prefill
+    mixed = state.decode_does_prefill
     role_policy, pool = policy.roles[role], snapshot.pools[role]
     memory = state.roles.get(role, RoleState(since_s=state.started_at_s))
     if memory.seen_s is not None and now - memory.seen_s > _HOLE_INTERVALS * policy.interval_s:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,7 +118,8 @@ class ThresholdState:
     """Memory of the prompt-length threshold.
 
     Attributes:
-        tokens: Where it stands.
+        tokens: Prompts at least this long are prefilled apart; None where none is.
+        known: Whether the stack has shown where it stands; until then all prompts are taken to be prefilled apart.
         moving_to: Where it is to go once both pools can serve it; None while it rests.
         since_s: When it began to rest or to move.
         better_since_s: Since when another threshold has been cheaper by more than the dead zone.
@@ -126,13 +128,19 @@ class ThresholdState:
         decode_floor: Decode replicas that the move needs.
     """
 
-    tokens: float = 0.0
+    tokens: float | None = 0.0
+    known: bool = False
     moving_to: float | None = None
     since_s: float = 0.0
     better_since_s: float | None = None
     changed_at_s: float | None = None
     prefill_floor: int = 0
     decode_floor: int = 0
+
+    @property
+    def from_tokens(self) -> float:
+        """Prompts at least this long are prefilled apart; infinite where none is."""
+        return self.tokens if self.tokens is not None else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +177,11 @@ class State:
     threshold: ThresholdState = field(default_factory=ThresholdState)
     originals: Mapping[Role, int] = field(default_factory=dict)
     original_switch: OriginalSwitch | None = None
+
+    @property
+    def decode_does_prefill(self) -> bool:
+        """Whether all prompts are prefilled where they are decoded, as the switch or the threshold stands."""
+        return (self.switch.step or SwitchStep.ON).decode_does_prefill or math.isinf(self.threshold.from_tokens)
 
 
 def to_json(state: State) -> dict[str, Any]:

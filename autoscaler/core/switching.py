@@ -11,7 +11,7 @@ from autoscaler.core.arrangement import Comparison
 from autoscaler.core.decision import Stage, SwitchDecision, SwitchStep
 from autoscaler.core.lengths import lengths_now
 from autoscaler.core.policy import Disaggregation, Role, ServicePolicy, SwitchPolicy
-from autoscaler.core.prompts import Prompts
+from autoscaler.core.prompts import Prompts, prompts_now
 from autoscaler.core.proposal import Proposal, RoleContext, whole
 from autoscaler.core.roles import together as both_phases
 from autoscaler.core.signals import Scope
@@ -146,6 +146,8 @@ def _take_threshold_step(
 ) -> Switched:
     """Size every threshold, take one step towards the best, and let decode ask for the short prompts too."""
     insights = (contexts[Role.PREFILL].insight, contexts[Role.DECODE].insight)
+    if math.isinf(state.threshold.from_tokens):
+        prompts = prompts_now(snapshot, SwitchStep.OFF)
     lengths, load = lengths_now(snapshot), load_now(snapshot, prompts)
     rates = [snapshot.usable(scope, "request_rate") or 0.0 for scope in (Scope.PREFILL, Scope.SERVICE)]
     load = replace(load, request_rate=max(rates)) if load is not None else None
@@ -166,8 +168,8 @@ def _take_threshold_step(
     )
     in_force, wanted = dict(contexts), dict(proposals)
     kept = state.roles.get(Role.AGGREGATED, RoleState(since_s=state.started_at_s))
-    if memory.tokens > 0 and load is not None and lengths is not None:
-        local = threshold.local_load(load, lengths, memory.tokens)
+    if memory.from_tokens > 0 and load is not None and lengths is not None:
+        local = threshold.local_load(load, lengths, memory.from_tokens)
         kept, insight = learn_together(policy, snapshot, local, *insights, kept, SwitchStep.OFF, now)
         together = replace(contexts[Role.DECODE], insight=insight)
         if together.policy.propose is None:

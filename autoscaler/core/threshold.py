@@ -91,7 +91,11 @@ def step_of(policy: SwitchPolicy, memory: ThresholdState, now: float) -> SwitchS
     if memory.moving_to is not None:
         return SwitchStep.MOVING_THRESHOLD
     watched = memory.changed_at_s is not None and now - memory.changed_at_s < policy.observe_s
-    return SwitchStep.OBSERVING if watched else SwitchStep.ON
+    return SwitchStep.OBSERVING if watched else _at_rest(memory)
+
+
+def _at_rest(memory: ThresholdState) -> SwitchStep:
+    return SwitchStep.OFF if memory.tokens is None else SwitchStep.ON
 
 
 def advance(
@@ -113,28 +117,25 @@ def advance(
         now: Unix time.
         blocked: Why no move may begin now.
     """
-    if memory.moving_to in policy.thresholds_tokens:
-        return _moving(policy, snapshot, memory, now)
+    if memory.moving_to is not None and memory.moving_to in policy.thresholds_tokens:
+        return _moving(policy, snapshot, memory, memory.moving_to, now)
     if memory.moving_to is not None:  # it may not be chosen any more
-        memory = ThresholdState(memory.tokens, None, now, None, memory.changed_at_s)
-    shown = snapshot.threshold_tokens
-    confirmed = memory.changed_at_s is None or now - memory.changed_at_s >= policy.confirm_s
-    if shown is not None and math.isfinite(shown) and shown != memory.tokens and confirmed:
-        # Someone else has moved it, or it did not take: what the stack shows is the truth to start from.
-        memory = ThresholdState(shown, None, now, None, now)
+        memory = _rests(memory.tokens, now, memory.changed_at_s)
+    memory = _seen(policy, snapshot, memory, now)
+    if not memory.known:
+        return SwitchDecision(None, SwitchStep.ON, "it is not moved until the stack shows where it stands"), memory
+    stands = _words(memory.tokens)
     if memory.changed_at_s is not None and now - memory.changed_at_s < policy.observe_s:
-        detail = f"prompts from {memory.tokens:.0f} tokens go apart; watched before any pool shrinks"
+        detail = f"{stands}; watched before any pool shrinks"
         return SwitchDecision(None, SwitchStep.OBSERVING, detail, threshold_tokens=memory.tokens), memory
     here = next((item for item in candidates if item.tokens == memory.tokens), None)
     best = min(candidates, key=lambda item: (item.gpus, item.tokens), default=None)
     if best is None or math.isinf(best.gpus):
-        detail = f"prompts from {memory.tokens:.0f} tokens go apart; what other thresholds cost cannot be told"
+        detail = f"{stands}; what other thresholds cost cannot be told"
         memory = replace(memory, better_since_s=None)
-        return SwitchDecision(None, SwitchStep.ON, detail, threshold_tokens=memory.tokens), memory
+        return SwitchDecision(None, _at_rest(memory), detail, threshold_tokens=memory.tokens), memory
     cost = here.gpus if here is not None else math.inf
-    detail = (
-        f"prompts from {memory.tokens:.0f} tokens go apart, {cost:.3g} GPUs; from {best.tokens:.0f}, {best.gpus:.3g}"
-    )
+    detail = f"{stands}, {cost:.3g} GPUs; from {best.tokens:.0f}, {best.gpus:.3g}"
     gpus = (cost if math.isfinite(cost) else None, best.gpus)
     if best.gpus * (1.0 + policy.dead_zone_ratio) >= cost:
         memory, why = replace(memory, better_since_s=None), f"within {policy.dead_zone_ratio:.0%}, not worth a move"
@@ -150,34 +151,58 @@ def advance(
             why = blocked or "waits for a scaling under way"
         else:
             floors = (max(whole(best.prefill_replicas), 1), max(whole(best.decode_replicas), 1))
-            memory = ThresholdState(memory.tokens, best.tokens, now, None, memory.changed_at_s, *floors)
+            memory = replace(
+                _rests(memory.tokens, now, memory.changed_at_s),
+                moving_to=best.tokens,
+                prefill_floor=floors[0],
+                decode_floor=floors[1],
+            )
             why = "moves once both pools can serve it"
-    decided = SwitchDecision(None, SwitchStep.ON, f"{detail}: {why}", *gpus, threshold_tokens=memory.tokens)
+    decided = SwitchDecision(None, _at_rest(memory), f"{detail}: {why}", *gpus, threshold_tokens=memory.tokens)
     return decided, memory
 
 
+def _seen(policy: SwitchPolicy, snapshot: Snapshot, memory: ThresholdState, now: float) -> ThresholdState:
+    """The memory, begun again where the stack shows the threshold elsewhere: someone moved it, or it did not take."""
+    tokens = math.inf if snapshot.disaggregated is False else snapshot.threshold_tokens
+    if tokens is None:
+        return memory
+    shown = tokens if math.isfinite(tokens) else None
+    if not memory.known:
+        return _rests(shown, now, None)
+    confirmed = memory.changed_at_s is None or now - memory.changed_at_s >= policy.confirm_s
+    return _rests(shown, now, now) if confirmed and shown != memory.tokens else memory
+
+
+def _rests(tokens: float | None, now: float, changed_at_s: float | None) -> ThresholdState:
+    return ThresholdState(tokens, known=True, since_s=now, changed_at_s=changed_at_s)
+
+
+def _words(tokens: float | None) -> str:
+    return "no prompt goes apart" if tokens is None else f"prompts from {tokens:.0f} tokens go apart"
+
+
 def _moving(
-    policy: SwitchPolicy, snapshot: Snapshot, memory: ThresholdState, now: float
+    policy: SwitchPolicy, snapshot: Snapshot, memory: ThresholdState, wanted: float, now: float
 ) -> tuple[SwitchDecision, ThresholdState]:
-    wanted = memory.moving_to if memory.moving_to is not None else memory.tokens
     ready = {role: pool.ready for role, pool in snapshot.pools.items()}
     floors = {Role.PREFILL: memory.prefill_floor, Role.DECODE: memory.decode_floor}
     short = [role.value for role, floor in floors.items() if ready.get(role, 0) < floor]
     if not short:
-        memory = ThresholdState(wanted, None, now, None, now)
-        detail = f"both pools can serve it: prompts from {wanted:.0f} tokens go apart"
-        return SwitchDecision(None, SwitchStep.OBSERVING, detail, threshold_tokens=wanted), memory
+        detail = f"both pools can serve it: {_words(wanted)}"
+        decided = SwitchDecision(None, SwitchStep.OBSERVING, detail, threshold_tokens=wanted)
+        return decided, _rests(wanted, now, now)
     if now - memory.since_s > policy.grow_s:
         detail = f"given up: {' and '.join(short)} did not get the replicas for a threshold of {wanted:.0f} tokens"
-        memory = ThresholdState(memory.tokens, None, now, None, now)
-        return SwitchDecision(None, SwitchStep.ON, detail, threshold_tokens=memory.tokens), memory
+        memory = _rests(memory.tokens, now, now)
+        return SwitchDecision(None, _at_rest(memory), detail, threshold_tokens=memory.tokens), memory
     detail = f"waits for {' and '.join(short)} before the threshold moves to {wanted:.0f} tokens"
     return SwitchDecision(None, SwitchStep.MOVING_THRESHOLD, detail, threshold_tokens=memory.tokens), memory
 
 
 def stage(role: Role, pool: PoolState, step: SwitchStep, memory: ThresholdState, before: int) -> Stage:
     """What a move of the threshold does to a pool's number."""
-    if step is SwitchStep.ON:
+    if step in {SwitchStep.ON, SwitchStep.OFF}:
         return Stage(StageName.SWITCH, before, before, Reason.NOT_SWITCHING)
     floor = memory.prefill_floor if role is Role.PREFILL else memory.decode_floor
     after = max(before, pool.current, floor)

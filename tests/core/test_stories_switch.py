@@ -300,6 +300,30 @@ def test_a_threshold_that_was_frozen_at_never_is_free_of_it_once_it_thaws() -> N
     assert service.counts[Role.PREFILL] > 4
 
 
+def test_a_threshold_policy_on_a_closed_switch_opens_it_only_for_a_prefill_pool_that_is_ready() -> None:
+    service = Service(THRESHOLD, TOGETHER, disaggregated=False, counts={Role.PREFILL: 1, Role.DECODE: 12})
+    service.wait(2 * 3600)
+
+    commands = [made.switch.threshold_tokens for made in service.decisions if made.switch is not None]
+    first = next(index for index, tokens in enumerate(commands) if tokens is not None)
+    assert first * TICK_S > SwitchPolicy().sustain_s
+    assert service.decisions[first - 1].roles[Role.PREFILL].desired > 1
+
+
+def test_decode_is_sized_for_both_phases_while_a_threshold_policy_finds_the_switch_closed() -> None:
+    service = Service(THRESHOLD, TOGETHER, disaggregated=False, counts={Role.PREFILL: 1, Role.DECODE: 4}).wait(600)
+    apart = Service(THRESHOLD, APART, threshold_tokens=0.0, counts={Role.PREFILL: 8, Role.DECODE: 4}).wait(600)
+
+    assert service.counts[Role.DECODE] > apart.counts[Role.DECODE]
+
+
+def test_no_ratio_band_grows_prefill_that_a_threshold_policy_finds_unused() -> None:
+    band = replace(THRESHOLD, ratio=RatioBand(0.5, 2.0))
+    service = Service(band, TOGETHER, disaggregated=False, counts={Role.PREFILL: 1, Role.DECODE: 12}).wait(600)
+
+    assert service.counts[Role.PREFILL] == 1
+
+
 def test_a_ratio_band_holds_again_once_the_policy_has_no_switch() -> None:
     service = off().under(replace(service_policy(), ratio=RatioBand(0.5, 2.0))).reads({})
 

@@ -80,14 +80,15 @@ def test_decode_gets_the_tokens_of_short_prompts_alone() -> None:
 
 @dataclass
 class Dial:
-    """A threshold and its pools on a fake clock."""
+    """A threshold that moves where it is told to, and its pools, on a fake clock."""
 
     candidates: list[Sized]
     policy: SwitchPolicy = POLICY
     memory: ThresholdState = field(default_factory=ThresholdState)
     prefill: PoolState = field(default_factory=lambda: PoolState(4, 4))
     decode: PoolState = field(default_factory=lambda: PoolState(2, 2))
-    shown: float | None = None
+    shown: float | None = 0.0
+    follows: bool = True
     now: float = START_S
     steps: list[SwitchStep] = field(default_factory=list)
     commands: list[float | None] = field(default_factory=list)
@@ -103,6 +104,7 @@ class Dial:
             decided, self.memory = advance(self.policy, seen, self.candidates, self.memory, self.now, blocked=blocked)
             self.steps.append(decided.step)
             self.commands.append(decided.threshold_tokens)
+            self.shown = decided.threshold_tokens if self.follows and decided.threshold_tokens else self.shown
             self.detail = decided.detail
         return self
 
@@ -198,5 +200,49 @@ def test_an_operators_hold_moves_nothing() -> None:
     assert "held by the operator" in dial.detail
 
 
+# Where it stands
+
+
 def test_what_the_stack_shows_is_believed() -> None:
-    assert Dial([], shown=512.0).wait(60).commands[-1] == 512.0
+    assert set(Dial([], shown=512.0).wait(60).commands) == {512.0}
+
+
+def test_it_is_not_moved_before_the_stack_has_shown_where_it_stands() -> None:
+    dial = Dial(CHEAPER, shown=None).wait(4 * POLICY.sustain_s)
+    assert set(dial.commands) == {None}
+    assert "until the stack shows where it stands" in dial.detail
+
+    dial.shown = 2048.0
+
+    assert dial.wait(TICK_S).commands[-1] == 2048.0
+
+
+def test_it_stays_where_it_was_while_the_stack_does_not_show_it() -> None:
+    dial = Dial([], shown=512.0, follows=False).wait(60)
+
+    dial.shown = None
+
+    assert dial.wait(600).commands[-1] == 512.0
+
+
+def test_a_stack_where_no_prompt_goes_apart_is_left_there_until_both_pools_can_serve_another_threshold() -> None:
+    dial = Dial(CHEAPER, shown=math.inf, prefill=PoolState(1, 1), decode=PoolState(3, 3)).wait(POLICY.sustain_s + 120)
+    assert set(dial.commands) == {None}
+    assert set(dial.steps[:-20]) == {SwitchStep.OFF}
+    assert dial.steps[-1] is SwitchStep.MOVING_THRESHOLD
+    assert stage(Role.PREFILL, dial.prefill, dial.steps[-1], dial.memory, 1).after == 2
+
+    dial.prefill = PoolState(2, 2)
+
+    assert dial.wait(TICK_S).commands[-1] == 2048.0
+
+
+def test_a_move_that_someone_takes_back_to_where_no_prompt_goes_apart_is_not_repeated_at_once() -> None:
+    dial = Dial(CHEAPER).wait(POLICY.sustain_s + 60)
+    assert dial.commands[-1] == 2048.0
+
+    dial.shown, dial.follows = math.inf, False
+    dial.wait(POLICY.confirm_s + 60)
+
+    assert dial.commands[-1] is None
+    assert set(dial.wait(POLICY.dwell_s - 120).commands[-10:]) == {None}
