@@ -107,7 +107,7 @@ def _dialects(file: StackModel, base: StackModel, spellings: tuple[str, ...]) ->
     signals = _signals(file, base)
     found = []
     for spelling in spellings or names.spellings:
-        spell = _Speller(names.prefix, spelling)
+        spell = _Speller(names.prefix, spelling, (*base.beside, *(file.beside if file is not base else ())))
         found.append(
             Dialect(
                 name=spelling,
@@ -186,14 +186,22 @@ def _added(inherited: CandidateModel, by: CandidateModel, place: str) -> Candida
 
 
 class _Speller:
-    """Writes expressions with another beginning of metric names."""
+    """Writes expressions with other beginnings of metric names.
 
-    def __init__(self, prefix: str, spelling: str) -> None:
-        self._pattern = re.compile(rf"(?<![a-zA-Z0-9_:]){re.escape(prefix)}")
-        self._spelling = spelling
+    Args:
+        prefix: How the engine's names begin in the expressions.
+        spelling: What stands there instead.
+        beside: Beginnings that come from the same scrapes: what is put before the prefix is put before them, and where
+            its colon is an underscore, theirs is.
+    """
+
+    def __init__(self, prefix: str, spelling: str, beside: tuple[str, ...]) -> None:
+        self._spellings = {one: _changed_along(one, prefix, spelling) for one in beside} | {prefix: spelling}
+        beginnings = "|".join(map(re.escape, self._spellings))
+        self._pattern = re.compile(rf"(?<![a-zA-Z0-9_:])(?:{beginnings})")
 
     def text(self, text: str) -> str:
-        return self._pattern.sub(self._spelling, text)
+        return self._pattern.sub(lambda found: self._spellings[found[0]], text)
 
     def candidates(self, candidates: tuple[CandidateModel, ...]) -> tuple[CandidateModel, ...]:
         return tuple(
@@ -210,3 +218,9 @@ class _Speller:
         if signal.candidates is None:
             return signal
         return signal.model_copy(update={"candidates": self.candidates(signal.candidates)})
+
+
+def _changed_along(beginning: str, prefix: str, spelling: str) -> str:
+    if spelling.endswith(prefix):
+        return spelling.removesuffix(prefix) + beginning
+    return beginning.replace(":", "_") if spelling == prefix.replace(":", "_") else beginning

@@ -142,6 +142,7 @@ class StackModel(Strict):
         engines: Stack files of the engines, likeliest first, each with the spellings to look for; none given are
             those of the engine's file.
         names: How metric names begin; for a file that stands alone.
+        beside: Other beginnings in the expressions, which a scrape changes along with that of the engine.
         labels: Label names of the engines' series.
         gateway: Label names of the gateway's series.
         dispatch: That of the stack's usual proxy.
@@ -163,6 +164,7 @@ class StackModel(Strict):
     like: str | None = None
     engines: Mapping[str, tuple[MetricName, ...]] = {}
     names: NamesModel | None = None
+    beside: tuple[MetricName, ...] = ()
     labels: LabelsModel = LabelsModel()
     gateway: GatewayModel | None = None
     dispatch: Dispatch | None = None

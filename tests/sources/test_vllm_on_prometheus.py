@@ -199,6 +199,15 @@ def test_the_kv_transfer_time_comes_from_the_connector_in_use(
     assert words in transfer.detail
 
 
+@pytest.mark.parametrize("prefix", ["kserve_vllm:", "vllm_"])
+def test_names_of_lmcache_change_along_with_those_of_the_engine(server: Prometheus, prefix: str) -> None:
+    labels = {"namespace": f"lmcache-{prefix.strip(':_').replace('_', '-')}"}
+    engine = replace(PREFILL, latencies_s={"lmcache:store_put_time": (0.02, 0.03, 0.1)})
+    server.write(Fleet((engine,), "llama", labels, prefix=prefix).time_series(FROM_S, NOW_S))
+
+    assert pick(read(server, queries(labels["namespace"])), "service.kv_transfer_time_s").value == pytest.approx(0.05)
+
+
 def test_a_backfilled_history_reads_as_a_live_one(chat: Signals) -> None:
     history = Fleet(ENGINES, "llama", {"namespace": "chat"}).openmetrics(FROM_S, NOW_S)
 

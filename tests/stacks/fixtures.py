@@ -62,9 +62,10 @@ def _production_stack(server: Prometheus, labels: Labels, model: str) -> None:
     _vllm(server, labels, model, by_role=lambda role: {"service": f"vllm-llama-{role}-engine-service"})
 
 
-def _picker(server: Prometheus, labels: Labels, model: str, names: series_epp.Names) -> None:
+def _picker(server: Prometheus, labels: Labels, model: str, names: series_epp.Names, added: str = "") -> None:
     page = series_epp.page(series_epp.Picker(held=lambda _: 2.0), labels["namespace"], model, names)
-    fill(server, [replace(page, target={**page.target, **labels})])
+    rows = [replace(row, name=f"{added}{row.name}") for row in page.rows]
+    fill(server, [replace(page, target={**page.target, **labels}, rows=rows)])
 
 
 def _llm_d(server: Prometheus, labels: Labels, model: str) -> None:
@@ -74,7 +75,7 @@ def _llm_d(server: Prometheus, labels: Labels, model: str) -> None:
 
 def _kserve(server: Prometheus, labels: Labels, model: str) -> None:
     _vllm(server, labels, model, by_role=lambda role: {"llm_isvc_role": role}, prefix="kserve_vllm:")
-    _picker(server, labels, model, series_epp.Names.NEW)
+    _picker(server, labels, model, series_epp.Names.NEW, "kserve_")
 
 
 def _moreh_0_4(server: Prometheus, labels: Labels, model: str) -> None:

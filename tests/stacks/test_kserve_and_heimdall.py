@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from autoscaler.core.policy import Role
@@ -11,37 +13,63 @@ from tests.sources.chat import EXPECTED as AT_THE_ENGINES
 from tests.stacks.services import FROM_S, NOW_S, check, fill, pick, read, service
 from tests.stacks.test_llm_d import PICKER, SEEN_BY_USERS, WAITING_AT_THE_PICKER
 from tests.support.prometheus import Prometheus
-from tests.support.series_epp import Names, page
+from tests.support.series_epp import Names, Picker, page
 from tests.support.series_kit import Page
 from tests.support.vllm_series import Fleet
 
-KSERVE = {
-    role: {"llm_isvc_role": role, "llm_isvc_name": "chat", "llm_isvc_component": "workload"}
-    for role in ("prefill", "decode")
-}
+ON_KSERVE = AT_THE_ENGINES | WAITING_AT_THE_PICKER | SEEN_BY_USERS
+
+
+def write_kserve(
+    server: Prometheus, namespace: str, name: str = "chat", picker: Picker = PICKER, *, added: str
+) -> None:
+    """A service as KServe's monitors scrape it; one kind of them puts `kserve_` before every name."""
+    by_role = {role: {"llm_isvc_role": role, "llm_isvc_name": name} for role in ("prefill", "decode")}
+    engines = [replace(engine, pod=f"{name}-{engine.pod}") for engine in ENGINES]
+    fleet = Fleet(tuple(engines), "llama", {"namespace": namespace}, by_role=by_role, prefix=f"{added}vllm:")
+    server.write(fleet.time_series(FROM_S, NOW_S))
+    found = page(picker, namespace, "llama", Names.BOTH)
+    rows = [replace(row, name=f"{added}{row.name}") for row in found.rows]
+    fill(server, [Page({**found.target, "pod": f"{name}-epp", "llm_isvc_name": name}, rows)])
 
 
 @pytest.fixture(scope="module")
 def kserve(server: Prometheus) -> Signals:
-    fleet = Fleet(ENGINES, "llama", {"namespace": "kserve"}, by_role=KSERVE, prefix="kserve_vllm:")
-    server.write(fleet.time_series(FROM_S, NOW_S))
-    fill(server, [page(PICKER, "kserve", "llama", Names.BOTH)])
+    write_kserve(server, "kserve", added="kserve_")
     return read(server, service("kserve", selector={"namespace": "kserve"}, targets=("chat", "chat")))
 
 
 @pytest.mark.parametrize("path", AT_THE_ENGINES)
-def test_renamed_engines_and_the_picker_are_read_together_on_kserve(kserve: Signals, path: str) -> None:
-    check(kserve, path, (AT_THE_ENGINES | WAITING_AT_THE_PICKER | SEEN_BY_USERS)[path])
+def test_renamed_engines_and_the_renamed_picker_are_read_together_on_kserve(kserve: Signals, path: str) -> None:
+    check(kserve, path, ON_KSERVE[path])
 
 
 def test_names_that_were_not_renamed_are_read_too(server: Prometheus) -> None:
-    fleet = Fleet(ENGINES, "llama", {"namespace": "kserve-plain"}, by_role=KSERVE)
-    server.write(fleet.time_series(FROM_S, NOW_S))
+    write_kserve(server, "kserve-plain", added="")
 
     signals = read(server, service("kserve", selector={"namespace": "kserve-plain"}))
 
-    for path, expected in AT_THE_ENGINES.items():
+    for path, expected in ON_KSERVE.items():
         check(signals, path, expected)
+
+
+def test_names_that_are_there_in_both_forms_count_once(server: Prometheus) -> None:
+    for added in ("", "kserve_"):
+        write_kserve(server, "kserve-both", added=added)
+
+    signals = read(server, service("kserve", selector={"namespace": "kserve-both"}))
+
+    for path, expected in ON_KSERVE.items():
+        check(signals, path, expected)
+
+
+def test_the_picker_of_another_service_with_the_same_model_is_kept_out_by_its_name(server: Prometheus) -> None:
+    write_kserve(server, "kserve-two", "chat", added="kserve_")
+    write_kserve(server, "kserve-two", "batch", Picker(held=lambda _: 500.0), added="kserve_")
+
+    of = service("kserve", selector={"namespace": "kserve-two", "llm_isvc_name": "chat"})
+
+    check(read(server, of), "prefill.queue_depth", ON_KSERVE["prefill.queue_depth"])
 
 
 def test_kserves_workloads_are_named_after_the_service() -> None:

@@ -156,9 +156,17 @@ class Fleet:
             *_histograms(engine, scrapes * engine.finished),
         ):
             own = {"engine": engine.engine} if name == "vllm:cache_config_info" else of_engine
-            pairs = {"__name__": name.replace("vllm:", self.prefix), **target, **own, **labels}
+            pairs = {"__name__": self._scraped(name), **target, **own, **labels}
             values[tuple(sorted(pairs.items()))] = value
         return values
+
+    def _scraped(self, name: str) -> str:
+        """A name after the scrape, which puts something before every name or none, and leaves all colons or none."""
+        if name.startswith("vllm:"):
+            return self.prefix + name.removeprefix("vllm:")
+        if self.prefix.endswith("vllm:"):
+            return self.prefix.removesuffix("vllm:") + name
+        return name.replace(":", "_") if self.prefix == "vllm_" else name
 
 
 _Rows = Iterator[tuple[str, Mapping[str, str], float]]
