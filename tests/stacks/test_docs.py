@@ -30,7 +30,7 @@ def test_every_stack_has_a_row() -> None:
 
 def test_every_placeholder_is_explained() -> None:
     with pytest.raises(StackError) as caught:
-        resolve(load_stack("llm-d"), "chat", ServiceLabels(), OBJECTIVES, overrides={Scope.SERVICE: {"ttft_s": "$x"}})
+        resolve(load_stack("vllm"), "chat", ServiceLabels(), OBJECTIVES, overrides={Scope.SERVICE: {"ttft_s": "$x"}})
     found = re.search(r"allowed: ([a-z_, ]+);", str(caught.value))
     assert found is not None
     of_pool = {"pool", "pool_any", "pool_target", "pool_namespace"}

@@ -59,9 +59,9 @@ def test_the_users_time_to_first_token_says_where_it_was_measured(signals: Signa
     assert pick(signals, "service.ttft_s").detail == "streaming requests, counted when their stream ends"
 
 
-@pytest.mark.parametrize("names", [Names.NEW, Names.OBJECTIVE, Names.MODEL])
+@pytest.mark.parametrize("names", [Names.NEW, Names.OBJECTIVE, Names.FIRST_FLOW_CONTROL, Names.MODEL])
 def test_every_generation_of_names_is_read(server: Prometheus, names: Names) -> None:
-    signals = signals_of(server, f"llm-d-{names.name.lower()}", names)
+    signals = signals_of(server, f"llm-d-{names.name.lower().replace('_', '-')}", names)
 
     differing = SEEN_BY_USERS if names is Names.NEW else {}
     # The oldest names of prompt lengths are not read, so growth at the picker counts in requests only.

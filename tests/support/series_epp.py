@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from tests.support.series_kit import Counter, Gauge, Histogram, Page, Row
@@ -22,6 +22,7 @@ class Names(Enum):
     BOTH = "llm-d-router 0.9 and 0.10"
     NEW = "later llm-d-router"
     OBJECTIVE = "GAIE 1.1 to 1.5"
+    FIRST_FLOW_CONTROL = "the same with flow control that names no model"
     MODEL = "GAIE 0.1 to 1.0"
 
 
@@ -50,7 +51,8 @@ class Picker:
 def page(picker: Picker, namespace: str, model: str, names: Names) -> Page:
     """The page of the picker's pod."""
     target = {"namespace": namespace, "pod": "epp-0", "job": f"{namespace}/epp", "service": "epp"}
-    return Page(target, [row for prefixes in _prefixes(names) for row in _rows(picker, model, *prefixes)])
+    rows = [row for prefixes in _prefixes(names) for row in _rows(picker, model, *prefixes)]
+    return Page(target, [_unnamed(row) for row in rows] if names is Names.FIRST_FLOW_CONTROL else rows)
 
 
 def _prefixes(names: Names) -> list[tuple[str, str, str]]:
@@ -58,7 +60,13 @@ def _prefixes(names: Names) -> list[tuple[str, str, str]]:
     new = ("llm_d_epp_request_", "llm_d_epp_", "llm_d_epp_")
     objective = ("inference_objective_", "inference_pool_", "inference_extension_")
     model = ("inference_model_", "inference_pool_", "inference_extension_")
-    return {Names.BOTH: [objective, new], Names.NEW: [new], Names.OBJECTIVE: [objective], Names.MODEL: [model]}[names]
+    return {
+        Names.BOTH: [objective, new],
+        Names.NEW: [new],
+        Names.OBJECTIVE: [objective],
+        Names.FIRST_FLOW_CONTROL: [objective],
+        Names.MODEL: [model],
+    }[names]
 
 
 def _rows(picker: Picker, model: str, requests: str, pool: str, internals: str) -> Iterator[Row]:
@@ -91,6 +99,15 @@ def _rows(picker: Picker, model: str, requests: str, pool: str, internals: str) 
             rate,
             {**flow, "outcome": "Dispatched"},
         )
+
+
+def _unnamed(row: Row) -> Row:
+    """A row of flow control with the labels that it had at first."""
+    if "flow_control" not in row.name:
+        return row
+    return replace(
+        row, labels={key: row.labels[key] for key in row.labels.keys() & {"fairness_id", "priority", "outcome"}}
+    )
 
 
 def _histogram(
