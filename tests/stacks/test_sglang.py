@@ -8,7 +8,7 @@ from autoscaler.core.signals import Signals
 from tests.stacks.services import ALL_PATHS, NOW_S, check, fill, pick, read, service
 from tests.support.distributions import below, quantile
 from tests.support.prometheus import Prometheus, TimeSeries
-from tests.support.series_sglang import DECODE, ITL_BOUNDS_S, PREFILL, TTFT_BOUNDS_S, Version, pages
+from tests.support.series_sglang import DECODE, ITL_BOUNDS_S, PREFILL, PROMPT_BOUNDS, TTFT_BOUNDS_S, Version, pages
 
 PODS = (
     PREFILL,
@@ -55,8 +55,8 @@ EXPECTED: dict[str, float | str] = {
     "service.tpot_attainment_ratio": below(0.06, (0.03, 0.05, 0.075), ITL_BOUNDS_S),
     "service.request_rate": 6.0,
     "service.input_tokens_mean": 1200.0,
-    "service.input_tokens_p50": "no histogram of their number",
-    "service.input_tokens_p90": "no histogram of their number",
+    "service.input_tokens_p50": quantile(0.5, (600.0, 1200.0, 1800.0), PROMPT_BOUNDS),
+    "service.input_tokens_p90": quantile(0.9, (600.0, 1200.0, 1800.0), PROMPT_BOUNDS),
     "service.output_tokens_mean": 250.0,
 }
 GAPS_S = (0.018, 0.033, 0.07)
@@ -79,6 +79,16 @@ def test_every_signal_has_an_expected_value() -> None:
 @pytest.mark.parametrize("path", EXPECTED)
 def test_a_signal_is_what_one_computes_by_hand(signals: Signals, path: str) -> None:
     check(signals, path, EXPECTED[path])
+
+
+def test_lengths_of_prompts_that_are_not_collected_are_absent_and_the_mean_stays(server: Prometheus) -> None:
+    latencies_s = {name: cycle for name, cycle in DECODE.latencies_s.items() if name != "prompt_tokens_histogram"}
+    fill(server, pages([replace(DECODE, latencies_s=latencies_s)], "sglang-lengths", "llama", version=(5, 12)))
+
+    signals = read(server, service("sglang", selector={"namespace": "sglang-lengths"}))
+
+    check(signals, "service.input_tokens_p50", "no series match sglang:prompt_tokens_histogram_bucket")
+    check(signals, "service.input_tokens_mean", 1200.0)
 
 
 def test_names_with_underscores_are_read_alike(server: Prometheus) -> None:

@@ -12,6 +12,7 @@ E2E_BOUNDS_S = (*TTFT_BOUNDS_S, 600, 1200, 1800, 2400)
 ITL_BOUNDS_S = (0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.06, 0.08, 0.1, 0.2, 0.4)
 QUEUE_BOUNDS_S = (0.0, 0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 3, 4, 5, 10, 15, 20, 30)
 STAGE_BOUNDS_S = tuple(0.001 * 1.62**index for index in range(30))
+PROMPT_BOUNDS = (100, 300, 500, 700, 1000, 1500, 2000, 3000, 4000, 5000)
 TRANSFER_BOUNDS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 Version = tuple[int, int]
@@ -54,7 +55,8 @@ class Pod:
         ranks: Its data-parallel ranks.
         requests_per_s: Requests that end.
         input_tokens, output_tokens: Means.
-        latencies_s: Cycles by histogram, or by stage where the key is a stage; milliseconds for the transfer.
+        latencies_s: Cycles by histogram, or by stage where the key is a stage; milliseconds for the transfer,
+            tokens for the lengths of prompts.
         copies: Ranks of tensor parallelism that report each number.
     """
 
@@ -77,6 +79,7 @@ _BOUNDS: Mapping[str, Sequence[float]] = {
     "request_time_per_output_token_seconds": ITL_BOUNDS_S,
     "queue_time_seconds": QUEUE_BOUNDS_S,
     "kv_transfer_latency_ms": TRANSFER_BOUNDS_MS,
+    "prompt_tokens_histogram": PROMPT_BOUNDS,
 }
 _SINCE: Mapping[str, Version] = {
     "request_time_per_output_token_seconds": (5, 22),
@@ -173,6 +176,7 @@ PREFILL = Pod(
         "prefill_bootstrap": (1.5, 2.5),
         "prefill_transfer_kv_cache": (0.03, 0.05),
         "kv_transfer_latency_ms": (20.0, 40.0, 60.0),
+        "prompt_tokens_histogram": (4000.0,),
     },
     ranks=(
         Engine(
@@ -201,6 +205,7 @@ DECODE = Pod(
         "decode_bootstrap": (0.2, 0.4),
         "decode_transferred": (1.0, 2.0),
         "e2e_request_latency_seconds": (6.0, 9.0, 35.0),
+        "prompt_tokens_histogram": (600.0, 1200.0, 1800.0),
     },
     ranks=(
         Engine(
