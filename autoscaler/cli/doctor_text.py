@@ -16,6 +16,14 @@ from autoscaler.targets.kubernetes.competitors import Competition
 
 _WIDTH = 118
 _MARK = 9  # width of the first column
+_MOST_COPIES = 6
+_OF_A_PAIR = "ask a server that drops the copies of a pair, as Thanos does by its replica labels"
+_ONCE = {
+    "instance": "scrape one port of each pod",
+    "cluster": "the service is in several clusters: put cluster into spec.selector",
+    "prometheus_replica": _OF_A_PAIR,
+    "replica": _OF_A_PAIR,
+}
 
 
 def lines(found: Examination) -> Iterator[str]:
@@ -68,9 +76,14 @@ def _heard(found: Examination) -> Iterator[str]:
         yield from _row("ok", f"metric names begin with {signals.dialect}{known}")
     elif any(signal.verdict is not Verdict.FAILED for signal in signals.signals):
         yield from _row("missing", f"no series of the service is there; its names would begin with {signals.dialect}")
-    if signals.jobs:
-        yield from _row("twice", f"several jobs scrape the same pods, so all counts double: {', '.join(signals.jobs)}")
-        yield from _row("", "-> keep one of them, or put job into spec.selector")
+    if signals.copies is not None:
+        label, values = signals.copies
+        shown = ", ".join(value or "none" for value in values[:_MOST_COPIES])
+        more = " and more" if len(values) > _MOST_COPIES else ""
+        yield from _row(
+            "twice", f"series of the same pods differ by {label} alone, so all counts double: {shown}{more}"
+        )
+        yield from _row("", f"-> {_ONCE.get(label, f'scrape them once, or put {label} into spec.selector')}")
 
 
 def _signal(found: SignalFinding, shared: Mapping[str, int]) -> Iterator[str]:

@@ -17,6 +17,11 @@ from autoscaler.stacks.expressions import matcher_texts
 from autoscaler.stacks.queries import Candidate, ServiceQueries, SignalQuery
 
 _MOST_SHOWN = 6
+# What a scrape adds to a target's series, and a pair of Prometheus servers to all of theirs: never the engine's own.
+_OF_SCRAPES = (
+    *("job", "endpoint", "service", "container", "instance", "pod", "cluster"),
+    *("prometheus_replica", "replica", "prometheus"),
+)
 
 
 class Verdict(StrEnum):
@@ -66,14 +71,15 @@ class Findings:
         heard: Whether any series of the service is there.
         versions: Version family of the engine; empty where no series tells it.
         signals: One entry per signal of the stack.
-        jobs: Scraping jobs that have pods in common, whose series thus count twice.
+        copies: Of series that are there several times, and thus count so often, the label that alone tells them apart
+            and its values; None where each is there once.
     """
 
     dialect: str
     heard: bool
     versions: str
     signals: tuple[SignalFinding, ...]
-    jobs: tuple[str, ...] = ()
+    copies: tuple[str, tuple[str, ...]] | None = None
 
 
 def examine(queries: ServiceQueries, ask: Ask, now_s: float) -> Findings:
@@ -99,17 +105,24 @@ def examine(queries: ServiceQueries, ask: Ask, now_s: float) -> Findings:
         signals=tuple(
             _finding(query, reading, answers, counts, selectors, spoken.buckets) for query, reading in readings.items()
         ),
-        jobs=_jobs_in_common(spoken, ask, now_s),
+        copies=_copies(spoken, ask, now_s),
     )
 
 
-def _jobs_in_common(queries: ServiceQueries, ask: Ask, now_s: float) -> tuple[str, ...]:
-    """Jobs of the pods that several jobs scrape."""
-    by_job = f"count by ({queries.pod}, job) ({queries.probe})"
-    jobs: defaultdict[str, set[str]] = defaultdict(set)
-    for element in ask([by_job], now_s)[by_job].elements:
-        jobs[element.labels.get(queries.pod, "")].add(element.labels.get("job", ""))
-    return tuple(sorted({job for pod, several in jobs.items() if pod and len(several) > 1 for job in several}))
+def _copies(queries: ServiceQueries, ask: Ask, now_s: float) -> tuple[str, tuple[str, ...]] | None:
+    """Of series of the same pod that are alike but for labels of scrapes: the label with the fewest values."""
+    labels_of_scrapes = [label for label in _OF_SCRAPES if label != queries.pod]
+    alike: defaultdict[frozenset[tuple[str, str]], list[Mapping[str, str]]] = defaultdict(list)
+    for element in ask([queries.probe], now_s)[queries.probe].elements:
+        if element.labels.get(queries.pod):
+            own = frozenset(pair for pair in element.labels.items() if pair[0] not in labels_of_scrapes)
+            alike[own].append(element.labels)
+    found: list[tuple[str, set[str]]] = []
+    for label in labels_of_scrapes:
+        several = ({labels.get(label, "") for labels in group} for group in alike.values())
+        found.append((label, set().union(*(values for values in several if len(values) > 1))))
+    copies = [(label, tuple(sorted(values))) for label, values in found if values]
+    return min(copies, key=lambda copy: len(copy[1]), default=None)
 
 
 def _spoken_by_others(queries: ServiceQueries, ask: Ask, now_s: float) -> ServiceQueries | None:

@@ -277,17 +277,48 @@ def test_where_no_series_tells_how_long_requests_take_it_is_said_how_they_would(
     assert "unknown prefill: pods have 30 s to end; the stack says of no time for which prefill keeps" in words
 
 
-def test_pods_that_several_jobs_scrape_are_told_for_they_count_twice(server: Prometheus, tmp_path: Path) -> None:
-    for job in ("by-annotation", "by-monitor"):
-        fleet = Fleet(ENGINES, "llama", {"namespace": "twice", "job": job})
+@pytest.mark.parametrize(
+    ("copies", "told", "remedy"),
+    [
+        (
+            [{"job": "by-annotation"}, {"job": "by-monitor", "endpoint": "http"}],
+            "job alone, so all counts double: by-annotation, by-monitor",
+            "-> scrape them once, or put job into spec.selector",
+        ),
+        (
+            [{"instance": "10.0.0.1:8000"}, {"instance": "10.0.0.1:8200"}],
+            "instance alone, so all counts double: 10.0.0.1:8000, 10.0.0.1:8200",
+            "-> scrape one port of each pod",
+        ),
+        (
+            [{"prometheus_replica": "prometheus-0"}, {"prometheus_replica": "prometheus-1"}],
+            "prometheus_replica alone, so all counts double: prometheus-0, prometheus-1",
+            "-> ask a server that drops the copies of a pair, as Thanos does by its replica labels",
+        ),
+        (
+            [{"cluster": "east"}, {}],
+            "cluster alone, so all counts double: none, east",
+            "-> the service is in several clusters: put cluster into spec.selector",
+        ),
+    ],
+)
+def test_series_that_are_there_twice_are_told_for_they_count_twice(
+    server: Prometheus, tmp_path: Path, copies: list[dict[str, str]], told: str, remedy: str
+) -> None:
+    namespace = f"twice-{'-'.join(copies[0]).replace('_', '-')}"
+    for added in copies:
+        fleet = Fleet(ENGINES, "llama", {"namespace": namespace, **added})
         server.write(fleet.time_series(NOW_S - 330.0, NOW_S))
+
+    shown = " ".join(text(examine(server, tmp_path, namespace)).split())
+    assert f"twice series of the same pods differ by {told} {remedy}" in shown
+
+
+def test_engines_of_one_pod_are_no_copies_of_one_another(server: Prometheus, tmp_path: Path) -> None:
     fill(server, "once", *ENGINES)
 
-    shown = " ".join(text(examine(server, tmp_path, "twice")).split())
-
-    assert "twice several jobs scrape the same pods, so all counts double: by-annotation, by-monitor" in shown
-    assert "-> keep one of them, or put job into spec.selector" in shown
-    assert "several jobs" not in text(examine(server, tmp_path, "once"))
+    assert len({engine.pod for engine in ENGINES}) < len(ENGINES)
+    assert "counts double" not in text(examine(server, tmp_path, "once"))
 
 
 def test_a_target_is_named_with_its_last_writer_and_with_what_keeps_it_from_being_written(
