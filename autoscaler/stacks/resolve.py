@@ -17,6 +17,8 @@ from autoscaler.stacks.placeholders import Matcher, expand, join_matchers, quote
 from autoscaler.stacks.queries import Candidate, Expression, Generation, ReplicaQuery, ServiceQueries, SignalQuery
 
 Overrides = Mapping[Scope, Mapping[str, str]]
+_OF_A_CLUSTER = "cluster"
+"""Of a selector, the label that series of kube-state-metrics have too where one server holds several clusters."""
 _UNSAID = {
     (scope, name): SignalModel(absent="the stack file says nothing of it")
     for scope in (Scope.PREFILL, Scope.DECODE, Scope.SERVICE)
@@ -227,11 +229,13 @@ def _values(stack: Stack, dialect: Dialect, labels: ServiceLabels, objectives: O
         of_role = labels.roles.get(role, (of_stack,))
         workload = labels.workloads.get(role)
         namespace = workload.namespace if workload is not None else None
+        of_namespace = (Matcher("namespace", namespace),) if namespace is not None else ()
+        of_cluster = (matcher for matcher in labels.selector if matcher.label == _OF_A_CLUSTER)
         pattern = stack.workloads.get(role, "{name}")
         values[role.value] = join_matchers((*of_service, *of_role, *of_model))
         values[f"{role}_any"] = join_matchers((*of_service, *of_role))
         values[f"{role}_target"] = quote(pattern.replace("{name}", workload.name)) if workload is not None else None
-        values[f"{role}_namespace"] = str(Matcher("namespace", namespace)) if namespace is not None else ""
+        values[f"{role}_namespace"] = join_matchers((*of_namespace, *of_cluster))
     return {**{name: expand(term, values) for name, term in dialect.terms.items()}, **values}
 
 

@@ -80,14 +80,14 @@ ENGINES = (
 
 def queries(
     namespace: str,
-    *,
+    *matchers: Matcher,
     model: str = "llama",
     dispatch: Dispatch = "sequential",
     overrides: Overrides | None = None,
 ) -> ServiceQueries:
     labels = ServiceLabels(
         model=model,
-        selector=(Matcher("namespace", namespace),),
+        selector=(Matcher("namespace", namespace), *matchers),
         workloads={Role.PREFILL: Workload("chat-prefill", namespace), Role.DECODE: Workload("chat-decode", namespace)},
         dispatch=dispatch,
     )

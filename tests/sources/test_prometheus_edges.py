@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from autoscaler.sources.http import Connection
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.query_client import FailureKind
 from autoscaler.sources.readings import ReplicaCounts
+from autoscaler.stacks.placeholders import Matcher
 from tests.sources.chat import DECODE, ENGINES, EXPECTED, FROM_S, NOW_S, PREFILL, fill, pick, queries, read
 from tests.support.prometheus import Prometheus, TimeSeries
 from tests.support.vllm_series import STEP_S, Fleet
@@ -138,6 +140,17 @@ def test_replicas_are_those_of_kube_state_metrics_counted_once_although_it_runs_
 
     assert counts.pools == {Role.PREFILL: PoolState(5, 4), Role.DECODE: PoolState(3, 1)}
     assert pick(read(server, queries("kube")), "prefill.ready_replicas").value == 4.0
+
+
+def test_replicas_of_a_workload_of_the_same_name_in_another_cluster_are_not_counted(server: Prometheus) -> None:
+    for cluster, count in (("here", 2.0), ("there", 9.0)):
+        for name in ("kube_deployment_spec_replicas", "kube_deployment_status_replicas_ready"):
+            labels = {"deployment": "chat-prefill", "namespace": "clusters", "cluster": cluster}
+            server.write([TimeSeries({"__name__": name, **labels}, [(NOW_S - STEP_S, count), (NOW_S, count)])])
+    of = queries("clusters", Matcher("cluster", "here"))
+
+    with closing(PrometheusSource(of, Connection(server.url))) as source:
+        assert source.read_replicas(NOW_S).pools[Role.PREFILL] == PoolState(2, 2)
 
 
 def test_without_kube_state_metrics_replicas_are_the_pods_that_report(server: Prometheus) -> None:
