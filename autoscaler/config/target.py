@@ -75,6 +75,11 @@ class TargetRef(Strict):
         return self.spec is None and self.api_version == "apps/v1"
 
     @property
+    def is_workload(self) -> bool:
+        """Whether the object makes the pods itself, so that no other one has to be named after it."""
+        return (self.spec or self.kind.lower()) in {"deployment", "statefulset", "leaderworkerset"}
+
+    @property
     def pod_selector(self) -> str:
         """`pods` as the API server takes it; empty for none."""
         return ",".join(f"{name}={value}" for name, value in self.pods.items())

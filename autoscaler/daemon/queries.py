@@ -73,7 +73,10 @@ def _labels(policy: ScalingPolicy) -> ServiceLabels:
         model=spec.model,
         selector=_matchers(spec.selector),
         roles={role: _matchers(pool.selector) for role, pool in spec.roles.by_role().items() if pool.selector},
-        workloads={role: Workload(target.name, target.namespace) for role, target in policy.targets().items()},
+        workloads={
+            role: Workload(target.name, target.namespace, target.is_workload)
+            for role, target in policy.targets().items()
+        },
         dispatch=spec.dispatch.value if spec.dispatch is not None else None,
         gateway=_matchers(spec.gateway_selector),
     )

@@ -150,7 +150,7 @@ class StackModel(Strict):
         terms: Parts that several expressions share; `$name` stands for one.
         signals: By scope and canonical name.
         replicas: Replica counts out of metrics.
-        workloads: Name of each role's Deployment or StatefulSet, where it is not the target's own.
+        workloads: Name of each role's Deployment or StatefulSet, where the target is none itself.
         generations: Version families, newest first.
         buckets: How to change the bounds of the latency histograms.
         stream: How long the slowest request of a hundred stays on decode, in seconds.

@@ -28,10 +28,18 @@ _UNSAID = {
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The Deployment or StatefulSet behind a pool."""
+    """The object that holds a pool's replica count.
+
+    Attributes:
+        name: Its name.
+        namespace: Its namespace, where that is known.
+        makes_pods: Whether it is a Deployment or StatefulSet itself, or such a one is called as it is, and not as the
+            stack calls those below it.
+    """
 
     name: str
     namespace: str | None = None
+    makes_pods: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +239,8 @@ def _values(stack: Stack, dialect: Dialect, labels: ServiceLabels, objectives: O
         namespace = workload.namespace if workload is not None else None
         of_namespace = (Matcher("namespace", namespace),) if namespace is not None else ()
         of_cluster = (matcher for matcher in labels.selector if matcher.label == _OF_A_CLUSTER)
-        pattern = stack.workloads.get(role, "{name}")
+        below = workload is None or not workload.makes_pods
+        pattern = stack.workloads.get(role, "{name}") if below else "{name}"
         values[role.value] = join_matchers((*of_service, *of_role, *of_model))
         values[f"{role}_any"] = join_matchers((*of_service, *of_role))
         values[f"{role}_target"] = quote(pattern.replace("{name}", workload.name)) if workload is not None else None

@@ -64,6 +64,23 @@ def test_a_policy_passes_check_without_a_remark(stack: str) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("stack", "prefill"),
+    [
+        ("vllm", "vllm-prefill"),
+        ("ome", "llama-engine"),
+        ("kserve", "llama-kserve-prefill"),
+        ("rbg", "sglang-llama-prefill"),
+    ],
+)
+def test_replicas_are_asked_for_by_the_name_of_the_workload_whether_it_is_the_target_or_below_it(
+    stack: str, prefill: str
+) -> None:
+    asked_for = service_queries(policy_of(stack)).replicas[Role.PREFILL].asked_for[0]
+
+    assert f'{{deployment="{prefill}",' in asked_for.expressions[0].text
+
+
 @pytest.mark.parametrize("stack", stack_names())
 def test_a_policy_is_of_its_stack_writes_nothing_and_marks_what_to_change(stack: str) -> None:
     text = (FOLDER / f"{stack}.yaml").read_text()
