@@ -112,7 +112,14 @@ def _kthena_targets(item: JsonObject) -> Iterator[Scaled]:
     targets += [lookup(item, "spec.pdDisaggregatedTarget.modelServingRef")]
     for target in targets:
         if target:
-            yield Scaled(target.get("kind", "ModelServing").partition("/")[0], target.get("name", ""))
+            # Of kind ModelServing/Role the name is that of the serving and that of the role.
+            name, _, role = target.get("name", "").partition("/")
+            yield Scaled(target.get("kind", "ModelServing").partition("/")[0], name, entry=role)
+
+
+def _kthena_role(item: JsonObject) -> Iterator[Scaled]:
+    name, role = lookup(item, "spec.modelServingRef.name"), lookup(item, "spec.roleName")
+    yield Scaled("ModelServing", name or "", "workload.serving.volcano.sh", role or "")
 
 
 def _coordinated_roles(item: JsonObject) -> Iterator[Scaled]:
@@ -140,6 +147,12 @@ AUTOSCALERS = (
         _kthena_targets,
         "the replica counts of {}, by its AutoscalingPolicy",
         "delete the binding",
+    ),
+    Autoscaler(
+        Kind("workload.serving.volcano.sh", ("v1alpha1",), "ModelServingRoleReplica", "modelservingrolereplicas"),
+        _kthena_role,
+        "the replica count of a role of {}, which it holds",
+        "name it as the target, or delete it",
     ),
     Autoscaler(
         Kind("llmd.ai", ("v1alpha1",), "VariantAutoscaling", "variantautoscalings"),

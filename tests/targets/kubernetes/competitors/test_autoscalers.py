@@ -18,6 +18,7 @@ from tests.targets.kubernetes.objects import LWS, Case, set_up
 KEDA = "ScaledObject.keda.sh"
 AIBRIX = "PodAutoscaler.autoscaling.aibrix.ai"
 KTHENA = "AutoscalingPolicyBinding.workload.serving.volcano.sh"
+KTHENA_ROLE = "ModelServingRoleReplica.workload.serving.volcano.sh"
 WVA = "VariantAutoscaling.llmd.ai"
 COORDINATED = "CoordinatedPolicy.workloads.x-k8s.io"
 
@@ -188,7 +189,7 @@ def test_a_pod_autoscaler_competes_for_its_role_or_for_all(
     "spec",
     [
         {"homogeneousTarget": {"target": {"targetRef": {"name": "chat"}}}},
-        {"homogeneousTarget": {"target": {"targetRef": {"kind": "ModelServing/Role", "name": "chat"}}}},
+        {"homogeneousTarget": {"target": {"targetRef": {"kind": "ModelServing/Role", "name": "chat/prefill"}}}},
         {"heterogeneousTarget": {"params": [{"target": {"targetRef": {"kind": "ModelServing", "name": "chat"}}}]}},
         {"pdDisaggregatedTarget": {"modelServingRef": {"name": "chat"}}},
     ],
@@ -201,6 +202,31 @@ def test_a_kthena_policy_is_found_through_its_binding(
     add(KTHENA, "theirs", spec)
 
     assert kinds(search(case("modelserving"))) == ["AutoscalingPolicyBinding"]
+
+
+def test_a_kthena_policy_of_the_other_role_is_none_of_ours(kube_api: Cluster, search: Search, add: Add) -> None:
+    set_up(kube_api, case("modelserving"))
+    add(
+        KTHENA,
+        "theirs",
+        {"homogeneousTarget": {"target": {"targetRef": {"kind": "ModelServing/Role", "name": "chat/decode"}}}},
+    )
+
+    assert search(case("modelserving")) == Competition()
+
+
+@pytest.mark.parametrize(("role", "competes"), [("prefill", True), ("decode", False)])
+def test_what_holds_the_count_of_a_kthena_role_beside_the_serving_is_named_as_the_target_to_take(
+    kube_api: Cluster, search: Search, add: Add, role: str, *, competes: bool
+) -> None:
+    set_up(kube_api, case("modelserving"))
+    add(KTHENA_ROLE, "theirs", {"modelServingRef": {"name": "chat"}, "roleName": role, "replicas": 2})
+
+    told = (
+        f"ModelServingRoleReplica {kube_api.namespace}/theirs writes the replica count of a role of ModelServing chat, "
+        "which it holds: name it as the target, or delete it"
+    )
+    assert [str(conflict) for conflict in search(case("modelserving")).conflicts] == ([told] if competes else [])
 
 
 def test_a_variant_autoscaling_is_found(kube_api: Cluster, search: Search, add: Add) -> None:
