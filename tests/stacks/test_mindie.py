@@ -135,3 +135,10 @@ def test_instances_of_pymotor_are_read_with_their_roles(pymotor: Signals, path: 
         "decode.kv_capacity_tokens": "without the label of the instance",
     }
     check(pymotor, path, {**ON_VLLM, **differing}[path])
+
+
+def test_workers_of_pymotor_are_counted_under_their_older_names_too(server: Prometheus) -> None:
+    namespace = {"namespace": "pymotor-older"}
+    fill(server, [Page({**namespace, "pod": "coordinator-0"}, [Gauge("motor_active_decode_workers", 4.0)])])
+
+    check(read(server, service("mindie-pymotor", selector=namespace)), "decode.ready_replicas", 4.0)
