@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Mode
-from autoscaler.daemon.places import place_of_switch, switch_spec, target_aims, target_specs
+from autoscaler.daemon.places import place_of_switch, places, switch_spec, target_aims, target_specs
 from autoscaler.daemon.pod_marks import CONTROLLERS
 from autoscaler.daemon.queries import routing_label
 from autoscaler.kube.crd import PLURAL, policy_ref
@@ -18,7 +18,9 @@ from autoscaler.stacks.load import stack_of
 from autoscaler.targets.kubernetes.aim import Aim
 from autoscaler.targets.kubernetes.competitors.kinds import known_kinds
 from autoscaler.targets.kubernetes.competitors.lists import AUTOSCALERS
+from autoscaler.targets.kubernetes.competitors.owners import owners_to_read
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
+from autoscaler.targets.kubernetes.specs.load import load_spec
 from autoscaler.targets.kubernetes.specs.model import Shape
 from autoscaler.targets.kubernetes.switches.build import switch_objects
 
@@ -65,11 +67,16 @@ class OwnObjects:
 def target_rights(policy: ScalingPolicy) -> Iterator[Right]:
     """What reading, and as far as the policy's mode goes scaling, its pools needs."""
     writes, specs = policy.spec.mode is not Mode.RECOMMEND, target_specs(policy)
+    scrapes = policy.spec.scrape is not None and policy.spec.scrape.endpoints is None
     for role, aimed in target_aims(policy).items():
         yield from _on_target(aimed, writes=writes)
+        if scrapes and not aimed.pods:  # the scale of what tells of the replicas names the pods, too
+            told = (*aimed.status_refs, aimed.ref)[0]
+            yield Right(told.namespace, told.group, f"{told.plural}/scale", told.name, "get")
         if writes:  # and so looks for others who do
             kinds = [*(other.kind for other in AUTOSCALERS), *(known_kinds()[name] for name in specs[role].children)]
             yield from (Right(aimed.ref.namespace, kind.group, kind.plural, "", "list") for kind in kinds)
+            yield from _on_owners(policy, aimed)
     yield from _on_switch(policy, writes=writes)
 
 
@@ -138,6 +145,21 @@ def _on_target(aimed: Aim, *, writes: bool) -> Iterator[Right]:
     for others in (aimed.status_refs, *(excluded.refs for excluded in aimed.excluded)):
         yield from (right(ref, "get") for ref in others)
     yield Right(aimed.ref.namespace, "", "pods", "", "list")
+
+
+def _on_owners(policy: ScalingPolicy, aimed: Aim) -> Iterator[Right]:
+    """What telling needs whether an owner above the target leaves the count to us.
+
+    An owner is limited to its name where the policy says it: where the target is named after it.
+    """
+    service = places(policy)[aimed.role].name
+    objects = (load_spec(name).object for name in stack_of(policy).facts.targets)
+    of_stack = {f"{one.kind}.{one.group}" for one in objects if one is not None}
+    readable = {f"{ref.kind}.{ref.group}" for ref in (aimed.ref, *aimed.status_refs)}
+    for owner in owners_to_read(aimed.ref.kind, of_stack):
+        if owner not in readable:
+            kind, name = known_kinds()[owner], service if aimed.ref.name != service else ""
+            yield Right(aimed.ref.namespace, kind.group, kind.plural, name, "get")
 
 
 def _on_switch(policy: ScalingPolicy, *, writes: bool) -> Iterator[Right]:

@@ -26,18 +26,33 @@ from autoscaler.targets.kubernetes.competitors.lists import AUTOSCALERS
 from autoscaler.targets.kubernetes.errors import ForbiddenError
 from tests.daemon.builders import HandClock, capturing
 from tests.e2e.stage import policy_document
+from tests.support.crds import definition_of, manifest, plural_of
 from tests.support.kube import FakeCluster, fake_cluster
 from tests.support.kube_api.manifests import definition as kind_definition
 from tests.support.kube_api.manifests import deployment
+from tests.targets.kubernetes.competitors.conftest import owned_by
+from tests.targets.kubernetes.objects import CLIQUE, KSERVE, OME
 
 OWN = ["--leader-elect", "--state", "configmap", "--lease-namespace", "serving", "--lease-name", "pd"]
 Rule = dict[str, Any]
 
 
-def write_policy(folder: Path, mode: str = "enforce", stack: str = "vllm") -> Path:
+def write_policy(
+    folder: Path,
+    mode: str = "enforce",
+    stack: str = "vllm",
+    targets: dict[str, dict[str, Any]] | None = None,
+    *,
+    scrape: bool = False,
+) -> Path:
     document = policy_document("chat", "serving", "http://127.0.0.1:1", mode=mode, stack=stack)
-    for role in document["spec"]["roles"].values():
+    for name, role in document["spec"]["roles"].items():
         role["min"] = 3  # what it has to be scaled to without any signal
+        if targets is not None:
+            role["target"] = targets[name]
+    if scrape:
+        document["spec"]["scrape"] = {}
+        del document["spec"]["prometheus"]
     path = folder / "chat.yaml"
     path.write_text(yaml.safe_dump(document))
     return path
@@ -137,6 +152,67 @@ def test_a_daemon_with_exactly_these_rights_is_refused_nothing_and_with_one_fewe
             if not daemon.refused():
                 needless.append(missing)
     assert needless == []
+
+
+OWNED = {
+    "OME, a Deployment": (OME, {"prefill": {"name": "chat-engine"}, "decode": {"name": "chat-decoder"}}, "ome"),
+    "OME, by its spec": (OME, {key: {"spec": "ome", "name": "chat"} for key in ("prefill", "decode")}, "ome"),
+    "KServe": (KSERVE, {key: {"spec": "kserve-workload", "name": "chat"} for key in ("prefill", "decode")}, "kserve"),
+    "Grove": (
+        "PodCliqueSet.grove.io",
+        {role: {"spec": "podclique", "name": f"chat-0-{role}"} for role in ("prefill", "decode")},
+        "grove",
+    ),
+}
+SELF_SCALING: dict[str, dict[str, Any]] = {
+    OME: {"engine": {"minReplicas": 1}},
+    KSERVE: {"prefill": {"replicas": 2}},
+    "PodCliqueSet.grove.io": {
+        "replicas": 1,
+        "template": {"cliques": [{"name": "prefill", "spec": {"autoScalingConfig": {"maxReplicas": 4}}}]},
+    },
+}
+
+
+@pytest.mark.parametrize("case", OWNED)
+def test_an_owner_that_may_put_its_own_count_back_can_be_looked_at_and_is_given_way_to(
+    tmp_path: Path, case: str
+) -> None:
+    kind, targets, stack = OWNED[case]
+    path = write_policy(tmp_path, stack=stack, targets=targets)
+    (role,) = printed(str(path), *OWN)
+
+    with cluster() as made:
+        made.define(definition_of(kind))
+        owner = made.create(plural_of(kind), manifest(kind, "chat", SELF_SCALING[kind]))
+        owners = owned_by(made, owner["apiVersion"], plural_of(kind), "chat")
+        for aimed in target_aims(policy_of(path)).values():
+            owned = {"name": aimed.ref.name, "ownerReferences": owners}
+            if aimed.ref.kind == "Deployment":
+                document = deployment(aimed.ref.name, replicas=2)
+                made.create("deployments", {**document, "metadata": document["metadata"] | owned})
+            else:
+                made.define(definition_of(CLIQUE))
+                made.create("podcliques", {**manifest(CLIQUE, "", {"replicas": 2}), "metadata": owned})
+        daemon = Daemon(tmp_path, made, role["rules"], policy_of(path))
+        daemon.live()
+
+        aimed = target_aims(policy_of(path))[Role.PREFILL]
+        found = made.get(aimed.ref.api_version, aimed.ref.plural, aimed.ref.name)
+    assert daemon.refused() == set()
+    assert found["spec"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("spec", ["hyperpod", "ome-bounds"])
+def test_scraping_pods_that_a_deployment_below_the_target_names_takes_a_look_at_its_scale(
+    tmp_path: Path, spec: str
+) -> None:
+    targets = {key: {"spec": spec, "name": "chat", "maxReplicas": 12} for key in ("prefill", "decode")}
+    rules = printed(str(write_policy(tmp_path, stack=spec.partition("-")[0], targets=targets, scrape=True)))[0]["rules"]
+    plain = printed(str(write_policy(tmp_path, stack=spec.partition("-")[0], targets=targets)))[0]["rules"]
+
+    assert "deployments/scale" in {rule["resources"][0] for rule in rules if rule["verbs"] == ["get"]}
+    assert "deployments/scale" not in {rule["resources"][0] for rule in plain}
 
 
 def test_the_rights_are_limited_to_the_objects_that_the_policy_names(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from autoscaler.core.policy import Role
@@ -50,6 +51,18 @@ KEEPERS = (
         otherwise="it autoscales the Deployment: annotate it ome.io/autoscalerClass: external, or use ome-bounds",
     ),
 )
+
+
+def owners_to_read(owned: str, of_stack: Collection[str]) -> tuple[str, ...]:
+    """Owners that leave the count of a kind to others, always or while a field of them says so.
+
+    Args:
+        owned: The kind that holds the count.
+        of_stack: Kinds that the stack has, as `Kind.group`: others own nothing there.
+    """
+    return tuple(
+        keeper.owner for keeper in KEEPERS if (owned in keeper.owned if keeper.owned else keeper.owner in of_stack)
+    )
 
 
 def owner_conflicts(chain: Chain, role: Role) -> list[Conflict]:
