@@ -11,7 +11,9 @@ from autoscaler.targets.kubernetes.competitors.report import Conflict
 from autoscaler.targets.kubernetes.competitors.seen import Reader
 from autoscaler.targets.kubernetes.refs import JsonObject, lookup
 
-_PAUSES = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")
+_PAUSED, _PAUSED_REPLICAS = "autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas"
+_NOT = frozenset({"0", "f", "F", "false", "False", "FALSE"})
+"""What KEDA reads as no; any other text pauses."""
 _WVA_MODEL = "llmd.ai/model-id"
 
 
@@ -71,7 +73,7 @@ def find_autoscalers(client: Reader, chain: Chain, entry: str) -> tuple[list[Con
             hit = _hit(autoscaler, item, chain, entry)
             if hit is None or _belongs_to_reported(item, conflicts):
                 continue
-            if _is_paused(item):
+            if pause_of(item):
                 notes.append(f"{named(item)} is paused; resumed, it writes {autoscaler.writes.format(named(hit))}")
                 continue
             remedy = autoscaler.remedy
@@ -93,10 +95,20 @@ def _belongs_to_reported(item: JsonObject, conflicts: list[Conflict]) -> bool:
     return any((conflict.kind, conflict.name) in made_by for conflict in conflicts)
 
 
-def _is_paused(item: JsonObject) -> bool:
-    """Whether KEDA has let go of the count; its pauses of one direction alone keep the HPA alive."""
+def pause_of(item: JsonObject) -> str:
+    """The annotation by which KEDA has let go of the count; empty where it has not.
+
+    Its pauses of one direction alone keep the HPA alive.
+    """
     annotations = item["metadata"].get("annotations", {})
-    return any(annotations.get(name, "false") != "false" for name in _PAUSES)
+    if _PAUSED_REPLICAS in annotations:
+        return _PAUSED_REPLICAS
+    return _PAUSED if says_yes(annotations.get(_PAUSED, "false")) else ""
+
+
+def says_yes(value: str) -> bool:
+    """Whether KEDA reads the text of an annotation as yes."""
+    return value not in _NOT
 
 
 def _scale_target(item: JsonObject) -> Iterator[Scaled]:

@@ -161,6 +161,14 @@ def test_a_paused_scaled_object_is_a_note(kube_api: Cluster, search: Search, add
     assert note.startswith("ScaledObject theirs is paused; resumed, it writes the replica count of Deployment chat")
 
 
+@pytest.mark.parametrize("value", ["false", "False", "0", "f"])
+def test_a_pause_that_keda_reads_as_no_is_none(kube_api: Cluster, search: Search, add: Add, value: str) -> None:
+    set_up(kube_api, case("deployment"))
+    add(KEDA, "theirs", {"scaleTargetRef": {"name": "chat"}}, annotations={"autoscaling.keda.sh/paused": value})
+
+    assert [conflict.kind for conflict in search(case("deployment")).conflicts] == ["ScaledObject"]
+
+
 def test_a_scaled_object_paused_in_one_direction_still_competes(kube_api: Cluster, search: Search, add: Add) -> None:
     set_up(kube_api, case("deployment"))
     annotations = {"autoscaling.keda.sh/paused-scale-in": "true"}
