@@ -7,6 +7,7 @@ from typing import Any
 
 from autoscaler.adopt.behavior import carried_behavior
 from autoscaler.adopt.pool import Pool, Workload
+from autoscaler.targets.kubernetes.competitors.gitops import tools_that_manage
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
 # For sed: an object with its old identity cannot be created again.
@@ -74,3 +75,6 @@ def _aim(kind: str, target: JsonObject) -> str:
 def _managed(metadata: JsonObject) -> Iterator[str]:
     if set(_WVA_ANNOTATIONS) & set(metadata.get("annotations", {})):
         yield "the llm-d Workload Variant Autoscaler feeds it: its thresholds stay behind in its ConfigMap"
+    for tool, mark in tools_that_manage({"metadata": metadata}):
+        again = "or it comes back" if tool.watches else "or the next upgrade brings it back"
+        yield f"{tool.name} keeps it ({mark}): take it out there before you delete it, {again}"

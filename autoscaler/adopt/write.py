@@ -18,6 +18,7 @@ _MARK = "<-"
 # Beginnings of labels that a stack's controller puts on its pods.
 _LABELS = {"llm-d.ai/": "llm-d", "rbg.workloads.x-k8s.io/": "rbg", "nvidia.com/dynamo-": "dynamo"}
 _IMAGES = {"sglang": "sglang", "tensorrt": "trtllm", "trtllm": "trtllm", "tritonserver": "triton"}
+_SHORTEST_S, _LONGEST_S = 1.0, 86_400.0  # of fallbackAfter
 _PLACE = "http://prometheus.monitoring:9090"
 
 
@@ -85,9 +86,13 @@ def _spec(adoption: Adoption) -> Iterator[tuple[str, Any]]:
     yield "roles", {role.value: dict(_role(role, pools[role])) for role in (Role.PREFILL, Role.DECODE)}
     after_s = [pool.fallback_after_s for pool in pools.values() if pool.fallback_after_s is not None]
     if after_s:
-        yield "fallbackAfter", Remark(format_duration(max(after_s)), "failureThreshold times pollingInterval")
-    url = next((pool.prometheus_url for pool in pools.values() if pool.prometheus_url), None)
-    yield "prometheus", {"url": Remark(url or _PLACE, f"{_MARK} {'as the trigger has it' if url else 'yours'}")}
+        inside_s = min(max(*after_s, _SHORTEST_S), _LONGEST_S)
+        cut = "" if inside_s == max(after_s) else f", {max(after_s):g} s, brought to what may be said"
+        yield "fallbackAfter", Remark(format_duration(inside_s), f"failureThreshold times pollingInterval{cut}")
+    urls = list(dict.fromkeys(pool.prometheus_url for pool in pools.values() if pool.prometheus_url))
+    also = f"; the other pool's has {urls[1]}" if len(urls) > 1 else ""
+    remark = f"as the trigger has it{also}" if urls else "yours"
+    yield "prometheus", {"url": Remark(urls[0] if urls else _PLACE, f"{_MARK} {remark}")}
 
 
 def _role(role: Role, pool: Pool) -> Iterator[tuple[str, Any]]:
@@ -105,7 +110,8 @@ def _role(role: Role, pool: Pool) -> Iterator[tuple[str, Any]]:
     yield "startupTime", Remark("5m", f"{_MARK} from creation to the first request, until it has been measured")
     if pool.fallback_replicas is not None:
         inside = min(max(pool.fallback_replicas, least), pool.max_replicas)
-        yield "fallbackReplicas", Remark(inside, "fallback.replicas")
+        moved = "" if inside == pool.fallback_replicas else f", {pool.fallback_replicas}, brought inside min and max"
+        yield "fallbackReplicas", Remark(inside, f"fallback.replicas{moved}")
     if pool.behavior:
         yield "behavior", pool.behavior
 
@@ -134,9 +140,10 @@ def _header(adoption: Adoption) -> Iterator[str]:
         for line, roles in lost.items():
             yield from comment_lines(f"{' and '.join(roles)}: {line}", "# - ", "#   ")
     yield "#"
-    yield from comment_lines("When its recommendations have convinced you, let go of the counts and set mode: enforce:")
-    for command in (command for _, pool in pools for command in pool.hand_over):
-        yield f"#   {command}"
-    yield from comment_lines("And back: set mode: recommend first, then")
-    for command in (command for _, pool in pools for command in pool.hand_back):
-        yield f"#   {command}"
+    over = [command for _, pool in pools for command in pool.hand_over]
+    letting_go = "let go of the counts and set mode: enforce:" if over else "set mode: enforce."
+    yield from comment_lines(f"When its recommendations have convinced you, {letting_go}")
+    yield from (f"#   {command}" for command in over)
+    back = [command for _, pool in pools for command in pool.hand_back]
+    yield from comment_lines("And back: set mode: recommend first, then" if back else "And back: set mode: recommend.")
+    yield from (f"#   {command}" for command in back)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -135,8 +134,9 @@ def _service(pools: dict[Role, Pool]) -> str:
 
 
 def _refuse_what_check_refuses(text: str) -> None:
-    report = parse(text.encode(), Path(os.devnull))
+    report = parse(text.encode(), Path("imported.yaml"))
     found = [*report.errors, *(problem for loaded in report.policies for problem in stack_problems(loaded.policy))]
-    told = "; ".join(str(problem) for problem in found if problem.severity is Severity.ERROR)
+    errors = (replace(problem, file=None, line=None) for problem in found if problem.severity is Severity.ERROR)
+    told = "; ".join(map(str, errors))
     if told:
         raise CliError(f"what was found makes no valid policy: {told}")

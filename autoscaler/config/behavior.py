@@ -11,7 +11,7 @@ from autoscaler.config.values import Duration, Ratio
 from autoscaler.core import policy as plain
 
 _Window = Annotated[float, Duration(0, 3_600, "300", whole_seconds=True)]
-_Tolerance = Annotated[float, Ratio("10%", zero=True, milli=True)]
+Tolerance = Annotated[float, Ratio("10%", zero=True, milli=True)]
 
 _POLICIES = "Rate rules; selectPolicy says which of them binds."
 _SELECT = (
@@ -71,7 +71,7 @@ class ScaleUp(Strict):
     select: Annotated[plain.SelectPolicy, Field(strict=False)] = Field(
         default=plain.SelectPolicy.MAX, alias="selectPolicy", description=_SELECT
     )
-    tolerance: _Tolerance = Field(default=0.05, description=_TOLERANCE_UP)
+    tolerance: Tolerance = Field(default=0.05, description=_TOLERANCE_UP)
 
     def core(self) -> plain.DirectionBehavior:
         """The same as plain data."""
@@ -103,7 +103,7 @@ class ScaleDown(Strict):
     select: Annotated[plain.SelectPolicy, Field(strict=False)] = Field(
         default=plain.SelectPolicy.MAX, alias="selectPolicy", description=_SELECT
     )
-    tolerance: _Tolerance = Field(default=0.1, description=_TOLERANCE_DOWN)
+    tolerance: Tolerance = Field(default=0.1, description=_TOLERANCE_DOWN)
 
     def core(self) -> plain.DirectionBehavior:
         """The same as plain data."""

@@ -93,8 +93,8 @@ class RoleSpec(Strict):
         default=None,
         alias="fallbackReplicas",
         description=(
-            "Replicas to go to when the signals have been unusable for fallbackAfter. Default: none, hold what there "
-            "is, because without signals any change is a guess."
+            "Replicas to grow to when the signals have been unusable for fallbackAfter; a pool never shrinks to them. "
+            "Default: none, hold what there is, because without signals any change is a guess."
         ),
     )
     behavior: Behavior = Field(

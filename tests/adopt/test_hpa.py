@@ -92,8 +92,45 @@ def test_what_an_hpa_does_by_default_and_we_do_not_is_said(kube_api: Cluster, im
     out = import_of("hpa", "theirs").out
 
     assert "# - decode: metric vllm_queue (External, AverageValue 5): the objectives decide instead" in out
-    assert "an HPA without scaleDown policies shrinks after 300 s" in out
+    assert "no scaleDown policies are set: an HPA then shrinks by up to 100 % per 15 s" in out
+    assert "no scaleDown window is set: an HPA's is 300 s" in out
     assert "no scaleUp window is set: the default here is none, but 40 s for decode and after a shrink" in out
+
+
+def test_of_a_direction_that_is_disabled_no_pace_is_said(kube_api: Cluster, import_of: Import) -> None:
+    kube_api.create("deployments", engine("chat-decode"))
+    disabled = {"scaleUp": {"selectPolicy": "Disabled"}, "scaleDown": {"selectPolicy": "Disabled"}}
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode", behavior=disabled))
+
+    done = import_of("hpa", "theirs")
+
+    assert done.policy.spec.roles.decode.behavior.scale_down.select == "Disabled"
+    assert "Not carried over" not in done.out
+
+
+@pytest.mark.parametrize("tolerance", ["1", "1500u"])
+def test_a_tolerance_that_a_policy_cannot_hold_is_left_out_and_said(
+    kube_api: Cluster, import_of: Import, tolerance: str
+) -> None:
+    kube_api.create("deployments", engine("chat-decode"))
+    behavior = {"scaleUp": {"stabilizationWindowSeconds": 30, "tolerance": tolerance}}
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode", behavior=behavior))
+
+    done = import_of("hpa", "theirs")
+
+    assert done.policy.spec.roles.decode.behavior.scale_up.window_s == 30.0
+    assert f"scaleUp.tolerance {tolerance}: a policy takes 0 to less than 100 %" in done.out
+
+
+def test_bounds_that_no_policy_takes_are_refused_without_a_file_that_is_not_there(
+    kube_api: Cluster, import_of: Import
+) -> None:
+    kube_api.create("deployments", engine("chat-decode"))
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode", maxReplicas=20_000))
+
+    refused = import_of("hpa", "theirs")
+
+    assert "what was found makes no valid policy: spec.roles.prefill.max: is out of range" in refused.error
 
 
 def test_model_gpus_and_count_come_from_the_workload(kube_api: Cluster, import_of: Import) -> None:
@@ -195,6 +232,22 @@ def test_the_commands_for_handing_over_and_back_are_printed(kube_api: Cluster, i
 
     assert f"#   kubectl -n {kube_api.namespace} delete hpa theirs\n" in out
     assert f"#   kubectl -n {kube_api.namespace} apply -f theirs.yaml\n" in out
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"annotations": {"argocd.argoproj.io/tracking-id": "x"}}, "Argo CD keeps it (argocd.argoproj.io/tracking-id)"),
+        ({"labels": {"app.kubernetes.io/managed-by": "Helm"}}, "or the next upgrade brings it back"),
+    ],
+)
+def test_who_would_bring_a_deleted_hpa_back_is_named(
+    kube_api: Cluster, import_of: Import, metadata: dict[str, dict[str, str]], said: str
+) -> None:
+    kube_api.create("deployments", engine("chat-decode"))
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode", metadata=metadata))
+
+    assert said in " ".join(line.lstrip("# ") for line in import_of("hpa", "theirs").out.splitlines())
 
 
 def test_the_copy_that_is_kept_can_be_created_again(kube_api: Cluster) -> None:

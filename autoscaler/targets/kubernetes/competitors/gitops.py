@@ -69,6 +69,11 @@ _TOOLS = (
 )
 
 
+def tools_that_manage(document: JsonObject) -> list[tuple[GitOpsTool, str]]:
+    """Tools whose marks an object carries, each with one of these."""
+    return [(tool, marks[0]) for tool in _TOOLS if (marks := tool.marks_on(document))]
+
+
 def find_gitops(
     chain: Chain, fields: tuple[Path, ...], *, watching_only: bool = False
 ) -> tuple[list[Conflict], list[str]]:
