@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+import yaml
 from helm_python import HelmError, lint
 
-from tests.deploy.rendering import CHART, DEPLOY, chart_objects, helmed
+from tests.deploy.rendering import CHART, DEPLOY, JsonObject, chart_objects, helmed
+
+OVERLAY = DEPLOY / "overlays" / "enforce"
+ROLE = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: all}\n"
 
 
 def test_helms_own_linter_has_nothing_against_it() -> None:
@@ -58,6 +63,71 @@ def test_a_wrong_value_is_refused_by_name(values: dict[str, Any], words: str) ->
 def test_values_that_do_not_go_together_are_refused_with_what_to_do(values: dict[str, Any], words: str) -> None:
     with pytest.raises(HelmError, match=words):
         chart_objects(values)
+
+
+def acting(**values: Any) -> dict[str, Any]:
+    """Values of an actor, with its policy and its roles."""
+    policies, roles = ((OVERLAY / name).read_text() for name in ("policy.yaml", "roles.yaml"))
+    return {"watchNamespace": "serving", "policies": policies, "roles": roles, **values}
+
+
+BINDINGS = (OVERLAY / "role-bindings.yaml").read_text()
+ADVISING = (DEPLOY / "overlays" / "recommend" / "roles.yaml").read_text()
+NOWHERE = (OVERLAY / "policy.yaml").read_text().replace("  namespace: serving\n", "", 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"roles": BINDINGS}, "Roles and ClusterRoles, and found RoleBinding"),
+        ({"roles": "kind: [Role"}, "Roles and ClusterRoles, and found"),
+        ({"roles": ADVISING}, "no right to configmaps in namespace pd-autoscaler"),
+        ({"roles": ADVISING, "state": "memory"}, "rbac policy.yaml ... --leader-elect --lease-namespace pd-autoscaler"),
+        ({"watchNamespace": ""}, "no right to scalingpolicies in all namespaces"),
+        ({"watchNamespace": "other"}, "llama-70b is in namespace serving, and watchNamespace is other"),
+        ({"policies": NOWHERE}, "llama-70b has no metadata.namespace"),
+        ({"leaderElect": False, "replicas": 1}, "while one pod takes another's place both would write"),
+        ({"settings": "budgets: [a"}, "settings: error converting YAML"),
+    ],
+)
+def test_policies_and_roles_that_do_not_go_with_the_values_are_refused(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(HelmError, match=re.escape(words)):
+        chart_objects(acting(**values))
+
+
+@pytest.mark.parametrize("more", [{}, {"clusterRoles": ["view"], "roles": ADVISING}])
+def test_roles_that_suffice_are_taken(more: dict[str, Any]) -> None:
+    assert "RoleBinding" in {document["kind"] for document in chart_objects(acting(**more))}
+
+
+def test_a_role_for_everything_suffices() -> None:
+    everything = f"{ROLE}{yaml.safe_dump({'rules': [{'apiGroups': ['*'], 'resources': ['*'], 'verbs': ['*']}]})}"
+
+    assert "ClusterRole" in {document["kind"] for document in chart_objects(acting(roles=everything))}
+
+
+def test_who_asks_an_endpoint_with_tls_asks_by_https() -> None:
+    settings = yaml.safe_dump({"endpoint": {"certFile": "/tls/tls.crt", "keyFile": "/tls/tls.key"}})
+    found = chart_objects(acting(settings=settings, serviceMonitor={"endpoint": {"tlsConfig": {"serverName": "pda"}}}))
+
+    (container,) = one_of(found, "Deployment")["spec"]["template"]["spec"]["containers"]
+    probes = [container[probe]["httpGet"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
+    (endpoint,) = one_of(found, "ServiceMonitor")["spec"]["endpoints"]
+    assert [probe["scheme"] for probe in probes] == ["HTTPS"] * 3
+    assert (endpoint["scheme"], endpoint["tlsConfig"]) == ("https", {"serverName": "pda"})
+
+
+def test_the_daemon_gets_environment_variables() -> None:
+    env = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}]
+
+    (container,) = one_of(chart_objects({"env": env}), "Deployment")["spec"]["template"]["spec"]["containers"]
+
+    assert container["env"] == env
+
+
+def one_of(documents: list[JsonObject], kind: str) -> JsonObject:
+    (found,) = [document for document in documents if document["kind"] == kind]
+    return found
 
 
 @pytest.mark.parametrize(
