@@ -38,7 +38,7 @@ class HttpUrl:
             raise refuse("is no http address", allowed=allowed, nearest=nearest)
         if parts.username is not None or parts.password is not None:
             raise refuse("holds credentials: put them into basicAuth or a bearerTokenFile", allowed=allowed)
-        if not has_host or parts.query or parts.fragment:
+        if not has_host or "?" in text or "#" in text:
             raise refuse("wants a host, and no query or fragment", allowed=allowed)
         return text.rstrip("/")
 
@@ -46,7 +46,7 @@ class HttpUrl:
         return core_schema.no_info_after_validator_function(self.check, core_schema.str_schema(strict=True))
 
     def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "format": "uri", "pattern": r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"}
+        return {"type": "string", "format": "uri", "pattern": r"^[hH][tT][tT][pP][sS]?://[^\s/?#@]+(/[^\s?#]*)?$"}
 
 
 def _one_header_line(value: SecretStr) -> SecretStr:

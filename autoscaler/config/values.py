@@ -160,7 +160,7 @@ class Ratio:
         low = {"minimum": 0} if self.zero else {"exclusiveMinimum": 0}
         number = {"type": "number", **low, "exclusiveMaximum": 1}
         units = "%|m" if self.milli else "%"
-        text = {"type": "string", "pattern": rf"^[0-9]+(\.[0-9]+)?({units})?$"}
+        text = {"type": "string", "pattern": rf"^[0-9]+(\.[0-9]+)?\s?({units})?$"}
         return {"anyOf": [number, text], "examples": [self.example]}
 
 
@@ -190,7 +190,7 @@ class Percentile:
 
     def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
         number = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}
-        text = {"type": "string", "pattern": r"^[pP]?[0-9]+(\.[0-9]+)?%?$"}
+        text = {"type": "string", "pattern": r"^[pP]?[0-9]+(\.[0-9]+)?\s?%?$"}
         return {"anyOf": [text, number], "examples": ["p95"]}
 
 

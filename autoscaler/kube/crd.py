@@ -75,6 +75,8 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
     }
 )
 """What must hold beyond types and ranges, per part of the model: in CEL, and what is wrong where it is false."""
+_YAML_BOOLEANS = frozenset({"Disaggregation"})
+"""Parts with the words on and off, which kubectl's YAML takes for booleans where nobody quotes them."""
 
 
 def policy_ref(namespace: str, name: str = "") -> ObjectRef:
@@ -128,7 +130,8 @@ def _structural(node: JsonObject, parts: Mapping[str, Any]) -> JsonObject:
     if "$ref" in node:
         part = node["$ref"].rpartition("/")[2]
         beside = {key: value for key, value in node.items() if key != "$ref"}
-        return {**_structural({**parts[part], **beside}, parts), **_validations(part)}
+        made = _structural({**parts[part], **beside}, parts)
+        return {**(_with_booleans(made) if part in _YAML_BOOLEANS else made), **_validations(part)}
     result: JsonObject = {}
     for key, value in node.items():
         if key in _KEPT:
@@ -138,6 +141,12 @@ def _structural(node: JsonObject, parts: Mapping[str, Any]) -> JsonObject:
         elif key not in _DROPPED:
             raise ValueError(f"{key}: {value!r} has no counterpart in a structural schema yet")
     return result
+
+
+def _with_booleans(made: JsonObject) -> JsonObject:
+    """An enumeration of texts that takes true and false, too."""
+    untyped = {key: value for key, value in made.items() if key != "type"}
+    return {**untyped, "x-kubernetes-preserve-unknown-fields": True, "enum": [*made["enum"], True, False]}
 
 
 def _properties(inner: Any, parts: Mapping[str, Any]) -> JsonObject:

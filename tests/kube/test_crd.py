@@ -28,6 +28,7 @@ JSONSCHEMA_PROPS = frozenset(
     | {"x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"}
 )
 
+METADATA = {"metadata": {"name": "chat"}}
 INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 
 
@@ -117,7 +118,7 @@ def test_a_server_refuses_what_the_model_refuses(kube_api: Cluster, path: str, v
         ScalingPolicy.model_validate(policy)
 
 
-@pytest.mark.parametrize("value", ["p95", 95, 0.95, "95%"])
+@pytest.mark.parametrize("value", ["p95", 95, 0.95, "95%", "95 %"])
 def test_a_union_takes_all_its_forms(kube_api: Cluster, value: object) -> None:
     kube_api.define(definition())
     policy = policy_document("chat", kube_api.namespace, "http://prom:9090")
@@ -126,6 +127,37 @@ def test_a_union_takes_all_its_forms(kube_api: Cluster, value: object) -> None:
     made = kube_api.create(PLURAL, policy)
 
     assert made["spec"]["objectives"]["ttft"]["percentile"] == value
+
+
+@pytest.mark.parametrize(("value", "meant"), [(False, "off"), (True, "on"), ("off", "off"), ("auto", "auto")])
+def test_off_without_quotes_is_no_boolean_that_a_server_refuses(
+    kube_api: Cluster, value: object, meant: object
+) -> None:
+    kube_api.define(definition())
+    switch = {"disaggregation": value}
+
+    made = kube_api.create(PLURAL, policy_document("chat", kube_api.namespace, "http://prom:9090", switch=switch))
+
+    assert made["spec"]["switch"] == switch
+    policy = ScalingPolicy.model_validate({key: made[key] for key in ("apiVersion", "kind", "spec")} | METADATA)
+    assert policy.spec.switch is not None
+    assert policy.spec.switch.disaggregation == meant
+
+
+def test_any_other_word_for_the_switch_is_refused(kube_api: Cluster) -> None:
+    kube_api.define(definition())
+    document = policy_document("chat", kube_api.namespace, "http://prom:9090", switch={"disaggregation": "maybe"})
+
+    assert kube_api.request("POST", kube_api.path(API_VERSION, PLURAL), document)[0] == 422
+
+
+@pytest.mark.parametrize("url", ["HTTP://prom:9090", "https://prom/prefix/", "http://[::1]:9090"])
+def test_every_address_that_the_model_takes_is_taken(kube_api: Cluster, url: str) -> None:
+    kube_api.define(definition())
+    document = policy_document("chat", kube_api.namespace, url)
+
+    assert ScalingPolicy.model_validate(document).spec.prometheus is not None
+    assert kube_api.create(PLURAL, document)["spec"]["prometheus"]["url"] == url
 
 
 def test_the_status_takes_conditions(kube_api: Cluster) -> None:
