@@ -64,7 +64,7 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
         origin = policy_origin(settings, clock, stack)
         budgets = shared_budgets(settings.file)
         notifiers = _notifiers(settings, stack)
-        page = MetricsPage(ledger, of_daemon=lambda: of_daemon(budgets.budgets, notifiers))
+        page = MetricsPage(ledger, of_daemon=lambda: of_daemon(budgets.budgets, notifiers), wall_s=clock.wall_s)
         reporters = [
             *origin.reporters,
             *event_reporters(settings, origin, identity, stack),

@@ -204,3 +204,11 @@ def test_the_switch_is_where_the_stack_shows_it(stand: Stand) -> None:
 
     assert stand.value("pd_autoscaler_switch_disaggregated") == 0.0
     assert stand.value("pd_autoscaler_switch_threshold_tokens") == 512.0
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+def test_the_latest_tick_is_dated_as_the_wall_clock_has_it_now(stand: Stand, jump_s: float) -> None:
+    stand.page = MetricsPage(stand.ledger, wall_s=lambda at_s: at_s + jump_s)
+    stand.tick()
+
+    assert stand.value("pd_autoscaler_last_tick_timestamp_seconds") == stand.bench.now_s + jump_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from autoscaler.core.attribution import Attribution
 from autoscaler.core.decision import Decision, SwitchDecision, SwitchStep
@@ -21,8 +21,13 @@ _LEAST_BUDGET_RATIO = 1e-4
 _APART = frozenset({SwitchStep.ON, SwitchStep.OPENING, SwitchStep.OBSERVING, SwitchStep.GROWING_DECODE})
 
 
-def of_service(account: Account) -> Iterator[Sample]:
-    """Samples of a service but for those of its pools."""
+def of_service(account: Account, wall_s: Callable[[float], float]) -> Iterator[Sample]:
+    """Samples of a service but for those of its pools.
+
+    Args:
+        account: What is known of it.
+        wall_s: Gives an instant as the wall clock has it now, by which Prometheus goes.
+    """
     policy = account.policy
     yield from one_hot("mode", labels.MODE, [policy.mode])
     yield from some("interval_seconds", policy.interval_s)
@@ -31,7 +36,7 @@ def of_service(account: Account) -> Iterator[Sample]:
     yield from _promise(policy.objectives)
     yield from _totals(account)
     if account.latest is not None:
-        yield from _tick(account.latest)
+        yield from _tick(account.latest, wall_s)
         if account.latest.decision is not None:
             yield from _decision(account.latest.decision, policy.objectives, account.latest.switch)
 
@@ -45,9 +50,9 @@ def _promise(objectives: Objectives) -> Iterator[Sample]:
         yield from some("objective_ratio", objectives.attainment_ratio, objective)
 
 
-def _tick(tick: Tick) -> Iterator[Sample]:
+def _tick(tick: Tick, wall_s: Callable[[float], float]) -> Iterator[Sample]:
     yield from some("leads", tick.leads)
-    yield from some("last_tick_timestamp_seconds", tick.at_s)
+    yield from some("last_tick_timestamp_seconds", wall_s(tick.at_s))
     holding = [condition.type for condition in conditions_of(tick) if condition.holds]
     yield from one_hot("condition", labels.CONDITION, holding)
 

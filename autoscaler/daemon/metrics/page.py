@@ -10,7 +10,7 @@ a usual scrape interval, most of it for characters of names that are our own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate
 from math import isfinite, isnan
 
@@ -32,6 +32,7 @@ class MetricsPage:
         ledger: What to render.
         readings: What to say of a service; only metrics of the table.
         of_daemon: What to say beside services, each with the name of what it is about.
+        wall_s: Gives an instant of the ledger as the wall clock has it now, by which Prometheus goes.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class MetricsPage:
         ledger: Ledger,
         readings: Callable[[Account], Iterable[Sample]] | None = None,
         of_daemon: Callable[[], Iterable[tuple[str, Sample]]] = tuple,
+        wall_s: Callable[[float], float] = lambda at_s: at_s,
     ) -> None:
         self._ledger = ledger
-        self._readings = readings or samples_of
+        self._readings = readings or partial(samples_of, wall_s=wall_s)
         self._of_daemon = of_daemon
 
     def text(self, *, openmetrics: bool) -> str:
@@ -63,10 +65,10 @@ class MetricsPage:
         return "".join((*parts, "# EOF\n" if openmetrics else ""))
 
 
-def samples_of(account: Account) -> Iterator[Sample]:
+def samples_of(account: Account, wall_s: Callable[[float], float]) -> Iterator[Sample]:
     """Everything that the metrics say of one service."""
     yield from of_pools(account)
-    yield from of_service(account)
+    yield from of_service(account, wall_s)
 
 
 def _info(*, openmetrics: bool) -> str:
