@@ -59,7 +59,8 @@ _REST = frozenset({SwitchStep.ON, SwitchStep.OFF})
 _LAST_STEPS = frozenset({(SwitchStep.OBSERVING, SwitchStep.ON), (SwitchStep.DRAINING_PREFILL, SwitchStep.OFF)})
 _GIVEN_UP_OPEN = (SwitchStep.OPENING, SwitchStep.DRAINING_PREFILL)
 _MOVED = frozenset({Outcome.APPLIED, Outcome.DRY_RUN})
-_LIMITS = frozenset({StageName.RATE, StageName.BOUNDS, StageName.RATIO, StageName.BUDGET, StageName.CAPACITY})
+LIMITS = frozenset({StageName.RATE, StageName.BOUNDS, StageName.RATIO, StageName.BUDGET, StageName.CAPACITY})
+"""Stages that keep a pool from the replicas it wants; the others wait, or do as somebody asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def _of_rest(role: Role, decided: RoleDecision, mode: Mode) -> _Told | None:
         return Topic.RECOMMENDED, step, f"{role} should go from {step} replicas: {story_text(decided)}"
     binding = binding_stage(decided)
     if decided.uncapped != decided.current and binding.reason is not Reason.WITHIN_TOLERANCE:
-        limited = decided.uncapped > decided.current and binding.stage in _LIMITS
+        limited = decided.uncapped > decided.current and binding.stage in LIMITS
         why = f"{decided.uncapped} were proposed: {reason_text(decided)}"
         message = f"{role} stays at {decided.current} replicas, {why}"
         return Topic.LIMITED if limited else Topic.HELD, binding.reason.value, message

@@ -12,9 +12,9 @@ from autoscaler.core.decision import Decision, Reason, RoleDecision, SwitchDecis
 from autoscaler.core.policy import Mode, Role
 from autoscaler.core.signals import Scope, Signals
 from autoscaler.daemon.logs import blanked
-from autoscaler.daemon.notices import Topic, notices_of
+from autoscaler.daemon.notices import LIMITS
 from autoscaler.daemon.tick import Dependency, Tick
-from autoscaler.report.words import story_text
+from autoscaler.report.words import binding_stage, reason_text, story_text
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.refs import JsonObject
 from autoscaler.targets.switch import SwitchReading
@@ -26,6 +26,7 @@ _LONGEST_MESSAGE = 2048
 _HOLDS = frozenset({Reason.PAUSED, Reason.GROW_ONLY, Reason.PINNED})
 _AT_REST = frozenset({SwitchStep.ON, SwitchStep.OFF})
 _OTHERS_WRITE = frozenset({Outcome.CONFLICT, Outcome.FROZEN})
+_FAILED = frozenset({Outcome.FORBIDDEN, Outcome.MISSING, Outcome.REJECTED, Outcome.REFUSED, Outcome.UNAVAILABLE})
 _UNCOUNTED = ("message", "lastDecisionTime")
 
 
@@ -127,6 +128,10 @@ def _active(tick: Tick) -> Condition:
         return Condition("Active", holds=False, reason="Held", message="; ".join(stopped))
     if tick.blockers:
         return Condition("Active", holds=False, reason="Blocked", message=_joined(tick.blockers))
+    results = [*tick.writes.items(), *([("switch", tick.switched)] if tick.switched is not None else [])]
+    failed = [f"{subject}: {result.message}" for subject, result in results if result.outcome in _FAILED]
+    if failed:
+        return Condition("Active", holds=False, reason="WriteFailed", message="; ".join(failed))
     return Condition("Active", holds=True, reason="Enforcing", message="decisions are carried out")
 
 
@@ -141,15 +146,29 @@ def _stopped(decision: Decision) -> list[str]:
 
 
 def _limited(tick: Tick) -> Condition:
-    found = [notice for notice in notices_of(tick) if notice.topic is Topic.LIMITED]
-    if not found:
+    """Whether a guard keeps a pool from as many replicas as it wants, be it on the way to more."""
+    if tick.decision is None:
+        return _untold("Limited")
+    short = [
+        (role, decided)
+        for role, decided in tick.decision.roles.items()
+        if decided.uncapped > decided.desired and binding_stage(decided).stage in LIMITS
+    ]
+    if not short:
         return Condition("Limited", holds=False, reason="WithinLimits", message="every pool has what it wants")
-    message = "; ".join(notice.message for notice in found)
-    return Condition("Limited", holds=True, reason=_camel(found[0].cause), message=message)
+    message = "; ".join(_shortfall(role, decided) for role, decided in short)
+    return Condition("Limited", holds=True, reason=_camel(binding_stage(short[0][1]).reason.value), message=message)
+
+
+def _shortfall(role: Role, decided: RoleDecision) -> str:
+    gets = f"gets {decided.desired}" if decided.changed else f"stays at {decided.current}"
+    return f"{role} {gets} replicas where {decided.uncapped} were proposed: {reason_text(decided)}"
 
 
 def _conflicted(tick: Tick) -> Condition:
     """Whether somebody or something else stands against our writing."""
+    if tick.decision is None:
+        return _untold("Conflicted")
     against = [
         f"{role}: {written.message}" for role, written in tick.writes.items() if written.outcome in _OTHERS_WRITE
     ]
@@ -162,14 +181,21 @@ def _conflicted(tick: Tick) -> Condition:
 
 def _switch_in_progress(tick: Tick) -> Condition:
     """Whether the stack's switch is being moved."""
-    decided = tick.decision.switch if tick.decision is not None else None
+    if tick.decision is None:
+        return _untold("SwitchInProgress")
+    decided = tick.decision.switch
     if decided is None:
-        message = "the policy leaves the switch alone" if tick.decision is not None else "the last tick failed"
+        message = "the policy leaves the switch alone"
         return Condition("SwitchInProgress", holds=False, reason="NoSwitch", message=message)
     message = f"{decided.step.value.replace('_', ' ')}: {decided.detail}"
     if decided.step in _AT_REST:
         return Condition("SwitchInProgress", holds=False, reason="AtRest", message=message)
     return Condition("SwitchInProgress", holds=True, reason=_camel(decided.step.value), message=message)
+
+
+def _untold(name: str) -> Condition:
+    """What nobody knows after a tick that came to no decision."""
+    return Condition(name, holds=None, reason="Failed", message="the last tick failed")
 
 
 def _joined(blockers: Mapping[Role, tuple[str, ...]]) -> str:

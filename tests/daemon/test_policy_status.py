@@ -11,7 +11,7 @@ from autoscaler.core.policy import Hold, HoldKind, Mode, Role
 from autoscaler.core.signals import Scope, measured
 from autoscaler.daemon.policy_status import accepted, status_of
 from autoscaler.daemon.tick import Tick
-from autoscaler.targets.base import Outcome
+from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.kubernetes.refs import JsonObject
 from autoscaler.targets.switch import Position, SwitchReading
 from tests.daemon.builders import Bench, blind_signals, crowded_decode_signals, policy, role_policy
@@ -121,6 +121,19 @@ def test_a_limit_is_named() -> None:
     assert conditions(bench.tick())["Limited"] == ("True", "AtMax")
 
 
+@pytest.mark.parametrize("mode", [Mode.RECOMMEND, Mode.ENFORCE])
+def test_a_pool_that_may_grow_but_not_far_enough_is_limited(mode: Mode) -> None:
+    bench = Bench(policy(mode, decode=role_policy(1, 3)))
+    bench.source.signals = crowded_decode_signals()
+
+    status = status_of(bench.tick(), accepted(), 3, {})
+
+    (limited,) = (found for found in status["conditions"] if found["type"] == "Limited")
+    assert status["summary"]["decode"] == "2 -> 3"
+    assert (limited["status"], limited["reason"]) == ("True", "AtMax")
+    assert limited["message"].startswith("decode gets 3 replicas where ")
+
+
 def test_another_writer_is_a_conflict() -> None:
     bench = Bench(policy(prefill=role_policy(3)))
     bench.target.answers[Role.PREFILL] = Outcome.CONFLICT
@@ -135,6 +148,24 @@ def test_what_blocks_writing_is_a_conflict_and_stops_activity() -> None:
     assert conditions(done)["Active"] == ("False", "Blocked")
 
 
+@pytest.mark.parametrize("outcome", [Outcome.FORBIDDEN, Outcome.MISSING, Outcome.REJECTED, Outcome.UNAVAILABLE])
+def test_writes_that_fail_are_not_carried_out_and_it_says_which(outcome: Outcome) -> None:
+    bench = Bench(policy(prefill=role_policy(3)))
+    bench.target.answers[Role.PREFILL] = outcome
+
+    status = status_of(bench.tick(), accepted(), 3, {})
+
+    (active,) = (found for found in status["conditions"] if found["type"] == "Active")
+    assert (active["status"], active["reason"]) == ("False", "WriteFailed")
+    assert active["message"] == f"prefill: deployments/chat-prefill: {outcome.value}"
+
+
+def test_a_switch_that_cannot_be_moved_is_not_active() -> None:
+    done = replace(Bench().tick(), switched=WriteResult(Outcome.FORBIDDEN, "may not patch configmaps"))
+
+    assert conditions(done)["Active"] == ("False", "WriteFailed")
+
+
 def test_a_tick_that_failed_keeps_the_last_decision_and_is_not_active() -> None:
     bench = Bench()
 
@@ -146,6 +177,7 @@ def test_a_tick_that_failed_keeps_the_last_decision_and_is_not_active() -> None:
 
     assert conditions(done)["Active"] == ("False", "Failed")
     assert conditions(done)["Effective"] == ("False", "SignalsMissing")
+    assert {conditions(done)[name] for name in ("Limited", "Conflicted", "SwitchInProgress")} == {("Unknown", "Failed")}
     assert "summary" not in status_of(done, accepted(), 3, {})
 
 

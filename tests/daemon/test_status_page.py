@@ -16,11 +16,11 @@ from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.policy_status import CONDITIONS
 from autoscaler.daemon.recent import Recent
 from autoscaler.daemon.settings import Settings
-from autoscaler.daemon.status import status
+from autoscaler.daemon.status import concerns, status
 from autoscaler.daemon.status_page import status_page
 from autoscaler.daemon.status_site import status_documents
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
-from tests.daemon.builders import START_S, policy
+from tests.daemon.builders import START_S, Bench, policy
 from tests.daemon.test_health import Stand, get
 from tests.report.builders import decision
 
@@ -148,7 +148,21 @@ def test_the_json_form_holds_the_record_and_the_conditions() -> None:
     assert service["looked_s_ago"] == 5.0
     assert service["decision"]["roles"]["prefill"]["desired"] == 5
     assert [found["type"] for found in service["conditions"]] == list(CONDITIONS)
-    assert service["concerns"] == ["TtftMissed", "SignalsMissing"]
+    assert service["concerns"] == ["TtftMissed", "SignalsMissing", "AtMax"]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "concern"),
+    [
+        (Trouble(Dependency.WRITE, "prefill", "may not patch deployments/scale"), "WriteFailed"),
+        (Trouble(Dependency.STATE, "service", "no space left on device"), "StateFailed"),
+    ],
+)
+def test_what_failed_is_a_concern_though_signals_and_counts_are_there(trouble: Trouble, concern: str) -> None:
+    calm = replace(Bench().tick(), troubles=(trouble,))
+
+    assert concerns(account(calm)) == [concern]
+    assert "1 to look at" in page(calm)
 
 
 def served(stand: Stand) -> HealthServer:
