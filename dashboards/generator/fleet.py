@@ -27,8 +27,19 @@ def _condition(name: str) -> str:
     return f"{_SERVICE} ({_metric('condition', condition=name)})"
 
 
-def _burn(over: str) -> str:
-    return f"max by (namespace, service) (avg_over_time({_metric('error_budget_burn_ratio')}[{over}]))"
+def _there(expr: str) -> str:
+    """What reaches back in time, of the services that there are now."""
+    return f"({expr} and on (namespace, service) {_metric('mode')})"
+
+
+def _burn() -> str:
+    """Mean over an hour of the worse objective, over daemons that come and go meanwhile."""
+    mean = f"avg_over_time(({_OBJECTIVE} ({_metric('error_budget_burn_ratio')}))[1h:1m])"
+    return _there(f"{_SERVICE} ({mean})")
+
+
+def _peak() -> str:
+    return _there(f"{_SERVICE} (max_over_time({_metric('peak_gpus')}[7d]))")
 
 
 def fleet() -> dict[str, Any]:
@@ -61,7 +72,7 @@ def _promises() -> list[Any]:
             "How fast does the worst service burn its error budget?",
             "Mean over the last hour. 1 uses the budget of the month up exactly; above 14.4 somebody is paged.",
             "short",
-            Query(f"max({_burn('1h')})", "burn"),
+            Query(f"max({_burn()})", "burn"),
             steps=_BURN,
         ),
         number(
@@ -76,7 +87,7 @@ def _promises() -> list[Any]:
             "asked for "
             "now. Negative while more is asked for than was ever needed.",
             "suffix: GPUs",
-            Query(f"sum({_SERVICE} (max_over_time({_metric('peak_gpus')}[7d]))) - {_gpus('current_gpus')}", "GPUs"),
+            Query(f"sum({_peak()} - sum by (namespace, service) ({_POOL} ({_metric('current_gpus')})))", "GPUs"),
             steps=[(None, palette.ORANGE), (0.0, palette.FINE)],
         ),
         rows(
@@ -85,13 +96,13 @@ def _promises() -> list[Any]:
             "click on "
             "a service opens it.",
             [
-                Column("burn", _burn("1h"), "short", _BURN),
+                Column("burn", _burn(), "short", _BURN),
                 Column("TTFT inside", f"{_SERVICE} ({_metric('attainment_ratio', objective='ttft')})", "percentunit"),
                 Column("TPOT inside", f"{_SERVICE} ({_metric('attainment_ratio', objective='tpot')})", "percentunit"),
                 Column("promised", f"{_SERVICE} ({_metric('objective_ratio')})", "percentunit"),
                 Column("GPUs now", f"sum by (namespace, service) ({_POOL} ({_metric('current_gpus')}))", "short"),
                 Column("GPUs wanted", f"sum by (namespace, service) ({_POOL} ({_metric('desired_gpus')}))", "short"),
-                Column("GPUs at peak", f"{_SERVICE} (max_over_time({_metric('peak_gpus')}[7d]))", "short"),
+                Column("GPUs at peak", _peak(), "short"),
             ],
             keys=("namespace", "service"),
             sort="burn",
@@ -101,7 +112,7 @@ def _promises() -> list[Any]:
             "Which services burn their error budgets fastest?",
             "The eight worst, mean over an hour and the worse objective. Above 1 the month's budget will not last.",
             "short",
-            Query(f"topk(8, {_burn('1h')})", "{{namespace}}/{{service}}"),
+            Query(f"topk(8, {_burn()})", "{{namespace}}/{{service}}"),
             Query("vector(1)", "budget used up exactly", palette.LIMIT, dashed=True),
             width=24,
         ),

@@ -193,7 +193,7 @@ def _calibration() -> list[Any]:
             "percentunit",
             Query(
                 "topk(8, max by (namespace, service, role) "
-                f"(abs(avg_over_time({_metric('forecast_error_ratio')}[1h]))))",
+                f"(avg_over_time(abs({_metric('forecast_error_ratio')})[1h:1m])))",
                 "{{namespace}}/{{service}} {{role}}",
             ),
         ),

@@ -30,9 +30,17 @@ def _now(name: str, **labels: str) -> str:
 
 
 def _led(name: str, by: str) -> str:
-    """States as the daemon that writes sees them, so that a standby's do not show beside them."""
-    leads = f"on (instance, namespace, service) group_left () {_metric('leads')}"
-    return f"max by ({by}) ({_metric(name)} * {leads}) > 0"
+    """States as the daemon that writes sees them, so that a standby's do not show beside them; while none does, all."""
+    leads = (
+        f"on (instance, namespace, service) group_left () max by (instance, namespace, service) ({_metric('leads')})"
+    )
+    led = f"max by ({by}) ({_metric(name)} * {leads}) > 0"
+    return f"{led} or (max by ({by}) ({_metric(name)}) > 0 unless on () {_now('leads')} > 0)"
+
+
+def _burn(objective: str) -> str:
+    """Mean over an hour, over daemons that come and go meanwhile."""
+    return f"avg_over_time(({_now('error_budget_burn_ratio', objective=objective)})[1h:1m])"
 
 
 def service() -> dict[str, Any]:
@@ -105,12 +113,8 @@ def _promise() -> list[Any]:
             "How fast does the error budget burn?",
             "Mean over an hour. 1 uses the month's budget up exactly, 14.4 in two days.",
             "short",
-            Query(
-                f"max(avg_over_time({_metric('error_budget_burn_ratio', objective='ttft')}[1h]))", "TTFT", palette.TTFT
-            ),
-            Query(
-                f"max(avg_over_time({_metric('error_budget_burn_ratio', objective='tpot')}[1h]))", "TPOT", palette.TPOT
-            ),
+            Query(_burn("ttft"), "TTFT", palette.TTFT),
+            Query(_burn("tpot"), "TPOT", palette.TPOT),
             Query("vector(1)", "used up exactly", palette.BAD, dashed=True),
         ),
     ]
