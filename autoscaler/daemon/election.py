@@ -83,6 +83,7 @@ class Election:
         self._electors: dict[str, Elector] = {}
         self._services: frozenset[str] = frozenset()
         self._leading: frozenset[str] = frozenset()
+        self._blind = False
         self._stop = Event()
         self._thread = Thread(target=self._run, name="election", daemon=True)
 
@@ -100,6 +101,11 @@ class Election:
         elector = self._electors.get(service)
         return elector.taken if elector is not None else 0
 
+    def is_troubled(self, service: str) -> bool:
+        """Whether its lease, or all of them, could not be looked at or written at the last turn."""
+        elector = self._electors.get(service)
+        return self._blind or (elector is not None and bool(elector.trouble))
+
     def start(self) -> None:
         """Begin to stand."""
         self._thread.start()
@@ -111,6 +117,7 @@ class Election:
         """
         self._follow_services()
         troubles = self._look()
+        self._blind = bool(troubles)
         asked = self._balance() if not troubles else set()
         # What is ours must not wait for the rest, nor what was left out for what was just tried.
         in_turn = sorted(

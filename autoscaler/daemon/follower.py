@@ -44,6 +44,7 @@ class PolicyFollower:
 
     Attributes:
         failures: Why the last good policy of a service could not be put to work.
+        outdated: Services that run by an earlier policy than the one that is there.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class PolicyFollower:
         self._log = log
         self._troubles = TroubleLog(log)
         self.failures: Mapping[str, str] = {}
+        self.outdated: frozenset[str] = frozenset()
 
     @property
     def services(self) -> frozenset[str]:
@@ -74,6 +76,7 @@ class PolicyFollower:
                 self._log.warning("policy doubtful", service=service, message=str(warning))
         workloads = {service: self._workload(loaded.policy) for service, loaded in self._store.policies.items()}
         self.failures = self._loop.apply(workloads)
+        self.outdated = self._outdated()
         troubles = [*self._refusals(), *self._failures()]
         self._troubles.update(troubles, self._clock.now_s())
         return [*(str(error) for error in self._store.errors), *self.failures.values()]
@@ -91,6 +94,12 @@ class PolicyFollower:
             meanwhile = "the last good policies stay in force" if last_good else "no policy of it is in force"
             troubles.append(Trouble(Dependency.POLICY, place, "; ".join([*words, meanwhile])))
         return troubles
+
+    def _outdated(self) -> frozenset[str]:
+        refused = {error.file for error in self._store.errors}
+        policies = self._store.policies.items()
+        kept = {service for service, loaded in policies if {str(loaded.file), str(loaded.file.parent)} & refused}
+        return frozenset(kept | self.failures.keys()) & self._loop.services
 
     def _failures(self) -> list[Trouble]:
         """Policies that could not be put to work, and whether earlier ones run instead."""

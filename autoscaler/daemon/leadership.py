@@ -31,6 +31,10 @@ class Leadership(Protocol):
         """How often the right to write for a service has become ours; in between somebody else may have written."""
         ...
 
+    def is_troubled(self, service: str) -> bool:
+        """Whether it could not be found out lately who may write for a service."""
+        ...
+
     def start(self) -> None:
         """Begin to stand."""
         ...
@@ -53,6 +57,10 @@ class Alone:
     def term(self, service: str) -> int:  # noqa: ARG002 - any service
         """Once, from the beginning."""
         return 1
+
+    def is_troubled(self, service: str) -> bool:  # noqa: ARG002 - any service
+        """Never: there is nothing to find out."""
+        return False
 
     def start(self) -> None:
         """Nothing to do."""

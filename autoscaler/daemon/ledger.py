@@ -115,6 +115,14 @@ class Ledger:
             if account is not None:
                 self._accounts[tick.service] = _booked(account, tick, started_s, finished_s)
 
+    def count(self, service: str, dependencies: Iterable[Dependency]) -> None:
+        """Count what was wrong at a tick of a service without being part of it; of one that is gone by now, nothing."""
+        with self._lock:
+            account = self._accounts.get(service)
+            if account is not None:
+                errors = account.errors + Counter(dependency.value for dependency in dependencies)
+                self._accounts[service] = replace(account, errors=errors)
+
     def accounts(self) -> Mapping[str, Account]:
         """All accounts at this instant; they do not change any more."""
         with self._lock:

@@ -32,9 +32,10 @@ from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.settings import Settings, StartError
 from autoscaler.daemon.settings_file import FileSettings
 from autoscaler.daemon.shared_budget import SharedBudget, SharedBudgets
+from autoscaler.daemon.standing import Standing
 from autoscaler.daemon.state_store import StateStore
 from autoscaler.daemon.status_site import status_documents
-from autoscaler.daemon.tick import Dependency, Trouble
+from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.daemon.troubles import TroubleLog
 from autoscaler.daemon.webhook_reporter import WebhookReporter
 
@@ -72,7 +73,13 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
             *([recent] if settings.shows_status else []),
             *_traces(settings, stack),
         ]
-        loop = Loop(clock, ledger, log, Reporters(reporters, log))
+        standing, reporter = Standing(leads, budgets), Reporters(reporters, log, ledger.count)
+
+        def told(tick: Tick) -> None:
+            reporter(tick)
+            ledger.count(tick.service, standing.of(tick.service))
+
+        loop = Loop(clock, ledger, log, told)
 
         def workload(document: ScalingPolicy) -> Workload:
             def build() -> ServiceRunner:
@@ -86,8 +93,9 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
         def follow() -> list[str]:
             problems = follower.follow()
             leads.stand_for(budgets.leases(follower.services))
-            short = _short(budgets, origin)
-            troubles.update([*origin.followed(follower.failures, loop.services), *short], clock.now_s())
+            found = [*origin.followed(follower.failures, loop.services), *_short(budgets, origin)]
+            standing.follow(follower.outdated, found)
+            troubles.update(found, clock.now_s())
             return problems
 
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from autoscaler.daemon.logs import Log, deciding
@@ -24,16 +24,24 @@ class Reporters:
     Args:
         reporters: Whom to tell.
         log: Where to say what goes wrong.
+        count: Where to count it, by service.
     """
 
-    def __init__(self, reporters: Sequence[Reporter], log: Log) -> None:
+    def __init__(
+        self,
+        reporters: Sequence[Reporter],
+        log: Log,
+        count: Callable[[str, Iterable[Dependency]], None] = lambda _service, _dependencies: None,
+    ) -> None:
         self._reporters = reporters
         self._log = log
+        self._count = count
         self._troubles: dict[str, TroubleLog] = {}
 
     def __call__(self, tick: Tick) -> None:
         """Tell a tick. Never raises."""
         troubles = [trouble for reporter in self._reporters for trouble in _told(reporter, tick)]
+        self._count(tick.service, [trouble.dependency for trouble in troubles])
         if tick.service not in self._troubles:
             self._troubles[tick.service] = TroubleLog(self._log.bind(service=tick.service))
         with deciding(tick.decision_id):

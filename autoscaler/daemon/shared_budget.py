@@ -188,7 +188,11 @@ class SharedBudgets:
     def lease(self, service: str) -> str:
         """What the lease is called that a daemon must hold to write for a service."""
         budget = self._of(service)
-        return f"budget.{budget.name}" if budget is not None else service
+        return self.lease_of(budget.name) if budget is not None else service
+
+    def lease_of(self, name: str) -> str:
+        """What the lease of all services of a budget is called."""
+        return f"budget.{name}"
 
     def leases(self, services: Iterable[str]) -> frozenset[str]:
         """The leases of these services."""

@@ -119,7 +119,7 @@ def _dependencies() -> list[Any]:
             "Troubled ticks a second, by what failed.",
             "suffix: /s",
             Query(
-                f"sum by (dependency) (rate({_metric('errors_total')}[5m])) or label_replace(vector(0), "
+                f"sum by (dependency) (rate({_metric('errors_total')}[5m])) > 0 or label_replace(vector(0), "
                 '"dependency", "none", "", "")',
                 "{{dependency}}",
             ),
@@ -130,7 +130,7 @@ def _dependencies() -> list[Any]:
             "somebody should "
             "look.",
             "suffix: /h",
-            Query(f"sum by (outcome) (increase({_metric('writes_total')}[1h]))", "{{outcome}}"),
+            Query(f"sum by (outcome) (increase({_metric('writes_total')}[1h])) > 0", "{{outcome}}"),
             steps=True,
         ),
         lines(

@@ -328,3 +328,17 @@ def test_the_unlucky_fleet_does_write() -> None:
 
     assert sum(fleet.grants for fleet in fleets) > 100
     assert len({who for fleet in fleets for who, _ in fleet.writing}) > 20
+
+
+def test_who_cannot_get_at_the_leases_is_troubled_until_it_can(world: World) -> None:
+    daemon = Daemon(world, "a", *SERVICES)
+    run(world, 10.0, daemon)
+    assert not daemon.election.is_troubled(SERVICES[0])
+
+    daemon.api.before = daemon.api.fail
+    run(world, 2.0, daemon)
+    assert daemon.election.is_troubled(SERVICES[0])
+
+    daemon.api.before = lambda: None
+    run(world, 2.0, daemon)
+    assert not daemon.election.is_troubled(SERVICES[0])

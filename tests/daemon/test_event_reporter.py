@@ -8,6 +8,7 @@ import pytest
 
 from autoscaler.core.policy import Mode, Role
 from autoscaler.daemon.event_reporter import EventReporter, Subject
+from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.reporters import Reporters
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.report.record import decision_id
@@ -191,6 +192,21 @@ def test_the_longest_name_still_makes_an_event() -> None:
 
     (event,) = stand.events()
     assert len(event["metadata"]["name"]) <= 253
+
+
+def test_what_cannot_be_told_is_counted_at_each_tick() -> None:
+    class Refused:
+        def report(self, tick: Tick) -> list[Trouble]:
+            return [Trouble(Dependency.EVENTS, "events", f"may not create events about {tick.service}")]
+
+    bench, ledger = Bench(), Ledger()
+    ledger.open(bench.policy, bench.now_s)
+    tell = Reporters([Refused()], bench.log, ledger.count)
+
+    for _ in range(3):
+        tell(bench.tick())
+
+    assert ledger.accounts()["chat"].errors == {"events": 3}
 
 
 def test_a_defect_in_telling_is_logged_once_and_goes_no_further() -> None:

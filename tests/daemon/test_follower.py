@@ -87,6 +87,7 @@ def test_a_bad_edit_is_said_once_and_changes_nothing(stand: Stand) -> None:
     assert line["event"] == "trouble"
     assert "last good policies stay in force" in str(line["message"])
     assert stand.ledger.accounts()["chat"].interval_s == 15.0
+    assert stand.follower.outdated == {"chat"}
 
     stand.follow()
     assert stand.new == []
@@ -133,6 +134,7 @@ def test_a_bad_edit_that_is_mended_takes_effect_and_is_said(stand: Stand) -> Non
     stand.write("chat", interval="30s")
 
     assert stand.follow() == []
+    assert stand.follower.outdated == set()
     assert [line["event"] for line in stand.new] == ["service changed", "recovered"]
     assert stand.ledger.accounts()["chat"].interval_s == 30.0
 

@@ -116,10 +116,12 @@ def _is_apart(switch: SwitchDecision, shown: SwitchReading | None) -> bool:
 def _totals(account: Account) -> Iterator[Sample]:
     for (role, reason), count in account.decisions.items():
         yield from some("decisions", count, role, reason)
-    for (role, outcome), count in account.writes.items():
-        yield from some("writes", count, role, outcome)
-    for dependency, count in account.errors.items():
-        yield from some("errors", count, dependency)
+    # These happen rarely, and a counter that begins with its first count shows no increase.
+    for role in dict.fromkeys([*account.policy.roles, *(role for role, _ in account.writes)]):
+        for (outcome,) in labels.OUTCOME.values:
+            yield from some("writes", account.writes[role, outcome], role, outcome)
+    for (dependency,) in labels.DEPENDENCY.values:
+        yield from some("errors", account.errors[dependency], dependency)
     yield Sample("tick_duration_seconds", (), account.ticks)
     for waited_for, waits in account.waits.items():
         yield Sample("dependency_duration_seconds", (waited_for,), waits)

@@ -310,7 +310,7 @@ _COUNTS = (
         labels.OUTCOME,
     ),
     _counter(
-        "errors", "", "Things that were wrong in a tick, by what failed.", "which dependency is sick", labels.DEPENDENCY
+        "errors", "", "Things that were wrong at a tick, by what failed.", "which dependency is sick", labels.DEPENDENCY
     ),
     _histogram(
         "tick_duration_seconds",
