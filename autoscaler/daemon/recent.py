@@ -12,7 +12,9 @@ from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
 from autoscaler.daemon.tick import Tick, Trouble
 
-_MOST = 240
+_KEPT_S = 3600.0
+# Closer than a chart can show; a little less than the usual interval, so that none of its ticks is left out.
+_LEAST_GAP_S = 14.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,27 @@ class Recent:
         self._lock = Lock()
 
     def report(self, tick: Tick) -> list[Trouble]:
-        """Remember a tick that came to a decision."""
+        """Remember a tick that came to a decision, and forget what is older than an hour."""
         if tick.decision is not None:
             with self._lock:
-                self._instants.setdefault(tick.service, deque(maxlen=_MOST)).append(_instant(tick.decision))
+                kept = self._instants.setdefault(tick.service, deque())
+                if len(kept) > 1 and kept[-1].at_s - kept[-2].at_s < _LEAST_GAP_S:
+                    kept.pop()
+                kept.append(_instant(tick.decision))
+                self._forget(tick.decision.at_s - _KEPT_S)
         return []
 
     def of(self, service: str) -> tuple[Instant, ...]:
         """What is remembered of a service, oldest first."""
         with self._lock:
             return tuple(self._instants.get(service, ()))
+
+    def _forget(self, before_s: float) -> None:
+        for service, kept in list(self._instants.items()):
+            while kept and kept[0].at_s < before_s:
+                kept.popleft()
+            if not kept:
+                del self._instants[service]
 
 
 def _instant(decision: Decision) -> Instant:

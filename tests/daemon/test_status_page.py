@@ -127,16 +127,27 @@ def test_a_service_that_is_not_there_and_one_that_is_new_are_said() -> None:
     assert "No scaling policy is in force" in status_page({}, [], Recent().of, START_S)
 
 
-def test_the_last_hour_is_remembered_and_no_more() -> None:
+@pytest.mark.parametrize("interval_s", [1.0, 15.0, 60.0, 600.0])
+def test_the_last_hour_is_remembered_and_no_more_whatever_the_interval(interval_s: float) -> None:
     recent = Recent()
-    for place in range(500):
-        recent.report(tick(at_s=START_S + 15.0 * place))
+    end_s = START_S + 7200.0
+    for place in range(round(7200.0 / interval_s) + 1):
+        recent.report(tick(at_s=START_S + interval_s * place))
 
     kept = recent.of("chat")
-    assert len(kept) == 240
-    assert kept[-1].at_s == START_S + 15.0 * 499
+    assert len(kept) <= 260
+    assert kept[0].at_s == pytest.approx(end_s - 3600.0, abs=15.0)
+    assert kept[-1].at_s == end_s
     assert kept[-1].desired == {Role.PREFILL: 5, Role.DECODE: 3}
     assert "Has prefill of chat what it wants?" in page(tick(), recent=recent)
+
+
+def test_a_service_that_is_gone_is_forgotten_after_an_hour() -> None:
+    recent = Recent()
+    recent.report(tick("gone"))
+    recent.report(tick(at_s=START_S + 3700.0))
+
+    assert recent.of("gone") == ()
 
 
 def test_the_json_form_holds_the_record_and_the_conditions() -> None:
