@@ -12,9 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from autoscaler.cli.exits import ExitCode
-from autoscaler.config import Problem
+from autoscaler.config import Problem, ScalingPolicy
 from autoscaler.config.load import FileReport, inspect_paths
 from autoscaler.config.problems import Severity
+from autoscaler.daemon.holds import HoldError, with_holds
 from autoscaler.daemon.stack_check import stack_problems
 
 
@@ -47,11 +48,22 @@ def _with_stack_checked(report: FileReport) -> FileReport:
     """The report, with what each policy's stack does not bear."""
     policies, errors = [], list(report.errors)
     for loaded in report.policies:
-        found = [replace(problem, file=str(loaded.file), line=loaded.line) for problem in stack_problems(loaded.policy)]
+        found = [
+            replace(problem, file=str(loaded.file), line=loaded.line)
+            for problem in (*stack_problems(loaded.policy), *_hold_problems(loaded.policy))
+        ]
         errors += [problem for problem in found if problem.severity is Severity.ERROR]
         doubts = (problem for problem in found if problem.severity is not Severity.ERROR)
         policies.append(replace(loaded, warnings=(*loaded.warnings, *doubts)))
     return replace(report, policies=tuple(policies), errors=tuple(errors))
+
+
+def _hold_problems(policy: ScalingPolicy) -> list[Problem]:
+    try:
+        with_holds(policy.core(), policy.metadata.annotations)
+    except HoldError as error:
+        return [Problem("metadata.annotations", str(error))]
+    return []
 
 
 def _problems(report: FileReport) -> list[Problem]:

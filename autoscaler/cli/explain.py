@@ -32,7 +32,9 @@ def explain(
 ) -> None:
     """Tell how each pool's number comes about: signals, demand, supply, every stage, and what would change it.
 
-    Reads once and writes nothing, as recommend does, with the same exit codes.
+    Reads once and writes nothing, as recommend does, with the same exit codes. A single look has no memory: windows
+    count as passed, nothing is learned yet, and no other service shares the GPUs. What a daemon decided stands on its
+    status page.
     """
     logs.configure(logs.LogFormat.AUTO, logs.LogLevel.WARNING, sys.stderr)
     around, clock = Surroundings(prometheus, kubeconfig, context), SteadyClock()

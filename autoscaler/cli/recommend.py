@@ -25,7 +25,15 @@ from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.core.policy import Mode
 from autoscaler.core.state import State
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, on_schedule, require_fit, stack_switch
+from autoscaler.daemon.assembly import (
+    AssemblyError,
+    Surroundings,
+    connections,
+    held_policy,
+    on_schedule,
+    require_fit,
+    stack_switch,
+)
 from autoscaler.daemon.clock import SteadyClock, WallClock
 from autoscaler.daemon.scraper import Scraper
 from autoscaler.daemon.service import ServiceRunner
@@ -125,7 +133,7 @@ def look_once(document: ScalingPolicy, around: Surroundings, clock: WallClock) -
 def _runner(document: ScalingPolicy, around: Surroundings, clock: WallClock, stack: ExitStack) -> ServiceRunner:
     """What looks at a service and writes nothing; closed with the stack."""
     log = logs.get(service=document.service)
-    policy = replace(document.core(), mode=Mode.RECOMMEND)
+    policy = replace(held_policy(document), mode=Mode.RECOMMEND)
     require_fit(document)
     source, target = connections(document, around, clock, log, writes=False)
     store = MemoryStateStore()

@@ -18,6 +18,7 @@ from autoscaler.daemon.clock import Clock, WallClock
 from autoscaler.daemon.competition import Lookout, UncontestedTarget
 from autoscaler.daemon.draining import DrainingTarget
 from autoscaler.daemon.history import HistoryReader, Past
+from autoscaler.daemon.holds import HoldError, with_holds
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.metrics_target import MetricsTarget
 from autoscaler.daemon.places import place_of_switch, places, switch_spec, target_aims, target_specs
@@ -184,6 +185,18 @@ def require_fit(policy: ScalingPolicy) -> None:
     errors = [problem for problem in stack_problems(policy) if problem.severity is Severity.ERROR]
     if errors:
         raise AssemblyError("\n".join(f"{policy.service}: {problem}" for problem in errors))
+
+
+def held_policy(policy: ScalingPolicy) -> ServicePolicy:
+    """The policy for deciding, with its operator's holds.
+
+    Raises:
+        AssemblyError: An annotation of ours cannot be understood.
+    """
+    try:
+        return with_holds(policy.core(), policy.metadata.annotations)
+    except HoldError as error:
+        raise AssemblyError(f"{policy.service}: {error}") from error
 
 
 def writable_target(policy: ScalingPolicy, around: Surroundings, log: Log) -> tuple[KubeClient, Target]:

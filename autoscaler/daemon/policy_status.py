@@ -155,7 +155,9 @@ def _limited(tick: Tick) -> Condition:
         if decided.uncapped > decided.desired and binding_stage(decided).stage in LIMITS
     ]
     if not short:
-        return Condition("Limited", holds=False, reason="WithinLimits", message="every pool has what it wants")
+        return Condition(
+            "Limited", holds=False, reason="WithinLimits", message="no limit keeps a pool from more replicas"
+        )
     message = "; ".join(_shortfall(role, decided) for role, decided in short)
     return Condition("Limited", holds=True, reason=_camel(binding_stage(short[0][1]).reason.value), message=message)
 

@@ -11,13 +11,12 @@ from autoscaler.config import ScalingPolicy
 from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Mode, ServicePolicy
 from autoscaler.core.snapshot import Snapshot
-from autoscaler.daemon.assembly import AssemblyError, connections, on_schedule, past, require_fit, stack_switch
+from autoscaler.daemon.assembly import connections, held_policy, on_schedule, past, require_fit, stack_switch
 from autoscaler.daemon.background import BackgroundReporter
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.endpoint_guard import EndpointGuard, EndpointGuardError
 from autoscaler.daemon.follower import PolicyFollower
 from autoscaler.daemon.health import HealthServer
-from autoscaler.daemon.holds import HoldError, with_holds
 from autoscaler.daemon.leadership import Leadership, own_identity
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.logs import Log
@@ -123,14 +122,11 @@ def _runner(
     clock: SteadyClock,
     log: Log,
 ) -> ServiceRunner:
-    service, bound = document.service, log.bind(service=document.service)
-    try:
-        policy = with_holds(document.core(), document.metadata.annotations)
-    except HoldError as error:
-        raise AssemblyError(f"{service}: {error}") from error
+    bound = log.bind(service=document.service)
+    policy = held_policy(document)
     require_fit(document)
     writes = document.spec.mode is not Mode.RECOMMEND
-    lease = budgets.lease(service)
+    lease = budgets.lease(document.service)
 
     def may_write() -> bool:
         return leadership.may_write(lease)

@@ -23,6 +23,8 @@ from autoscaler.report.words import binding_stage, quantity, signal_text
 _OTHERWISE: dict[Reason, str] = {
     Reason.SIGNALS_UNUSABLE: "what is named above put right; `pd-autoscaler doctor` says more of signals",
     Reason.SHRINK_NEEDS_ALL_SIGNALS: "the missing signals, so that a shrink can be judged",
+    Reason.FALLBACK: "signals that may be used, or another fallbackReplicas",
+    Reason.REPLICAS_UNKNOWN: "the count of the other pool, which the message names",
     Reason.OTHER_POOL_SHORT: "the other pool having what it lacks",
     Reason.ROLLOUT_IN_PROGRESS: "the rollout being over",
     Reason.WITHIN_TOLERANCE: "a need further from the present number, or a smaller behavior tolerance",
@@ -31,7 +33,7 @@ _OTHERWISE: dict[Reason, str] = {
     Reason.AT_MAX: "a larger max",
     Reason.AT_MIN: "a smaller min",
     Reason.RATIO_REPAIRED: "another ratio band, or other numbers of the other pool",
-    Reason.BUDGET_LIMITED: "a larger maxGpus, or GPUs given up by the other pool",
+    Reason.BUDGET_LIMITED: "a larger maxGpus or shared budget, or GPUs given up by other pools",
     Reason.UNSCHEDULABLE: "nodes with free GPUs",
     Reason.REPLICAS_FAILING: "replicas that start; see their pods",
     Reason.BACKING_OFF: "the back-off passing",
@@ -42,6 +44,9 @@ _OTHERWISE: dict[Reason, str] = {
     Reason.SWITCHING: "the change of the switch being over",
     Reason.DISAGGREGATION_OFF: "disaggregation being worth its GPUs, or the policy saying on",
 }
+
+# Holds that keep a number whatever the signals say.
+_FIXED = frozenset({Reason.PAUSED, Reason.PINNED})
 
 
 def explain(decision: Decision) -> str:
@@ -102,7 +107,7 @@ def _role(decision: Decision, role: Role, decided: RoleDecision) -> Iterator[str
     yield from (_step(stage) for stage in decided.stages)
     binding = binding_stage(decided)
     yield f"  binding: {binding.stage.value}, {_words(binding.reason)}"
-    yield f"  another answer needs {_otherwise(binding)}"
+    yield f"  another answer needs {_otherwise(binding, decided)}"
 
 
 def _signals(decision: Decision, scope: Scope) -> Iterator[str]:
@@ -139,9 +144,14 @@ def _step(stage: Stage) -> str:
     return f"    {stage.stage.value:<10}{stage.before:>4} -> {stage.after:<4} {words}"
 
 
-def _otherwise(stage: Stage) -> str:
+def _otherwise(stage: Stage, decided: RoleDecision) -> str:
     if stage.stage is StageName.PROPOSAL and stage.reason is not Reason.SIGNALS_UNUSABLE:
+        held = next((step.reason for step in decided.stages if step.reason in _FIXED), None)
+        if held is not None:
+            return f"other signals, and {_OTHERWISE[held]}"
         return "other signals: this is what they ask for, and no guard changed it"
+    if stage.reason is Reason.RATE_LIMITED and "limit" not in stage.numbers:
+        return "another selectPolicy than Disabled"
     return _OTHERWISE.get(stage.reason, "another proposal")
 
 

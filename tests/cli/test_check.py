@@ -43,6 +43,18 @@ def test_a_bad_policy_ends_with_2_and_its_problems_on_stderr(good: Path, bad: Pa
     assert "spec.mode: is not known here (got enforced" in err
 
 
+def test_an_annotation_of_ours_that_says_nothing_is_refused_as_by_the_daemon(tmp_path: Path) -> None:
+    file = tmp_path / "held.yaml"
+    annotations = {"pd-autoscaler.io/pauze": "true", "meta.helm.sh/release-name": "chat"}
+    file.write_text(as_yaml(changed({"metadata.annotations": annotations})))
+
+    code, out, err = run_check(file)
+
+    assert (code, out) == (2, f"{file}: refused (1 error)\n")
+    assert "metadata.annotations: annotation pd-autoscaler.io/pauze is not known" in err
+    assert "did you mean pd-autoscaler.io/pause?" in err
+
+
 def test_json_puts_everything_on_stdout(good: Path, bad: Path) -> None:
     code, out, err = run_check("-o", "json", bad, good)
 

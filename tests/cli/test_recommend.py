@@ -132,6 +132,27 @@ def test_a_policy_without_prometheus_says_where_to_name_one(tmp_path: Path) -> N
     assert "set spec.prometheus.url or pass --prometheus" in error_of(str(path))
 
 
+@pytest.mark.parametrize("command", ["recommend", "explain"])
+def test_a_pool_that_an_operator_holds_is_told_as_held(by_hand: Path, tmp_path: Path, command: str) -> None:
+    document = yaml.safe_load(by_hand.read_text())
+    document["metadata"]["annotations"] = {"pd-autoscaler.io/pin": "prefill=7"}
+    path = tmp_path / "held.yaml"
+    path.write_text(yaml.safe_dump(document))
+
+    told = CliRunner().invoke(app, [command, str(path), *(["-o", "yaml"] if command == "recommend" else [])]).stdout
+
+    assert "pinned to 7 until taken back" in told
+
+
+def test_an_annotation_that_the_daemon_refuses_is_refused_here_too(tmp_path: Path) -> None:
+    document = policy_document("chat", "serving", "http://prom:9090")
+    document["metadata"]["annotations"] = {"pd-autoscaler.io/pauze": "true"}
+    path = tmp_path / "chat.yaml"
+    path.write_text(yaml.safe_dump(document))
+
+    assert "did you mean pd-autoscaler.io/pause?" in error_of(str(path))
+
+
 def test_a_kubeconfig_that_was_named_must_exist(tmp_path: Path) -> None:
     path = tmp_path / "chat.yaml"
     path.write_text(yaml.safe_dump(policy_document("chat", "serving", "http://prom:9090")))

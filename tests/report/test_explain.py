@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from autoscaler.core.attribution import Attribution, Bottleneck
 from autoscaler.core.decision import Reason, StageName
 from autoscaler.core.policy import Role
@@ -44,6 +46,39 @@ def test_the_binding_guard_says_what_would_change_the_answer() -> None:
 
     assert "binding: bounds, at max" in told
     assert "another answer needs a larger max" in told
+
+
+@pytest.mark.parametrize(
+    ("hold", "remedy"),
+    [
+        (Reason.PINNED, "other signals, and taking the pin back"),
+        (Reason.PAUSED, "other signals, and taking the pause back"),
+        (Reason.GROW_ONLY, "other signals: this is what they ask for, and no guard changed it"),
+    ],
+)
+def test_a_hold_at_the_number_that_signals_ask_for_would_keep_it(hold: Reason, remedy: str) -> None:
+    held = role_decision(
+        8, (StageName.PROPOSAL, 8, Reason.PREFILL_DEMAND, "work for 7.2 replicas"), (StageName.OPERATOR, 8, hold, "")
+    )
+
+    assert f"another answer needs {remedy}\n" in explain(decision(prefill=held))
+
+
+@pytest.mark.parametrize(
+    ("stage", "reason", "remedy"),
+    [
+        (StageName.SIGNALS, Reason.FALLBACK, "signals that may be used, or another fallbackReplicas"),
+        (StageName.SIGNALS, Reason.REPLICAS_UNKNOWN, "the count of the other pool, which the message names"),
+        (StageName.RATE, Reason.RATE_LIMITED, "another selectPolicy than Disabled"),
+        (StageName.BUDGET, Reason.BUDGET_LIMITED, "a larger maxGpus or shared budget, or GPUs given up by other pools"),
+    ],
+)
+def test_what_would_change_the_answer_is_that_of_the_stage_that_bound(
+    stage: StageName, reason: Reason, remedy: str
+) -> None:
+    bound = role_decision(8, (StageName.PROPOSAL, 12, Reason.STEADY, ""), (stage, 8, reason, "said why"))
+
+    assert f"another answer needs {remedy}\n" in explain(decision(prefill=bound))
 
 
 def test_a_pool_whose_count_is_unknown_is_told_with_the_reason() -> None:
