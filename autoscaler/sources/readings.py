@@ -245,10 +245,8 @@ def _attainment(vectors: list[tuple[Element, ...]], candidate: Candidate) -> _Nu
     # Requests that went to the last leg without the first one, such as short prompts that bypass prefill.
     both_ratio = min(first[0].rate / last.rate, 1.0)
     share = mixed(sum_share_within(first[0], last, target_s), share, both_ratio)
-    detail = f"{_bracket(share, target_s)}; two legs added as if independent"
-    if both_ratio < _BYPASS_WORTH_SAYING:
-        detail += f"; {both_ratio:.0%} of the requests passed both legs"
-    return _Number(share.ratio, detail)
+    bypass = f"{both_ratio:.0%} of the requests passed both legs" if both_ratio < _BYPASS_WORTH_SAYING else ""
+    return _Number(share.ratio, _join(_bracket(share, target_s), "two legs added as if independent", bypass))
 
 
 def _quantile(elements: tuple[Element, ...], candidate: Candidate) -> _Number:

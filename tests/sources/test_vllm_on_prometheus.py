@@ -50,6 +50,17 @@ def test_the_attainment_of_a_sum_of_two_legs_says_that_it_takes_them_as_independ
     )
 
 
+def test_a_sum_of_two_legs_that_is_exact_says_only_that_it_takes_them_as_independent(server: Prometheus) -> None:
+    fast = ("vllm:e2e_request_latency_seconds", "vllm:time_to_first_token_seconds")
+    engines = [replace(one, latencies_s={**one.latencies_s, **dict.fromkeys(fast, (0.2,))}) for one in ENGINES]
+    fill(server, "all-inside", *engines)
+
+    attained = pick(read(server, queries("all-inside")), "service.ttft_attainment_ratio")
+
+    assert attained.value == 1.0
+    assert attained.detail == "two legs added as if independent"
+
+
 def test_pods_that_report_stand_in_for_kube_state_metrics_and_the_detail_says_so(chat: Signals) -> None:
     assert "pods that report metrics" in pick(chat, "decode.ready_replicas").detail
 
