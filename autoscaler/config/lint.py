@@ -10,7 +10,7 @@ from autoscaler.config.problems import Problem, Severity
 from autoscaler.config.roles import RoleSpec
 from autoscaler.config.translate import path_of
 from autoscaler.config.values import format_duration as text
-from autoscaler.core.policy import SelectPolicy
+from autoscaler.core.policy import Role, SelectPolicy
 
 _FASTEST_TPOT_S = 0.002  # small models on the fastest hardware need about this for a step
 _SLOWEST_TPOT_S = 1.0  # a token a second is slower than anyone reads
@@ -46,10 +46,14 @@ def _objectives(spec: Spec) -> Iterator[Finding]:
         yield tpot, f"one token may take as long as the first one, {text(ttft_s)}: are the two swapped?", text(tpot_s)
     if tpot_s < _FASTEST_TPOT_S:
         yield tpot, "no engine is known to decode that fast: no number of replicas reaches it", text(tpot_s)
+    elif reason := _misses_alone(spec, Role.DECODE, tpot_s):
+        yield tpot, reason, text(tpot_s)
     if tpot_s > _SLOWEST_TPOT_S:
         yield tpot, "slower than anyone reads: is the unit ms?", text(tpot_s)
     if ttft_s < _FASTEST_TTFT_S:
         yield ttft, "network and one prefill pass alone take longer: no number of replicas reaches it", text(ttft_s)
+    elif reason := _misses_alone(spec, Role.PREFILL, ttft_s):
+        yield ttft, reason, text(ttft_s)
     if ttft_s > _SLOWEST_TTFT_S:
         yield ttft, "longer than users and proxies wait: is the unit ms?", text(ttft_s)
     for loc, share in (
@@ -59,6 +63,24 @@ def _objectives(spec: Spec) -> Iterator[Finding]:
     ):
         if share < _HALF:
             yield loc, "more than half of all requests may miss the target", f"{share:.1%}"
+
+
+def _misses_alone(spec: Spec, role: Role, target_s: float) -> str:
+    """Why not even a short request on an idle replica meets a target; empty where it does, or no engine is named.
+
+    No error: the engine is a start that live signals correct.
+    """
+    if spec.engine is None:
+        return ""
+    prior = spec.engine.prior(spec.model)
+    if role is Role.PREFILL:
+        what, alone_s = "a pass with one short prompt", prior.model.prefill.request_ms(1.0) / 1e3
+    else:
+        what, alone_s = "a step with one short sequence", prior.model.decode.step_ms(1.0, 1.0) / 1e3
+    if alone_s <= target_s:
+        return ""
+    takes = f"{alone_s * 1e3:.3g}ms by spec.engine ({prior.source})"
+    return f"{what} takes {takes}: no number of replicas reaches it"
 
 
 def _times(spec: Spec) -> Iterator[Finding]:

@@ -7,9 +7,19 @@ import pytest
 from autoscaler.config.problems import Severity
 from tests.config.builders import REMOVED, warnings
 
+LLAMA = {"model": "llama-3.1-70b", "gpu": "h100", "tensorParallel": 4}
+DEEPSEEK = {"model": "deepseek-r1", "gpu": "h200", "tensorParallel": 8}
+
 
 def test_a_sensible_policy_has_no_warnings() -> None:
     assert warnings({}) == []
+
+
+@pytest.mark.parametrize(("engine", "tpot"), [(LLAMA, "16ms"), (DEEPSEEK, "16ms")])
+def test_an_objective_just_within_what_the_engine_can_do_alone_is_not_doubted(
+    engine: dict[str, Any], tpot: str
+) -> None:
+    assert warnings({"spec.engine": engine, "spec.objectives.tpot.target": tpot}) == []
 
 
 def test_a_policy_without_an_address_is_noted_and_not_refused() -> None:
@@ -35,6 +45,16 @@ def test_a_policy_without_an_address_is_noted_and_not_refused() -> None:
             "no number of replicas",
         ),
         ({"spec.objectives.ttft.target": "10m"}, "spec.objectives.ttft.target", "is the unit ms"),
+        (
+            {"spec.engine": LLAMA, "spec.objectives.tpot.target": "15ms"},
+            "spec.objectives.tpot.target",
+            "a step with one short sequence takes 15.2ms by spec.engine (built-in table, llama-3.1-70b bf16",
+        ),
+        (
+            {"spec.engine": DEEPSEEK, "spec.objectives.ttft.target": "35ms", "spec.objectives.tpot.target": "20ms"},
+            "spec.objectives.ttft.target",
+            "a pass with one short prompt takes 39.2ms by spec.engine",
+        ),
         ({"spec.objectives.ttft.percentile": "p5"}, "spec.objectives.ttft.percentile", "more than half"),
         ({"spec.objectives.attainment": "40%"}, "spec.objectives.attainment", "more than half"),
         ({"spec.staleAfter": "10s"}, "spec.staleAfter", "shorter than the interval, 15s"),
