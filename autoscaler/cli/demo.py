@@ -42,7 +42,8 @@ def demo(
 
     Simulated prefill and decode pods serve vLLM's metrics over HTTP on loopback. The daemon scrapes them, decides and
     scales a simulated cluster whose pods take three minutes to start. The load is four hours of a real morning, in
-    which traffic triples. At the end the same load is played on the smallest constant fleet that serves its peak.
+    which the tokens to process nearly triple. At the end the same load is played on the smallest constant fleet that
+    serves its peak.
     """
     logs.configure(logs.LogFormat.CONSOLE, logs.LogLevel.WARNING, sys.stderr)
     say_if_slow()
