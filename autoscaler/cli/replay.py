@@ -98,7 +98,8 @@ def replay(
     """Play a recorded load on a simulated service and say what each policy would have attained, and at what cost.
 
     The service is the one that the first policy describes, or a built-in engine named by --model, --gpu and --tp. All
-    start from the same fleet. The bound is the estimated cost of a schedule that knows the load beforehand.
+    but static-peak start from the same fleet. The bound is the estimated cost of a schedule that knows the load
+    beforehand.
 
     With --trace prometheus the load is what your own Prometheus remembers of the first policy's service: its rates and
     length histograms, turned into requests. With --sweep there is a row for each combination, played on all cores.

@@ -15,6 +15,8 @@ from autoscaler.config.schema import json_schema
 from autoscaler.core.decision import Reason, StageName
 from autoscaler.daemon import policy_status
 from autoscaler.daemon.notices import Topic
+from autoscaler.simulation.baselines.registry import BASELINES
+from autoscaler.simulation.replay import STATIC_PEAK
 from autoscaler.stacks.load import stack_names
 from scripts.pages.guides import guide_pages
 from scripts.pages.reasons import conditions_page, documented, reasons_page, texts
@@ -51,6 +53,12 @@ def test_every_event_is_documented_and_no_other() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_its_section(command: str) -> None:
     assert f"## `{command}`\n" in all_pages()["docs/reference/cli.md"]
+
+
+def test_the_page_on_replay_names_everybody_to_play_against() -> None:
+    sentence = all_pages()["docs/replay.md"].partition("`--against` adds")[2].partition("constant fleet.")[0]
+
+    assert re.findall(r"`([a-z0-9-]+)`", sentence) == [*BASELINES, STATIC_PEAK]
 
 
 def test_every_key_of_a_policy_has_a_row_with_a_meaning() -> None:
