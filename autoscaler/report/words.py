@@ -8,6 +8,11 @@ from autoscaler.core.signals import Signal
 _THOUSAND = 1000.0
 _MANY = 10 * _THOUSAND
 
+FORESIGHT = (
+    "Estimated cost of a schedule that knows every request beforehand, serves prefill and decode apart, and pays for "
+    "the start of its first replicas. A short load, or one served on decode alone, may cost less."
+)
+
 
 def quantity(value: float, unit: str) -> str:
     """Format a number in its canonical unit: `62 %`, `430 ms`, `12.3k tokens/s`."""

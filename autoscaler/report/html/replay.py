@@ -15,7 +15,7 @@ from autoscaler.report.charts.series import Floats
 from autoscaler.report.html.page import Column, Tile, charts, notes, page, section, table, terms, tiles
 from autoscaler.report.markup import Markup
 from autoscaler.report.run import RunTimeline
-from autoscaler.report.words import quantity
+from autoscaler.report.words import FORESIGHT, quantity
 
 Record = Mapping[str, Any]
 
@@ -121,8 +121,9 @@ def run_charts(view: ReplayView, run: RunTimeline) -> Iterator[Markup]:
         _latency("How long until the first token? (TTFT)", run.ttft_p95_s, objectives.ttft.target_s, 1.0, "s", frame)
     )
     yield draw(_latency("How long between tokens? (TPOT)", run.tpot_p95_s, objectives.tpot.target_s, 1e3, "ms", frame))
+    together = bool((run.apart_ratio < _APART).any())
     for role, ready in run.ready.items():
-        yield draw(_replicas(role, ready, view.need.get(role), frame))
+        yield draw(_replicas(role, ready, view.need.get(role), together, frame))
     yield draw(
         Chart(
             "Where were promises missed?",
@@ -203,12 +204,14 @@ def _latency(title: str, values: Floats, target_s: float, scale: float, unit: st
     )
 
 
-def _replicas(role: Role, ready: Floats, need: Floats | None, frame: Mapping[str, Any]) -> Chart:
-    series = [Series("Replicas that served", ready, Mark.STEPS, 1)]
+def _replicas(role: Role, ready: Floats, need: Floats | None, together: bool, frame: Mapping[str, Any]) -> Chart:
+    series, explanation = [Series("Replicas that served", ready, Mark.STEPS, 1)], ""
+    if need is not None and together:
+        explanation = "Foresight serves apart; where the switch stood otherwise, the lines do not compare."
     if need is not None:
         series.append(Series("Needed, with perfect foresight", need, Mark.STEPS, 2, dashed=True))
     title = f"Did {role.value} have the replicas that it needed?"
-    return Chart(title, series=tuple(series), unit="replicas", whole=True, **frame)
+    return Chart(title, series=tuple(series), unit="replicas", whole=True, explanation=explanation, **frame)
 
 
 def _switch(run: RunTimeline, duration_s: float) -> Timeline:
@@ -281,7 +284,7 @@ TERMS = (
     ("In time", "A request counts only if its first token and its mean pace both met their targets. Lost ones miss."),
     ("TTFT, TPOT", "Time to first token; time per output token after it. p95: 95 % of the requests were faster."),
     ("GPU-hours", "GPUs held times hours, while replicas start and drain too. Times your price, this is the bill."),
-    ("Perfect foresight", "Estimated cost of a schedule that knows every request beforehand. Nobody can reach it."),
+    ("Perfect foresight", FORESIGHT),
     ("Violation", "Minutes in which fewer requests were in time than promised."),
     ("Reversal", "A change against the direction of the one before, within ten minutes: to and fro."),
     ("Prefill, decode", "Reading the prompt and writing the answer; each has replicas of its own."),

@@ -14,7 +14,7 @@ from autoscaler.report.charts.series import Floats
 from autoscaler.report.html.page import Column, Tile, charts, notes, page, section, table, terms, tiles
 from autoscaler.report.markdown import headline, money, rows
 from autoscaler.report.markup import Markup, element
-from autoscaler.report.words import quantity
+from autoscaler.report.words import FORESIGHT, quantity
 
 _MISSED, _KEPT, _UNKNOWN = "promise broken", "promise kept", "not known"
 _CEILING = 4.0
@@ -160,7 +160,7 @@ _TERMS = (
     ("By replay", "The load was reconstructed from metrics and played on a simulated service under the policy."),
     ("In time", "Share of requests whose first token and mean pace both met their targets."),
     ("At risk", "Time in which users saw a promise broken, as measured; for a replay, minutes below the goal."),
-    ("Perfect foresight", "Estimated cost of a schedule that knows every request beforehand. Nobody can reach it."),
+    ("Perfect foresight", FORESIGHT),
     ("Constant, for the peak", "A fleet that never changes and is just enough for the busiest moment."),
     ("TTFT, TPOT", "Time to first token; time per output token after it."),
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from autoscaler.report.html.replay import replay_page, verdict
@@ -49,6 +50,24 @@ def test_the_verdict_compares_with_the_cheapest_that_keeps_the_goal(
     said = verdict(replay_view(), [row(), *others])
 
     assert words in said if words else said.endswith("would need.")
+
+
+def test_a_run_that_served_together_is_not_set_against_a_schedule_that_serves_apart_without_a_word() -> None:
+    view, warning = replay_view(), "the lines do not compare"
+    ours = view.timelines[0]
+    apart = replace(ours, apart_ratio=np.where(np.isnan(ours.apart_ratio), np.nan, 1.0))
+
+    assert warning in replay_page(view)
+    assert warning not in replay_page(replace(view, timelines=(apart,)))
+
+
+def test_a_run_below_the_foreseen_cost_is_not_called_out_of_reach() -> None:
+    view = replay_view()
+    page = replay_page(replace(view, record={**view.record, "rows": [row(gpu_hours=216.8)]}))
+
+    assert "0.54 times what perfect foresight would need" in page
+    assert "serves prefill and decode apart" in page
+    assert "Nobody can reach" not in page
 
 
 def test_a_load_that_has_no_tpot_has_a_page_too() -> None:
