@@ -30,6 +30,13 @@ def test_replicas_that_do_not_come_end_the_attempt() -> None:
     assert SwitchStep.GROWING_PREFILL not in machine.steps[-3:]
 
 
+def test_decode_replicas_that_do_not_come_end_the_attempt_to_close() -> None:
+    machine = on(BETTER_TOGETHER).grown(2, 2).wait(AUTO.sustain_s + AUTO.grow_s + 120)
+
+    assert machine.visited == [SwitchStep.ON, SwitchStep.GROWING_DECODE, SwitchStep.ON]
+    assert False not in machine.commands
+
+
 def test_an_attempt_that_was_given_up_is_not_repeated_before_the_dwell_time() -> None:
     machine = off(BETTER_APART).wait(AUTO.sustain_s + AUTO.grow_s + 120)
     gave_up = len(machine.steps)
