@@ -64,11 +64,17 @@ def test_a_pair_outside_of_the_band_is_repaired_by_growth(wanted: tuple[int, int
     assert both(fit(RatioBand(0.5, 2.0), None, policies(), pools(*wanted), counts(*wanted))) == fitted
 
 
-def test_the_band_is_repaired_by_shrinking_where_a_maximum_blocks_growth() -> None:
-    bounded = policies()
-    bounded[DECODE] = replace(bounded[DECODE], max_replicas=3)
+@pytest.mark.parametrize(
+    ("bounded", "wanted", "fitted"),
+    [pytest.param(DECODE, (9, 2), (6, 3), id="of decode"), pytest.param(PREFILL, (2, 9), (3, 6), id="of prefill")],
+)
+def test_the_band_is_repaired_by_shrinking_where_a_maximum_blocks_growth(
+    bounded: Role, wanted: tuple[int, int], fitted: tuple[int, int]
+) -> None:
+    bounds = policies()
+    bounds[bounded] = replace(bounds[bounded], max_replicas=3)
 
-    assert both(fit(RatioBand(0.5, 2.0), None, bounded, pools(9, 2), counts(9, 2))) == (6, 3)
+    assert both(fit(RatioBand(0.5, 2.0), None, bounds, pools(*wanted), counts(*wanted))) == fitted
 
 
 # Budget
@@ -98,6 +104,12 @@ def test_a_budget_that_minima_and_pools_exceed_at_least_grows_nothing() -> None:
 
     assert fitted[PREFILL] <= 4
     assert fitted[DECODE] <= 5
+
+
+def test_a_budget_below_the_minima_takes_no_pool_below_its_own_with_a_band_either() -> None:
+    fitted = fit(RatioBand(0.1, 2.0), 3.0, policies(least=2), pools(3, 3), counts(3, 3))
+
+    assert both(fitted) == (3, 3)
 
 
 def test_a_short_budget_is_shared_by_both_pools() -> None:
@@ -155,6 +167,10 @@ def claim(name: str, wanted: float, *, held: float = 0.0, floor: float = 0.0, pr
 
 def test_enough_for_all_grants_what_each_wants() -> None:
     assert share([claim("a", 8.0), claim("b", 4.0)], 16.0) == {"a": 8.0, "b": 4.0}
+
+
+def test_a_single_gpu_is_granted_to_who_lacks_no_more() -> None:
+    assert share([claim("a", 2.0, held=1.0), claim("b", 1.0, held=1.0)], 4.0) == {"a": 2.0, "b": 1.0}
 
 
 def test_too_little_is_shared_in_proportion_to_what_each_lacks() -> None:
