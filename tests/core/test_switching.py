@@ -1,4 +1,4 @@
-"""When a change of the switch, or of the threshold, may begin: its saving has paid, and the pools may grow for it."""
+"""A change of the switch, or of the threshold, in whole decisions: when it may begin, what the pools hold for it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.core.decision import SwitchDecision, SwitchStep
+from autoscaler.core.decision import Reason, SwitchDecision, SwitchStep
 from autoscaler.core.policy import Disaggregation, Role, ServicePolicy, SwitchPolicy
-from autoscaler.core.state import State, SwitchState
-from tests.support.core import ROLE_POLICY, START_S, Reading, service_policy
+from autoscaler.core.proposal import Proposal, RoleContext, Term
+from autoscaler.core.signals import Scope
+from autoscaler.core.state import State, SwitchState, ThresholdState
+from tests.support.core import ROLE_POLICY, START_S, Missing, Reading, every, service_policy, without_prior
 from tests.support.story import Story, story
 
 LONG_AGO_S = START_S - 90_000.0
@@ -119,10 +121,9 @@ def at_most(role: Role, replicas: int, policy: ServicePolicy) -> ServicePolicy:
     return replace(policy, roles={**policy.roles, role: replace(policy.roles[role], max_replicas=replicas)})
 
 
-@pytest.mark.parametrize("fixed", [True, False])
-def test_closing_waits_while_decode_may_not_have_what_both_phases_take(*, fixed: bool) -> None:
-    switch = replace(SWITCH, disaggregation=Disaggregation.OFF) if fixed else SWITCH
-    policy = at_most(Role.DECODE, 4, replace(AUTO, switch=switch))
+@pytest.mark.parametrize("who", [Disaggregation.OFF, Disaggregation.AUTO])
+def test_closing_waits_while_decode_may_not_have_what_both_phases_take(who: Disaggregation) -> None:
+    policy = at_most(Role.DECODE, 4, fixed(who))
 
     tale = resting(SwitchStep.ON, prefill=20, decode=4, policy=policy).at(1800)
 
@@ -143,3 +144,80 @@ def test_a_threshold_that_a_pool_may_not_grow_for_is_not_chosen(tokens: float, r
     assert f"from {tokens:.0f}, " in allowed
     assert "moves after" in allowed
     assert "not worth a move" in forbidden
+
+
+# What a change begins with, and what the pools hold until it is over
+
+
+def fixed(disaggregation: Disaggregation, policy: ServicePolicy = AUTO) -> ServicePolicy:
+    return replace(policy, switch=replace(SWITCH, disaggregation=disaggregation))
+
+
+def test_a_change_begins_with_all_that_a_pool_is_asked_for_forecast_and_headroom_included() -> None:
+    tale = resting(SwitchStep.OFF, prefill=0, decode=20, policy=fixed(Disaggregation.ON, starting_in(7200.0)))
+
+    asked = tale.decision.roles[Role.PREFILL].uncapped
+    apart_gpus = switch_of(tale).apart_gpus
+    assert apart_gpus is not None
+    assert asked > apart_gpus / ROLE_POLICY.gpus_per_replica
+    assert tale.state.switch.step is SwitchStep.GROWING_PREFILL
+    assert tale.state.switch.prefill_floor == asked
+
+
+def test_turning_on_waits_while_nothing_tells_what_the_prefill_replicas_that_are_there_could_do() -> None:
+    by_rules = service_policy(without_prior(), without_prior())
+    tale = resting(SwitchStep.OFF, prefill=1, decode=8, policy=fixed(Disaggregation.ON, by_rules))
+    tale.says({**LONG, **every(Missing.ABSENT, Scope.PREFILL)})
+
+    assert switch_of(tale).step is SwitchStep.OFF
+    assert "cannot be told: queue_depth is absent" in switch_of(tale).detail
+
+
+def changing(step: SwitchStep, decode: int) -> Story:
+    """A service in the middle of a change that takes three prefill and nine decode replicas, and hardly any load."""
+    tale = story(3, decode, policy=AUTO).says({"decode.running": 1.0, "decode.generation_tokens_per_s": 10.0})
+    memory = SwitchState(step, START_S, prefill_floor=3, decode_floor=9)
+    tale.state = State(started_at_s=LONG_AGO_S, switch=memory)
+    return tale
+
+
+def test_decode_grows_to_what_closing_takes() -> None:
+    changing(SwitchStep.GROWING_DECODE, decode=2).expect(decode=9, because=Reason.SWITCHING)
+
+
+@pytest.mark.parametrize("step", [SwitchStep.CLOSING, SwitchStep.DRAINING_PREFILL])
+def test_decode_that_takes_prefill_over_keeps_what_that_takes(step: SwitchStep) -> None:
+    changing(step, decode=2).expect(decode=9)
+    changing(step, decode=12).expect(decode=12)
+    assert changing(step, decode=12).decode_waiting(9000.0).desired(Role.DECODE) > 12
+
+
+def test_prefill_that_goes_because_disaggregation_is_off_says_so() -> None:
+    resting(SwitchStep.OFF, prefill=2, decode=20).expect(prefill=0, because=Reason.DISAGGREGATION_OFF)
+
+
+@pytest.mark.parametrize("step", [SwitchStep.GROWING_PREFILL, SwitchStep.OPENING, SwitchStep.OBSERVING])
+def test_decode_does_not_shrink_before_the_open_switch_has_been_watched_and_grows_by_its_own_need(
+    step: SwitchStep,
+) -> None:
+    changing(step, decode=2).expect(decode=2)
+    changing(step, decode=12).expect(decode=12)
+
+
+@pytest.mark.parametrize("absent", ["prefill.request_rate", "service.request_rate"])
+def test_thresholds_are_compared_while_one_place_does_not_count_requests(absent: str) -> None:
+    tale = under_threshold(0.0, fixed(Disaggregation.THRESHOLD)).says({absent: Missing.ABSENT})
+
+    assert switch_of(tale).apart_gpus is not None
+
+
+@pytest.mark.parametrize("kind", [Disaggregation.OFF, Disaggregation.THRESHOLD])
+def test_a_role_policy_of_ones_own_sizes_decode_that_serves_both_phases_too(kind: Disaggregation) -> None:
+    def five_more(ctx: RoleContext) -> Proposal:
+        return Proposal((Term(ctx.pool.ready + 5.0, Reason.STEADY, "always five more"),))
+
+    own = fixed(kind, service_policy(decode=replace(ROLE_POLICY, propose=five_more)))
+    tale = resting(SwitchStep.OFF, prefill=0, decode=2, policy=own)
+    tale.state = replace(tale.state, threshold=ThresholdState(4096.0))
+
+    tale.expect(decode=7)
