@@ -174,6 +174,27 @@ def test_prefill_is_not_let_go_while_it_may_be_working(name: str, reading: Readi
     assert "waits until prefill is idle" in machine.detail
 
 
+@pytest.mark.parametrize(
+    ("left", "gone"),
+    [
+        (PoolState(0, 0), True),
+        (PoolState(1, 0), False),
+        (PoolState(0, 1), False),
+        (PoolState(0, 0, terminating=1), False),
+    ],
+    ids=["none", "one starts", "one serves", "one ends"],
+)
+def test_prefill_that_has_no_replica_left_is_not_waited_for(left: PoolState, gone: bool) -> None:
+    machine = on(BETTER_TOGETHER)
+    machine.readings = {"prefill.in_flight": Missing.ABSENT}
+    machine.wait(AUTO.sustain_s + 60)
+    assert machine.step is SwitchStep.DRAINING_PREFILL
+
+    machine.prefill = left
+
+    assert (machine.wait(TICK_S).visited[-1] is SwitchStep.OFF) is gone
+
+
 def test_a_late_request_starts_the_lease_anew() -> None:
     machine = on(BETTER_TOGETHER)
     machine.readings = dict(QUIET)
