@@ -5,6 +5,10 @@ from dataclasses import replace
 import pytest
 
 from autoscaler.core.signals import Signals, SignalState
+from autoscaler.stacks.dialects import assemble
+from autoscaler.stacks.load import parse_stack
+from autoscaler.stacks.placeholders import Matcher
+from autoscaler.stacks.resolve import ServiceLabels, resolve
 from tests.sources.chat import (
     DECODE,
     E2E_S,
@@ -12,6 +16,7 @@ from tests.sources.chat import (
     EXPECTED,
     FROM_S,
     NOW_S,
+    OBJECTIVES,
     PREFILL,
     TPOT_S,
     TTFT_S,
@@ -217,6 +222,22 @@ def test_names_of_lmcache_change_along_with_those_of_the_engine(server: Promethe
     server.write(Fleet((engine,), "llama", labels, prefix=prefix).time_series(FROM_S, NOW_S))
 
     assert pick(read(server, queries(labels["namespace"])), "service.kv_transfer_time_s").value == pytest.approx(0.05)
+
+
+def test_where_a_replica_is_a_group_of_pods_its_kv_is_that_of_all_of_them(server: Prometheus) -> None:
+    own = b"name: groups\ntitle: vLLM in groups\nlike: vllm\nlabels: {pod: group, model: model_name, role: %s}"
+    role = b"{name: role, values: {prefill: prefill, decode: decode}}"
+    stack = assemble(parse_stack(own % role, "groups"), {})
+    for group, pods in (("d-0", ("d-0", "d-0-1")), ("d-1", ("d-1", "d-1-1"))):
+        ranks = [replace(DECODE, pod=pod, engine=str(rank)) for rank, pod in enumerate(pods)]
+        labels = {"namespace": "groups", "group": group}
+        server.write(Fleet(tuple(ranks), "llama", labels).time_series(FROM_S, NOW_S))
+    selector = (Matcher("namespace", "groups"),)
+
+    signals = read(server, resolve(stack, "chat", ServiceLabels(model="llama", selector=selector), OBJECTIVES))
+
+    assert pick(signals, "decode.kv_capacity_tokens").value == 2 * 1000 * 16
+    assert pick(signals, "decode.ready_replicas").value == 2.0
 
 
 def test_a_backfilled_history_reads_as_a_live_one(chat: Signals) -> None:

@@ -84,6 +84,28 @@ def test_a_spelling_replaces_the_beginning_of_metric_names_and_nothing_else() ->
     assert (underscore.probe, underscore.generations[0].probe) == ("e_up", "e_new{$service}")
 
 
+@pytest.mark.parametrize(
+    ("spelling", "written"),
+    [
+        ("e:", "e:a + c:b + sec:d + gate_e"),
+        ("e_", "e_a + c_b + sec:d + gate_e"),
+        ("kserve_e:", "kserve_e:a + kserve_c:b + sec:d + kserve_gate_e"),
+        ("other_", "other_a + c:b + sec:d + gate_e"),
+    ],
+)
+def test_names_beside_those_of_the_engine_change_along_with_them(spelling: str, written: str) -> None:
+    own = (
+        f"engines: {{engine: ['{spelling}']}}\nbeside: ['c:', gate_]\n"
+        "signals: {prefill: {in_flight: {candidates: [{expr: 'e:a + c:b + sec:d + gate_e'}]}}}"
+    )
+    framework = FRAMEWORK.replace("engines: {engine: [], other: [o1_, o2_]}\n", "") + own
+    engine = parse_stack(ENGINE.encode(), "engine")
+
+    (dialect,) = assemble(parse_stack(framework.encode(), "framework"), {"engine": engine}).dialects
+
+    assert pick(dialect, "prefill.in_flight").candidates[0].expr == written  # type: ignore[index]
+
+
 def test_what_a_file_does_not_say_is_as_in_its_engines_file() -> None:
     dialect = stack("labels: {pod: worker, fixed: {server: ''}}\n").dialects[0]
 
