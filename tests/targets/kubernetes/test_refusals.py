@@ -19,6 +19,7 @@ from tests.targets.kubernetes.objects import (
     ENDPOINT,
     KSERVE,
     MODEL_SERVING,
+    OME,
     PAIR,
     RBG,
     RBGSA,
@@ -76,6 +77,21 @@ UNMET = {
         "kserve",
         custom(KSERVE, "chat", {"prefill": {"replicas": 3, "scaling": {"maxReplicas": 4}}}),
         "remove its scaling block first",
+    ),
+    "OME whose component another scales": (
+        "ome-bounds",
+        custom(OME, "chat", {"engine": {"minReplicas": 3, "maxReplicas": 3, "autoscaler": {"class": "External"}}}),
+        "spec.engine.autoscaler.class is External: with an external autoscaler class the bounds are not carried out",
+    ),
+    "OME whose runtime leaves it to another": (
+        "ome-bounds",
+        custom(
+            OME,
+            "chat",
+            {"engine": {"minReplicas": 3, "maxReplicas": 3}},
+            {"components": {"engine": {"autoscaler": {"class": "External"}}}},
+        ),
+        "status.components.engine.autoscaler.class is External",
     ),
     "ModelServing of several groups": (
         "modelserving",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from autoscaler.core.policy import Role
 from autoscaler.targets.kubernetes.competitors.chain import Chain, named
@@ -21,19 +21,34 @@ class Keeper:
     Attributes:
         owner: Kind of the owner, as `Kind.group`.
         owned: Kinds whose count it leaves alone; empty for any.
-        path: The field of the owner, per role.
-        value: What it must be; None for absent.
+        paths: Fields of the owner, per role; the first that is there decides. Empty where it always does.
+        values: What that may be; None for none of them there.
         otherwise: What to do where it is something else.
     """
 
     owner: str
     owned: tuple[str, ...] = ()
-    path: dict[Role, Path] | None = None
-    value: str | None = None
+    paths: dict[Role, tuple[Path, ...]] = field(default_factory=dict)
+    values: tuple[str | None, ...] = (None,)
     otherwise: str = ""
 
+    def keeps(self, owner: JsonObject, role: Role) -> bool:
+        """Whether an owner leaves the count of a role alone."""
+        if not self.paths:
+            return True
+        found = (path.find(owner) for path in self.paths[role])
+        return next((value for value in found if value is not None), None) in self.values
 
-_OME_CLASS = Path.parse('metadata.annotations["ome.io/autoscalerClass"]')
+
+def _ome_class(component: str) -> tuple[Path, ...]:
+    """Where OME says who scales a component: set there, in effect (by a runtime or policy), by releases below 1.3."""
+    return (
+        Path.parse(f"spec.{component}.autoscaler.class"),
+        Path.parse(f"status.components.{component}.autoscaler.class"),
+        Path.parse('metadata.annotations["ome.io/autoscalerClass"]'),
+    )
+
+
 KEEPERS = (
     Keeper("DisaggregatedSet.disaggregatedset.x-k8s.io", ("DisaggregatedSetRoleScaler",)),
     Keeper("DynamoGraphDeployment.nvidia.com", ("DynamoGraphDeploymentScalingAdapter",)),
@@ -41,14 +56,23 @@ KEEPERS = (
     Keeper("PodCliqueSet.grove.io", ("PodClique", "PodCliqueScalingGroup")),
     Keeper(
         "LLMInferenceService.serving.kserve.io",
-        path={Role.PREFILL: Path.parse("spec.prefill.replicas"), Role.DECODE: Path.parse("spec.replicas")},
+        paths={
+            Role.PREFILL: (Path.parse("spec.prefill.replicas"),),
+            Role.DECODE: (Path.parse("spec.replicas"),),
+            Role.AGGREGATED: (Path.parse("spec.replicas"),),
+        },
         otherwise="it sets replicas and so puts its own count back; use target kserve, or unset replicas there",
     ),
     Keeper(
         "InferenceService.ome.io",
-        path=dict.fromkeys(Role, _OME_CLASS),
-        value="external",
-        otherwise="it autoscales the Deployment: annotate it ome.io/autoscalerClass: external, or use ome-bounds",
+        paths={
+            Role.PREFILL: _ome_class("engine"),
+            Role.DECODE: _ome_class("decoder"),
+            Role.AGGREGATED: _ome_class("engine"),
+        },
+        values=("External", "external"),
+        otherwise="it sets the count: give the component autoscaler.class: External (below 1.3 annotate the service "
+        "ome.io/autoscalerClass: external), or use ome-bounds",
     ),
 )
 
@@ -83,7 +107,7 @@ def _remedy(owned: JsonObject, owner: JsonObject, role: Role) -> str:
     for keeper in keepers:
         if keeper.owned and owned["kind"] not in keeper.owned:
             continue
-        if keeper.path is None or (role in keeper.path and keeper.path[role].find(owner) == keeper.value):
+        if keeper.keeps(owner, role):
             return ""
         if "uid" not in owner["metadata"]:
             return ""  # it could not be read, which is reported as unchecked

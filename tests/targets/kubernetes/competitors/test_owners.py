@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,6 +94,33 @@ def test_ome_keeps_the_count_under_an_external_class(
     found = search(Case("ome", (), (), (3, 3), "", None))
 
     assert [conflict.kind for conflict in found.conflicts] == ([] if kept else ["InferenceService"])
+
+
+@pytest.mark.parametrize(
+    ("role", "said", "effective", "kept"),
+    [
+        (Role.PREFILL, "External", None, True),
+        (Role.PREFILL, "External", "HPA", True),
+        (Role.PREFILL, "None", "External", False),
+        (Role.DECODE, None, "External", True),
+        (Role.DECODE, None, "HPA", False),
+        (Role.AGGREGATED, "External", None, True),
+    ],
+)
+def test_ome_keeps_the_count_of_a_component_whose_own_class_is_external(
+    kube_api: Cluster, search: Search, role: Role, said: str | None, effective: str | None, *, kept: bool
+) -> None:
+    component = "decoder" if role is Role.DECODE else "engine"
+    owners = own(kube_api, OME, "chat", {component: {"autoscaler": {"class": said}} if said else {}})
+    if effective:
+        status = {"components": {component: {"autoscaler": {"class": effective}}}}
+        kube_api.patch("ome.io/v1beta1", "inferenceservices", "chat", {"status": status}, "status")
+    target = owned_deployment(kube_api, f"chat-{component}", owners)
+
+    found = search(replace(target, role=role))
+
+    assert [conflict.kind for conflict in found.conflicts] == ([] if kept else ["InferenceService"])
+    assert kept or "give the component autoscaler.class: External" in one(found)
 
 
 def test_grove_keeps_the_counts_of_its_cliques_but_dynamo_above_it_does_not(kube_api: Cluster, search: Search) -> None:
