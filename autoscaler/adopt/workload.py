@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from autoscaler.adopt.pool import Pool, Workload
+from autoscaler.targets.kubernetes.accelerators import accelerators_of
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef, guess_plural, lookup
 
 if TYPE_CHECKING:
     from autoscaler.targets.kubernetes.client import KubeClient  # importing it costs half a second
 
-_GPU = re.compile(r"(nvidia\.com/(gpu|mig-.+)|amd\.com/gpu|gpu\.intel\.com/.+|huawei\.com/Ascend.+|habana\.ai/gaudi)")
 _MODEL_FLAGS = ("--served-model-name", "--model", "--model-path")
 
 
@@ -29,7 +28,7 @@ def look_at(client: KubeClient, workload: Workload, namespace: str) -> Workload:
     templates = _templates(document)
     containers = [container for template, _ in templates for container in _containers(template)]
     replicas = lookup(document, "spec.replicas")
-    gpus = sum(_gpus(container) * pods for template, pods in templates for container in _containers(template))
+    gpus = sum(accelerators_of(container) * pods for template, pods in templates for container in _containers(template))
     return replace(
         workload,
         replicas=replicas if isinstance(replicas, int) else None,
@@ -72,11 +71,6 @@ def _containers(template: JsonObject) -> list[JsonObject]:
 
 def _labels(template: JsonObject) -> JsonObject:
     return lookup(template, "metadata.labels") or {}
-
-
-def _gpus(container: JsonObject) -> float:
-    limits = (container.get("resources") or {}).get("limits") or {}
-    return sum(float(count) for name, count in limits.items() if _GPU.fullmatch(name))
 
 
 def _models(containers: list[JsonObject]) -> Iterator[str]:

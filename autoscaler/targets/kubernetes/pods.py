@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from autoscaler.targets.kubernetes.accelerators import accelerators_of
 from autoscaler.targets.kubernetes.refs import JsonObject
 
 _NO_NODE = {"Unschedulable", "SchedulingGated"}
@@ -21,14 +22,6 @@ _FAILING = {
     "InvalidImageName",
     "RunContainerError",
 }
-_ACCELERATORS = (
-    "nvidia.com/gpu",
-    "amd.com/gpu",
-    "gpu.intel.com/",
-    "habana.ai/gaudi",
-    "google.com/tpu",
-    "huawei.com/Ascend",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +56,7 @@ def count_ready(pods: Sequence[JsonObject], per_replica: int = 1) -> int:
 
 def gpus_of(pods: Sequence[JsonObject]) -> int | None:
     """Accelerators that a pod of these asks for; None without a pod or without any."""
-    return max((sum(map(_accelerators, pod["spec"]["containers"])) for pod in pods), default=0) or None
-
-
-def _accelerators(container: JsonObject) -> int:
-    limits: JsonObject = container.get("resources", {}).get("limits", {})
-    return sum(int(count) for name, count in limits.items() if name.startswith(_ACCELERATORS))
+    return max((sum(map(accelerators_of, pod["spec"]["containers"])) for pod in pods), default=0) or None
 
 
 class StartupTimes:
