@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef, guess_plur
 if TYPE_CHECKING:
     from autoscaler.targets.kubernetes.client import KubeClient  # importing it costs half a second
 
+_VARIABLE = re.compile(r"\$[({]?([A-Za-z_][A-Za-z0-9_]*)[)}]?")
 _MODEL_FLAGS = ("--served-model-name", "--model", "--model-path")
 
 
@@ -74,14 +76,25 @@ def _labels(template: JsonObject) -> JsonObject:
 
 
 def _models(containers: list[JsonObject]) -> Iterator[str]:
-    """Model names on the command lines, the served name first."""
+    """The model name of each command line, the served one first; none where a variable holds it that nothing tells."""
     for container in containers:
-        words = " ".join(str(word) for word in (*container.get("command", ()), *container.get("args", ()))).split()
-        for flag in _MODEL_FLAGS:
-            for word, after in pairwise((*words, "")):
-                if word.startswith(f"{flag}="):
-                    yield word.partition("=")[2].strip("\"'")
-                elif word == flag and after:
-                    yield after.strip("\"'")
-        if "serve" in words[:-1] and "vllm" in words:
-            yield words[words.index("serve") + 1]
+        line = " ".join(str(word) for word in (*container.get("command", ()), *container.get("args", ())))
+        name = next(_names(_filled(line, container.get("env", ())).split()), "")
+        if name and "$" not in name:
+            yield name
+
+
+def _filled(line: str, env: Iterable[JsonObject]) -> str:
+    known = {one["name"]: str(one["value"]) for one in env if "value" in one}
+    return _VARIABLE.sub(lambda found: known.get(found[1], found[0]), line)
+
+
+def _names(words: list[str]) -> Iterator[str]:
+    for flag in _MODEL_FLAGS:
+        for word, after in pairwise((*words, "")):
+            if word.startswith(f"{flag}="):
+                yield word.partition("=")[2].strip("\"'")
+            elif word == flag and after:
+                yield after.strip("\"'")
+    if "serve" in words[:-1] and "vllm" in words:
+        yield words[words.index("serve") + 1].strip("\"'")

@@ -148,6 +148,25 @@ def test_model_gpus_and_count_come_from_the_workload(kube_api: Cluster, import_o
     assert "# 3 replicas today" in done.out
 
 
+@pytest.mark.parametrize(
+    ("args", "model"),
+    [
+        (["--model=$(MODEL)", "--port=8000"], "org/model-8b"),
+        (["vllm serve ${MODEL} --port 8000"], "org/model-8b"),
+        (["vllm serve $MODEL --served-model-name $NAME"], None),
+        (["--model", "$(NAME)"], None),
+    ],
+)
+def test_a_model_that_a_variable_holds_is_told_where_the_pod_says_its_value(
+    kube_api: Cluster, import_of: Import, args: list[str], model: str | None
+) -> None:
+    env = [{"name": "MODEL", "value": "org/model-8b"}, {"name": "NAME", "valueFrom": {"fieldRef": {}}}]
+    kube_api.create("deployments", engine("chat-decode", args=args, env=env))
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode"))
+
+    assert import_of("hpa", "theirs").policy.spec.model == model
+
+
 def test_an_engine_is_told_by_its_image(kube_api: Cluster, import_of: Import) -> None:
     kube_api.create("deployments", engine("chat-decode", image="lmsysorg/sglang:v0.5"))
 
