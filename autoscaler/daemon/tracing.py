@@ -7,6 +7,7 @@ variables that every OpenTelemetry program obeys (OTEL_EXPORTER_OTLP_ENDPOINT, O
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Thread
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -39,7 +40,8 @@ class TraceReporter:
     @classmethod
     def to_otlp(cls) -> TraceReporter:
         """One that sends to the collector that the environment names, by default the one on this host."""
-        provider = TracerProvider(resource=Resource.create({"service.name": "pd-autoscaler"}))
+        resource = Resource.create({"service.name": "pd-autoscaler"})
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # we do, and bounded
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         return cls(provider)
 
@@ -64,9 +66,11 @@ class TraceReporter:
         tick_span.end(ended_ns)
         return []
 
-    def close(self) -> None:
-        """Send what waits, and let go."""
-        self._provider.shutdown()
+    def close(self, patience_s: float = 2.0) -> None:
+        """Send what waits, and let go; a collector that does not answer is waited for no longer than `patience_s`."""
+        ending = Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        ending.start()
+        ending.join(patience_s)
 
 
 def _of_tick(tick: Tick) -> dict[str, str | bool]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 import yaml
@@ -118,6 +118,21 @@ def test_a_collector_receives_the_spans(monkeypatch: pytest.MonkeyPatch) -> None
         thread.join()
 
     assert asked == ["/v1/traces"]
+
+
+def test_a_collector_that_hangs_holds_the_end_up_no_longer_than_it_may() -> None:
+    ending, over = Event(), Event()
+
+    class Hanging(TracerProvider):
+        def shutdown(self) -> None:
+            ending.set()
+            over.wait(10.0)
+
+    TraceReporter(Hanging(shutdown_on_exit=False)).close(patience_s=0.05)
+
+    assert ending.is_set()
+    assert not over.is_set()
+    over.set()
 
 
 def test_without_the_extra_the_daemon_says_what_to_install(tmp_path: Path) -> None:
