@@ -54,7 +54,11 @@ def run(
     context: KubeContext = None,
     settings_file: SettingsFile = None,
     listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where to serve /healthz, /readyz and /metrics; port 0 takes any.")
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where to serve /healthz, /readyz and /metrics; without HOST on all addresses, port 0 takes any.",
+        ),
     ] = "127.0.0.1:9464",
     status_page: Annotated[
         bool,
@@ -138,7 +142,7 @@ def run(
 
 
 def parse_listen(text: str) -> tuple[str, int]:
-    """Split HOST:PORT; an IPv6 address stands in brackets, no host means all of them.
+    """Split HOST:PORT; an IPv6 address stands in brackets, no host means all addresses.
 
     Raises:
         CliError: It is no such pair.

@@ -66,7 +66,7 @@ class HealthServer:
     """Serves health and metrics until closed.
 
     Args:
-        host: Address to listen on.
+        host: Address to listen on; empty for all of them, IPv4 and IPv6.
         port: Port to listen on; 0 takes any free one, see `address`.
         ledger: What to judge by.
         metrics: What to serve under /metrics.
@@ -136,9 +136,16 @@ class _Server(ThreadingHTTPServer):
         self.guard = guard
         self.is_private = is_loopback(host)
         self._tls, self._stamp = guard.context(), guard.stamp()
-        if ":" in host:
+        self._is_everywhere = not host and socket.has_dualstack_ipv6()
+        if ":" in host or self._is_everywhere:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), _Handler)
+
+    def server_bind(self) -> None:
+        """Bind; without a host to every address, of IPv4 and IPv6 alike, whatever the system's default is."""
+        if self._is_everywhere:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection; its handshake is made by the thread that serves it, so that none can hold up others."""

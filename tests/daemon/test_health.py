@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -149,3 +150,15 @@ def test_on_loopback_a_page_whose_name_was_rebound_reads_nothing(
 def test_beyond_loopback_any_name_will_do(stand: Stand) -> None:
     with HealthServer("0.0.0.0", 0, stand.ledger, MetricsPage(stand.ledger), stand.clock) as running:
         assert get(running, "/metrics", Host="pd-autoscaler.serving.svc:9464")[0] == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_without_a_host_it_is_reached_by_both_kinds_of_address(stand: Stand, host: str) -> None:
+    if host == "::1" and not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    with HealthServer("", 0, stand.ledger, MetricsPage(stand.ledger), stand.clock) as running:
+        connection = http.client.HTTPConnection(host, int(running.address.rpartition(":")[2]), timeout=5)
+        connection.request("GET", "/healthz")
+
+        assert connection.getresponse().status == 200
+        connection.close()

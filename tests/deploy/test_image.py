@@ -164,7 +164,7 @@ def test_its_health_check_tells_a_daemon_that_lives_from_one_that_does_not(
     assert kind == "CMD"
     policies = write_policy(tmp_path / "policies")
 
-    command = ["run", "--policy", "/policies", "--listen", "0.0.0.0:9464"]
+    command = ["run", "--policy", "/policies", "--listen", ":9464"]
     daemon = run(*command, mounts={"/policies": policies}, own_network=True)
     daemon.wait_for("started")
     assert daemon.execute(check) == 0

@@ -128,7 +128,7 @@ def test_the_daemon_understands_its_arguments(tool: str, overlay: str) -> None:
     command, *arguments = daemon_of(rendered(tool, overlay))["args"]
 
     with load(command).make_context(command, arguments) as context:
-        assert context.params["listen"] == "0.0.0.0:9464"
+        assert context.params["listen"] == ":9464"
         assert context.params["leader_elect"] is (overlay != "recommend")
 
 
