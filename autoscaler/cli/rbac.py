@@ -58,6 +58,12 @@ def rbac(
             require_fit(document)
     except (PolicyError, AssemblyError) as error:
         raise CliError(str(error)) from error
+    if namespace is not None and not watch_policies:
+        raise CliError("--namespace says where --watch-policies looks: pass that too")
+    unseen = [document for document in documents if namespace not in (None, "", document.metadata.namespace)]
+    if unseen:
+        where = f"{unseen[0].service} is in namespace {unseen[0].metadata.namespace}"
+        raise CliError(f"{where}, where a daemon with --namespace {namespace} does not look")
     keeps_states = state is StateKind.CONFIGMAP
     if lease_namespace is None and (leader_elect or keeps_states):
         raise CliError("where do Leases and state go? pass --lease-namespace, the namespace that the daemon runs in")

@@ -295,6 +295,8 @@ def test_following_policy_objects_needs_these_rights(tmp_path: Path, missing: st
         ([], "no policy is named"),
         (["/nowhere.yaml"], "no such file"),
         (["POLICY", "--leader-elect"], "--lease-namespace"),
+        (["POLICY", "--namespace", "serving"], "--namespace says where --watch-policies looks"),
+        (["POLICY", "--watch-policies", "--namespace", "team-a"], "chat is in namespace serving, where a daemon with"),
     ],
 )
 def test_what_is_missing_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:
