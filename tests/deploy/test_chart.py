@@ -43,6 +43,10 @@ def test_it_brings_the_definition_of_policies() -> None:
         ({"image": {"digest": "sha256:12"}}, "digest"),
         ({"policySource": "file"}, "policySource"),
         ({"networkPolicy": {"dns": {"port": 70000}}}, "port"),
+        (
+            {"networkPolicy": {"apiServer": {"to": []}}},
+            "/networkPolicy/apiServer/to",
+        ),  # to Kubernetes, that is anywhere
     ],
 )
 def test_a_wrong_value_is_refused_by_name(values: dict[str, Any], words: str) -> None:
