@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from autoscaler.report.console import console_on
 
 Record = Mapping[str, Any]
+
+_ENDLESS = 100_000  # columns; a table is measured as if they were there
 
 # What every row has; what else it has are settings that were varied.
 _KNOWN = frozenset(
@@ -41,33 +44,66 @@ def replay_csv(record: Record) -> str:
 
 
 def print_replay(record: Record, file: TextIO) -> None:
-    """Print the rows as a table."""
-    terminal = file.isatty()
+    """Print a line for each row; on a terminal too narrow for that a column, in as many tables as it takes."""
     console = console_on(file)
     console.print(f"{record['requests']} requests of {record['trace']}")
-    table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, show_edge=False)
-    table.add_column("POLICY", no_wrap=True)
-    settings = [name for name in record["rows"][0] if name not in _KNOWN]
-    for name in settings:
-        table.add_column(name.upper(), justify="right", no_wrap=True)
-    for name in ("ATTAINED", "TTFT P95", "TPOT P95", "GPU-HOURS", "x BOUND", "ACTIONS", "REVERSALS/H", "WORST 5 MIN"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in record["rows"]:
-        table.add_row(
-            row["policy"],
-            *(str(row[name]) for name in settings),
-            f"{row['attainment']:.2%}",
-            f"{row['ttft_p95_s']:.2f} s",
-            f"{row['tpot_p95_s'] * 1e3:.1f} ms",
-            f"{row['gpu_hours']:.1f}",
-            f"{row['gpu_hours'] / row['bound_gpu_hours']:.2f}",
-            str(row["actions"]),
-            f"{row['reversals_per_hour']:.1f}",
-            f"{row['worst_5min']:.0%}",
-        )
-    console.print(table)
+    cells = [_cells(row) for row in record["rows"]]
+    table = _table(tuple(cells[0]), [tuple(row.values()) for row in cells], boxed=file.isatty())
+    if _fits(table, console):
+        console.print(table)
+    else:
+        _print_columns(cells, console, boxed=file.isatty())
     for remark in record.get("remarks", ()):
         console.print(remark, style="dim")
+
+
+def _cells(row: Record) -> dict[str, str]:
+    """What is shown of a row, by heading."""
+    settings = {name.upper(): str(value) for name, value in row.items() if name not in _KNOWN}
+    return {
+        "POLICY": row["policy"],
+        **settings,
+        "ATTAINED": f"{row['attainment']:.2%}",
+        "TTFT P95": _number(row["ttft_p95_s"], ".2f", " s"),
+        "TPOT P95": _number(row["tpot_p95_s"] * 1e3, ".1f", " ms"),
+        "GPU-HOURS": f"{row['gpu_hours']:.1f}",
+        "x BOUND": f"{row['gpu_hours'] / row['bound_gpu_hours']:.2f}",
+        "ACTIONS": str(row["actions"]),
+        "REVERSALS/H": f"{row['reversals_per_hour']:.1f}",
+        "WORST 5 MIN": f"{row['worst_5min']:.0%}",
+    }
+
+
+def _number(value: float, form: str, unit: str) -> str:
+    return f"{value:{form}}{unit}" if math.isfinite(value) else "–"
+
+
+def _print_columns(cells: Sequence[Mapping[str, str]], console: Console, *, boxed: bool) -> None:
+    """A heading a line, and as many rows side by side as there is room for."""
+    rest = list(cells)
+    while rest:
+        count = next((n for n in range(len(rest), 1, -1) if _fits(_turned(rest[:n], boxed=boxed), console)), 1)
+        console.print(_turned(rest[:count], boxed=boxed))
+        rest = rest[count:]
+
+
+def _fits(table: Table, console: Console) -> bool:
+    return console.measure(table, options=console.options.update(max_width=_ENDLESS)).maximum <= console.width
+
+
+def _turned(cells: Sequence[Mapping[str, str]], *, boxed: bool) -> Table:
+    heading, *headings = cells[0]
+    lines = [(name, *(row[name] for row in cells)) for name in headings]
+    return _table((heading, *(row[heading] for row in cells)), lines, boxed=boxed)
+
+
+def _table(headings: Sequence[str], lines: Sequence[Sequence[str]], *, boxed: bool) -> Table:
+    table = Table(box=SIMPLE_HEAD if boxed else None, pad_edge=False, show_edge=False)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*line)
+    return table
 
 
 def _finite(value: Any) -> Any:
