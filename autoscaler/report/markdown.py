@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from autoscaler.report.assessment import Assessment
 from autoscaler.report.console import console_on
+from autoscaler.report.grid import print_grid
 from autoscaler.report.words import quantity
 
 _NO_CENTS = 1000.0
@@ -22,16 +20,10 @@ def markdown(assessments: Iterable[Assessment]) -> str:
 
 def print_report(assessments: Iterable[Assessment], file: TextIO) -> None:
     """Print a report as tables."""
-    terminal = file.isatty()
     console = console_on(file)
     for one in assessments:
         console.print(headline(one), style="bold")
-        table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, show_edge=False)
-        for place, head in enumerate(_HEADS):
-            table.add_column(head.upper(), justify="right" if place else "left", no_wrap=True)
-        for row in rows(one):
-            table.add_row(*row)
-        console.print(table)
+        print_grid([head.upper() for head in _HEADS], list(rows(one)), console)
         for line in _listed(one):
             console.print(line)
         if one.recommended:

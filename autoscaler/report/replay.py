@@ -9,15 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
 from autoscaler.report.console import console_on
+from autoscaler.report.grid import print_grid
 
 Record = Mapping[str, Any]
-
-_ENDLESS = 100_000  # columns; a table is measured as if they were there
 
 # What every row has; what else it has are settings that were varied.
 _KNOWN = frozenset(
@@ -48,11 +43,7 @@ def print_replay(record: Record, file: TextIO) -> None:
     console = console_on(file)
     console.print(f"{record['requests']} requests of {record['trace']}")
     cells = [_cells(row) for row in record["rows"]]
-    table = _table(tuple(cells[0]), [tuple(row.values()) for row in cells], boxed=file.isatty())
-    if _fits(table, console):
-        console.print(table)
-    else:
-        _print_columns(cells, console, boxed=file.isatty())
+    print_grid(tuple(cells[0]), [tuple(row.values()) for row in cells], console)
     for remark in record.get("remarks", ()):
         console.print(remark, style="dim")
 
@@ -76,34 +67,6 @@ def _cells(row: Record) -> dict[str, str]:
 
 def _number(value: float, form: str, unit: str) -> str:
     return f"{value:{form}}{unit}" if math.isfinite(value) else "–"
-
-
-def _print_columns(cells: Sequence[Mapping[str, str]], console: Console, *, boxed: bool) -> None:
-    """A heading a line, and as many rows side by side as there is room for."""
-    rest = list(cells)
-    while rest:
-        count = next((n for n in range(len(rest), 1, -1) if _fits(_turned(rest[:n], boxed=boxed), console)), 1)
-        console.print(_turned(rest[:count], boxed=boxed))
-        rest = rest[count:]
-
-
-def _fits(table: Table, console: Console) -> bool:
-    return console.measure(table, options=console.options.update(max_width=_ENDLESS)).maximum <= console.width
-
-
-def _turned(cells: Sequence[Mapping[str, str]], *, boxed: bool) -> Table:
-    heading, *headings = cells[0]
-    lines = [(name, *(row[name] for row in cells)) for name in headings]
-    return _table((heading, *(row[heading] for row in cells)), lines, boxed=boxed)
-
-
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]], *, boxed: bool) -> Table:
-    table = Table(box=SIMPLE_HEAD if boxed else None, pad_edge=False, show_edge=False)
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left", overflow="fold")
-    for line in lines:
-        table.add_row(*line)
-    return table
 
 
 def _finite(value: Any) -> Any:

@@ -14,6 +14,11 @@ from tests.report.assessments import assessment
 from tests.report.html.views import HOSTILE
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_what_is_saved_is_what_was_used_less_what_the_best_policy_uses() -> None:
     made = assessment()
 
@@ -96,6 +101,17 @@ def test_markdown_table_and_page_tell_the_same(replayed: bool) -> None:
         assert "15,800.0" in rendered
         assert ("11,060.0" in rendered) is replayed
         assert "2.0 of 161.3" in rendered
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_narrow_terminal_cuts_no_number_off(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = Terminal()
+    print_report([assessment()], out)
+
+    assert "…" not in out.getvalue()
+    for number in ("15,800.0", "11,060.0", "2.0 of 161.3"):
+        assert number in out.getvalue()
 
 
 def test_names_with_square_brackets_are_printed_as_they_are() -> None:
