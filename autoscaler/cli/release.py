@@ -57,6 +57,8 @@ def release(
     kind = state or (StateKind.DIR if state_dir is not None else StateKind.MEMORY)
     if kind is StateKind.MEMORY:
         raise CliError("with --state memory the memory ended with the daemon: pass --state-dir, or --state configmap")
+    if kind is StateKind.DIR and state_dir is not None and not state_dir.is_dir():
+        raise CliError(f"--state-dir {state_dir}: no such folder; name the one that the daemon was started with")
     around = Surroundings(None, kubeconfig, context)
     settings = Settings(
         around=around, state=kind, state_dir=state_dir, own_namespace=lease_namespace, own_name=lease_name

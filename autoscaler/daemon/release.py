@@ -65,10 +65,10 @@ def release(
     shrinking = [
         role for role in competition if role in state.originals and state.originals[role] < counts.get(role, 0)
     ]
-    done = [_release(role, target, state, competition[role]) for role in competition if role not in shrinking]
+    done = [_release(service, role, target, state, competition[role]) for role in competition if role not in shrinking]
     moved = _release_switch(switch, target, state)
     if moved is None:
-        done += [_release(role, target, state, competition[role]) for role in shrinking]
+        done += [_release(service, role, target, state, competition[role]) for role in shrinking]
     else:
         done.append(moved)
         done += [Released(role, done=False, message=f"shrinks after the switch: {_AGAIN}") for role in shrinking]
@@ -111,7 +111,7 @@ def _missing(target: Target, state: State, position: Position) -> str:
     return f"{role} has {pool.ready} of {needed} replicas ready" if pool.ready < needed else ""
 
 
-def _release(role: Role, target: Target, state: State, competition: Competition) -> Released:
+def _release(service: str, role: Role, target: Target, state: State, competition: Competition) -> Released:
     original = state.originals.get(role)
     others = [f"{one.kind} {one.namespace}/{one.name}" for one in competition.conflicts]
     message = ""
@@ -126,6 +126,12 @@ def _release(role: Role, target: Target, state: State, competition: Competition)
             return Released(role, done=True, message=f"left at {current} replicas to {', '.join(others)}")
         if others:
             original = max(original or 0, 1)
+        if original is None and state == State():
+            message = (
+                f"stays at {current} replicas: nothing is remembered of {service} here; release with the same --state, "
+                "--state-dir, --lease-namespace and --lease-name that the daemon was started with"
+            )
+            return Released(role, done=False, message=message)
         if original is None:
             return Released(role, done=True, message=f"stays at {current} replicas: it was never changed from here")
         if original == current:

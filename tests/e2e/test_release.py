@@ -168,3 +168,33 @@ def test_memory_that_ended_with_the_daemon_is_no_help(yard: Yard) -> None:
 
     assert "--state memory" in str(done.exception)
     assert yard.replicas() == {"prefill": 4, "decode": 4}
+
+
+def test_a_folder_that_is_not_there_is_refused_and_not_made(yard: Yard) -> None:
+    mistyped = yard.folder / "sate"
+
+    done = CliRunner().invoke(app, ["release", str(yard.policy), "--state-dir", str(mistyped)])
+
+    assert "no such folder" in str(done.exception)
+    assert not mistyped.exists()
+
+
+def test_a_memory_that_knows_nothing_of_the_service_gives_nothing_back_and_says_so(yard: Yard) -> None:
+    other = yard.folder / "other"
+    other.mkdir()
+
+    code, out, _ = yard.release("--state-dir", str(other))
+
+    assert code == 3
+    assert "prefill stays at 4 replicas: nothing is remembered of chat here" in out
+    assert yard.replicas() == {"prefill": 4, "decode": 4}
+
+
+def test_a_pool_that_an_hpa_scales_is_left_to_it_whatever_is_remembered(yard: Yard) -> None:
+    other = yard.folder / "other"
+    other.mkdir()
+    yard.add_hpa(Role.DECODE)
+
+    _, out, _ = yard.release("--state-dir", str(other))
+
+    assert "decode left at 4 replicas to HorizontalPodAutoscaler serving/h" in out
