@@ -21,6 +21,7 @@ from autoscaler.cli.options import (
     PrometheusUrl,
     policy_paths,
 )
+from autoscaler.cli.places import OWN_NAME, refuse_unused_places
 from autoscaler.config import PolicyError, load_paths
 from autoscaler.daemon import logs
 from autoscaler.daemon.assembly import AssemblyError, Surroundings
@@ -51,7 +52,7 @@ def doctor(
     lease_namespace: Annotated[
         str | None, typer.Option(metavar="NS", help="Namespace of Leases and of ConfigMaps with state.")
     ] = None,
-    lease_name: Annotated[str, typer.Option(metavar="NAME", help="What their names begin with.")] = "pd-autoscaler",
+    lease_name: Annotated[str, typer.Option(metavar="NAME", help="What their names begin with.")] = OWN_NAME,
     output: Annotated[Output, typer.Option("--output", "-o", help="text, or json with everything.")] = Output.TEXT,
 ) -> None:
     """Say of each signal, target and right of a policy whether it is there, and what to do where it is not.
@@ -64,6 +65,7 @@ def doctor(
     """
     logs.configure(logs.LogFormat.AUTO, logs.LogLevel.ERROR, sys.stderr)
     around, clock = Surroundings(prometheus, kubeconfig, context), SteadyClock()
+    refuse_unused_places(state, leader_elect=leader_elect, lease_namespace=lease_namespace, lease_name=lease_name)
     keeps_states = state is StateKind.CONFIGMAP
     if lease_namespace is None and (leader_elect or keeps_states):
         raise CliError("where do Leases and state go? pass --lease-namespace, the namespace that the daemon runs in")

@@ -9,6 +9,7 @@ import yaml
 
 from autoscaler.cli.exits import CliError
 from autoscaler.cli.options import PolicyArguments, PolicyOptions, policy_paths
+from autoscaler.cli.places import OWN_NAME, refuse_unused_places
 from autoscaler.cli.settings import SettingsFile, file_settings
 from autoscaler.config import PolicyError, load_paths
 from autoscaler.daemon.assembly import AssemblyError, require_fit
@@ -45,7 +46,7 @@ def rbac(
     ] = False,
     lease_name: Annotated[
         str, typer.Option(metavar="NAME", help="What their names begin with, and the name of the Roles.")
-    ] = "pd-autoscaler",
+    ] = OWN_NAME,
 ) -> None:
     """Print Roles with the least rights that `run` needs for these policies, in their mode, with the same options.
 
@@ -64,6 +65,7 @@ def rbac(
     if unseen:
         where = f"{unseen[0].service} is in namespace {unseen[0].metadata.namespace}"
         raise CliError(f"{where}, where a daemon with --namespace {namespace} does not look")
+    refuse_unused_places(state, leader_elect=leader_elect, lease_namespace=lease_namespace)
     keeps_states = state is StateKind.CONFIGMAP
     if lease_namespace is None and (leader_elect or keeps_states):
         raise CliError("where do Leases and state go? pass --lease-namespace, the namespace that the daemon runs in")

@@ -12,6 +12,7 @@ import typer
 
 from autoscaler.cli.exits import CliError, ExitCode
 from autoscaler.cli.options import Kubeconfig, KubeContext, PolicyArguments, PolicyOptions, policy_paths
+from autoscaler.cli.places import OWN_NAME, refuse_unused_places
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.core.policy import Mode
 from autoscaler.daemon import logs
@@ -37,7 +38,7 @@ def release(
     ] = None,
     lease_name: Annotated[
         str, typer.Option(metavar="NAME", help="What the names of the ConfigMaps begin with.")
-    ] = "pd-autoscaler",
+    ] = OWN_NAME,
 ) -> None:
     """Restore replica counts, and the switch, as they were before the daemon first changed them.
 
@@ -57,6 +58,7 @@ def release(
     kind = state or (StateKind.DIR if state_dir is not None else StateKind.MEMORY)
     if kind is StateKind.MEMORY:
         raise CliError("with --state memory the memory ended with the daemon: pass --state-dir, or --state configmap")
+    refuse_unused_places(kind, state_dir=state_dir, lease_namespace=lease_namespace, lease_name=lease_name)
     if kind is StateKind.DIR and state_dir is not None and not state_dir.is_dir():
         raise CliError(f"--state-dir {state_dir}: no such folder; name the one that the daemon was started with")
     around = Surroundings(None, kubeconfig, context)

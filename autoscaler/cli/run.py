@@ -21,6 +21,7 @@ from autoscaler.cli.options import (
     PrometheusUrl,
     policy_paths,
 )
+from autoscaler.cli.places import OWN_NAME, refuse_unused_places
 from autoscaler.cli.settings import SettingsFile, file_settings
 from autoscaler.daemon import logs
 from autoscaler.daemon.assembly import Surroundings
@@ -80,7 +81,7 @@ def run(
     ] = None,
     lease_name: Annotated[
         str, typer.Option(metavar="NAME", help="What the names of Leases and ConfigMaps begin with.")
-    ] = "pd-autoscaler",
+    ] = OWN_NAME,
     traces: Annotated[
         bool,
         typer.Option(
@@ -111,6 +112,14 @@ def run(
         raise CliError("--namespace says where --watch-policies looks: pass that too")
     if allow_cross_namespace and not watch_policies:
         raise CliError("--allow-cross-namespace is about --watch-policies: files may do that anyway")
+    kind = state or (StateKind.MEMORY if state_dir is None else StateKind.DIR)
+    refuse_unused_places(
+        kind,
+        leader_elect=leader_elect,
+        state_dir=state_dir,
+        lease_namespace=lease_namespace,
+        lease_name=lease_name,
+    )
     settings = Settings(
         policies=() if watch_policies else tuple(policy_paths(policies, policy)),
         watch_policies=watch_policies,
@@ -121,7 +130,7 @@ def run(
         port=port,
         status_page=status_page,
         traces=traces,
-        state=state or (StateKind.MEMORY if state_dir is None else StateKind.DIR),
+        state=kind,
         state_dir=state_dir,
         leader_elect=leader_elect,
         own_namespace=lease_namespace,

@@ -86,3 +86,19 @@ def test_a_state_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> Non
     message = error_of(tmp_path, policy_file(tmp_path), "--state-dir", str(tmp_path / "file" / "state"))
 
     assert "--state-dir" in message
+
+
+@pytest.mark.parametrize("kind", ["memory", "configmap"])
+def test_a_folder_for_a_memory_that_is_kept_elsewhere_is_refused(tmp_path: Path, kind: str) -> None:
+    folder = str(tmp_path / "state")
+
+    message = error_of(tmp_path, policy_file(tmp_path), "--state-dir", folder, "--state", kind)
+
+    assert f"--state-dir is the folder of --state dir: leave it out, or --state {kind}" in message
+
+
+@pytest.mark.parametrize("option", ["--lease-namespace", "--lease-name"])
+def test_a_place_for_leases_without_leases_is_refused(tmp_path: Path, option: str) -> None:
+    message = error_of(tmp_path, policy_file(tmp_path), option, "pd", "--state-dir", str(tmp_path / "state"))
+
+    assert f"{option} is about --leader-elect and --state configmap: pass one of them too" in message

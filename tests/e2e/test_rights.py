@@ -295,6 +295,7 @@ def test_following_policy_objects_needs_these_rights(tmp_path: Path, missing: st
         ([], "no policy is named"),
         (["/nowhere.yaml"], "no such file"),
         (["POLICY", "--leader-elect"], "--lease-namespace"),
+        (["POLICY", "--lease-namespace", "pd"], "pass one of them too"),
         (["POLICY", "--namespace", "serving"], "--namespace says where --watch-policies looks"),
         (["POLICY", "--watch-policies", "--namespace", "team-a"], "chat is in namespace serving, where a daemon with"),
     ],
