@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -19,6 +20,22 @@ from autoscaler.config.translate import problems_of, shorten
 SUFFIXES = (".yaml", ".yml", ".json")
 STACK_SUFFIXES = (".stack.yaml", ".stack.yml")
 """How files end that stand among policies, and are stacks that these name."""
+
+_OF_THE_SERVER = frozenset(
+    {
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "finalizers",
+        "generateName",
+        "generation",
+        "managedFields",
+        "ownerReferences",
+        "resourceVersion",
+        "selfLink",
+        "uid",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +197,18 @@ def _validate(document: Document, files: PolicyFiles) -> ScalingPolicy:
             line = document.line_of((key,))
             raise PolicyError([Problem(key, "is no scaling policy", value, wanted, file=document.file, line=line)])
     try:
-        return ScalingPolicy.model_validate(document.data, context={FILES: files})
+        return ScalingPolicy.model_validate(_as_applied(document.data), context={FILES: files})
     except ValidationError as error:
         raise PolicyError(problems_of(error, document)) from None
+
+
+def _as_applied(data: dict[str, Any]) -> dict[str, Any]:
+    """An object of the cluster, as `kubectl get -o yaml` prints it, without what the server wrote; others unchanged."""
+    metadata = data.get("metadata")
+    if not isinstance(metadata, dict) or "uid" not in metadata:
+        return data
+    kept = {key: value for key, value in metadata.items() if key not in _OF_THE_SERVER}
+    return {**{key: value for key, value in data.items() if key != "status"}, "metadata": kept}
 
 
 def _is_policy_file(path: Path) -> bool:

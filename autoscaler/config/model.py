@@ -51,7 +51,9 @@ class Metadata(Strict):
         default={}, description="Labels for your own use; nothing is read from them. Default none."
     )
     annotations: dict[str, str] = Field(
-        default={}, description="Notes for your own use; nothing is read from them. Default none."
+        default={},
+        description="Notes for your own use. Only pd-autoscaler.io/pause, grow-only and pin are read: they hold pools. "
+        "Default none.",
     )
 
 

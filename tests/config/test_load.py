@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from autoscaler.config import PolicyError, load_paths
 from autoscaler.config.load import inspect_paths
@@ -85,3 +86,29 @@ def test_a_deployment_belongs_to_one_policy(tmp_path: Path) -> None:
 
     assert [error.path for error in report.errors] == ["spec.roles.prefill.target", "spec.roles.decode.target"]
     assert report.errors[0].value == "Deployment serving/vllm-prefill"
+
+
+def test_a_policy_as_the_cluster_has_it_is_read_without_what_the_server_wrote(tmp_path: Path) -> None:
+    written = yaml.safe_load(as_yaml(changed()))
+    written["metadata"] |= {
+        "uid": "8b1e",
+        "resourceVersion": "42",
+        "generation": 3,
+        "managedFields": [{"manager": "k"}],
+    }
+    written["metadata"]["creationTimestamp"] = "2026-11-01T08:00:00Z"
+    written["status"] = {"conditions": []}
+    file = tmp_path / "object.yaml"
+    file.write_text(yaml.safe_dump(written))
+
+    (loaded,) = load_paths([file])
+
+    assert loaded.policy.service == written["metadata"]["name"]
+
+
+def test_a_status_that_no_server_wrote_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "chat.yaml"
+    file.write_text(as_yaml(changed({"status": {"conditions": []}})))
+
+    with pytest.raises(PolicyError, match="status: is no key of this place"):
+        load_paths([file])
