@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 
 from autoscaler.core.decision import Decision, RoleDecision
-from autoscaler.core.policy import LatencyObjective, Role
+from autoscaler.core.policy import LatencyObjective, Mode, Role
 from autoscaler.core.signals import CATALOGUE, Scope, Signal
 from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.logs import blanked
@@ -23,7 +23,7 @@ from autoscaler.report.charts.series import Floats
 from autoscaler.report.html.page import Column, asset, charts, details, element_id, notes, page, section, table, terms
 from autoscaler.report.markup import Markup, element
 from autoscaler.report.table import objectives_text
-from autoscaler.report.words import quantity, signal_text, story_text
+from autoscaler.report.words import path_text, quantity, signal_text, story_text
 
 _MOST_IN_FULL = 4
 _LEAST_TO_DRAW = 2
@@ -114,7 +114,7 @@ def _service(name: str, account: Account, recent: Sequence[Instant]) -> Markup:
 def _chips(tick: Tick, account: Account) -> Markup:
     chips = [
         element("li", f"mode {account.policy.mode.value}"),
-        element("li", "writes for it" if tick.leads else "another daemon writes for it"),
+        element("li", _hand(tick, account.policy.mode)),
         element("li", f"every {account.policy.interval_s:g} s"),
     ]
     wrong = set(concerns(account))
@@ -124,6 +124,13 @@ def _chips(tick: Tick, account: Account) -> Markup:
         verdict = "bad" if condition.reason in wrong else "good" if condition.type == "Effective" else None
         chips.append(element("li", _words(condition.reason), class_=verdict, title=blanked(condition.message)))
     return element("ul", *chips, class_="chips")
+
+
+def _hand(tick: Tick, mode: Mode) -> str:
+    """Who acts on what is decided."""
+    if mode is Mode.RECOMMEND:
+        return "speaks for it" if tick.leads else "another daemon speaks for it"
+    return "writes for it" if tick.leads else "another daemon writes for it"
 
 
 def _wrong(tick: Tick, account: Account) -> Iterator[str]:
@@ -153,7 +160,7 @@ def _facts(account: Account, decision: Decision) -> Iterator[tuple[str, str]]:
             if value is not None
         ]
         yield "Where TTFT goes", ", ".join(told) or "unknown"
-        yield "Bottleneck", f"{found.bottleneck.value}: {found.detail}" if found.detail else found.bottleneck.value
+        yield "Bottleneck", path_text(found)
     switch = decision.switch
     if switch is not None:
         needs = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from autoscaler.core.attribution import Bottleneck
 from autoscaler.core.decision import (
     Decision,
     Evidence,
@@ -17,7 +16,7 @@ from autoscaler.core.decision import (
 )
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope, Signal
-from autoscaler.report.words import binding_stage, quantity, signal_text
+from autoscaler.report.words import binding_stage, path_text, quantity, signal_text
 
 # What would have to change for another answer, by the reason that bound.
 _OTHERWISE: dict[Reason, str] = {
@@ -83,10 +82,7 @@ def _attribution(decision: Decision) -> Iterator[str]:
     )
     told = ", ".join(f"{name} {quantity(value, 's') if value is not None else 'unknown'}" for name, value in parts)
     yield f"TTFT by part: {told}"
-    if found.bottleneck is Bottleneck.NONE and all(value is None for _, value in parts):
-        yield "bottleneck: unknown, no part of the path is measured"
-    else:
-        yield f"bottleneck: {found.bottleneck.value}, {found.detail}"
+    yield f"bottleneck: {path_text(found)}"
 
 
 def _switch(switch: SwitchDecision) -> Iterator[str]:

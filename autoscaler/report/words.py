@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autoscaler.core.attribution import Attribution, Bottleneck
 from autoscaler.core.decision import RoleDecision, Stage
 from autoscaler.core.signals import Signal
 
@@ -29,6 +30,14 @@ def signal_text(signal: Signal | None) -> str:
     if signal is None:
         return "not exported"
     return signal.state.value if signal.usable is None else quantity(signal.usable, signal.unit)
+
+
+def path_text(found: Attribution) -> str:
+    """What holds requests up on their way to the first token, or that nobody knows."""
+    parts = (found.queue_s, found.prefill_s, found.transfer_s, found.decode_s)
+    if found.bottleneck is Bottleneck.NONE and all(part is None for part in parts):
+        return "unknown, no part of the path is measured"
+    return f"{found.bottleneck.value}, {found.detail}" if found.detail else found.bottleneck.value
 
 
 def binding_stage(decided: RoleDecision) -> Stage:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from autoscaler.core.attribution import Attribution, Bottleneck
 from autoscaler.core.decision import SwitchDecision, SwitchStep
 from autoscaler.core.policy import Mode, Role
 from autoscaler.core.signals import Scope, absent
@@ -211,3 +212,29 @@ def test_beyond_loopback_is_beyond_loopback(host: str, alone: bool) -> None:
     assert is_loopback(host) is alone
     assert Settings(host=host).shows_status is alone
     assert Settings(host=host, status_page=True).shows_status
+
+
+def test_a_bottleneck_that_nobody_measures_is_unknown_and_not_none() -> None:
+    latest = tick()
+    assert latest.decision is not None
+    unmeasured = Attribution(None, None, None, None, Bottleneck.NONE, "no part of the path holds requests up")
+
+    made = page(replace(latest, decision=replace(latest.decision, attribution=unmeasured)))
+
+    assert "unknown, no part of the path is measured" in made
+    assert "holds requests up" not in made
+
+
+@pytest.mark.parametrize(
+    ("mode", "leads", "words"),
+    [
+        (Mode.RECOMMEND, True, ">speaks for it<"),
+        (Mode.RECOMMEND, False, ">another daemon speaks for it<"),
+        (Mode.ENFORCE, True, ">writes for it<"),
+        (Mode.ENFORCE, False, ">another daemon writes for it<"),
+    ],
+)
+def test_it_says_who_acts_and_an_adviser_only_speaks(mode: Mode, leads: bool, words: str) -> None:
+    known = {"chat": Account(policy(mode), "serving", START_S, replace(tick(), leads=leads), finished_s=START_S)}
+
+    assert words in status_page(known, [], Recent().of, START_S)
