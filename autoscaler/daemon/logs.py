@@ -7,16 +7,18 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
-from enum import StrEnum
-from typing import Any, TextIO, cast
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum, StrEnum
+from typing import Any, TextIO, TypeVar, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 Log = FilteringBoundLogger
+T = TypeVar("T")
 
 _SECRETS = (
-    (re.compile(r"://[^/\s@]+@"), "://***@"),
+    (re.compile(r"://[^/\s\"'<>]+@"), "://***@"),  # to the last @: one may stand in a password
     (re.compile(r"(\bbearer\s+|\bauthorization\b\W+\w+\s+)[^\s'\"]+", re.IGNORECASE), r"\1***"),
 )
 
@@ -107,7 +109,7 @@ def deciding(decision_id: str) -> AbstractContextManager[None]:
 
 def without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Blank out credentials in URLs and headers, wherever in the line they stand."""
-    return {name: _blanked(value) for name, value in event.items()}
+    return blanked_in(event)
 
 
 def blanked(text: str) -> str:
@@ -117,19 +119,27 @@ def blanked(text: str) -> str:
     return text
 
 
-def _what_matters_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    first = {name: event[name] for name in ("timestamp", "level", "event") if name in event}
-    return {**first, **event}
+def blanked_in(value: T) -> T:
+    """Plain data or a record, with every text in it blanked."""
+    return cast("T", _blanked(value))
 
 
 def _blanked(value: Any) -> Any:
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, Enum):
         return blanked(value)
     if isinstance(value, Mapping):
         return {key: _blanked(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_blanked(item) for item in value]
+        items = map(_blanked, value)
+        return list(items) if isinstance(value, list) else tuple(items)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{item.name: _blanked(getattr(value, item.name)) for item in fields(value)})
     return value
+
+
+def _what_matters_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    first = {name: event[name] for name in ("timestamp", "level", "event") if name in event}
+    return {**first, **event}
 
 
 def _renderer(log_format: LogFormat, stream: TextIO) -> Processor:

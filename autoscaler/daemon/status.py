@@ -10,7 +10,7 @@ from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Objectives
 from autoscaler.core.signals import Scope
 from autoscaler.daemon.ledger import Account
-from autoscaler.daemon.logs import blanked
+from autoscaler.daemon.logs import blanked, blanked_in
 from autoscaler.daemon.policy_status import conditions_of
 from autoscaler.daemon.tick import Dependency
 from autoscaler.report.record import record, rfc3339
@@ -90,5 +90,5 @@ def _service(name: str, account: Account, now_s: float) -> dict[str, Any]:
             {"dependency": trouble.dependency.value, "subject": trouble.subject, "message": blanked(trouble.message)}
             for trouble in tick.troubles
         ],
-        "decision": record(tick.decision) if tick.decision is not None else None,
+        "decision": blanked_in(record(tick.decision)) if tick.decision is not None else None,
     }

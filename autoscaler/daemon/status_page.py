@@ -13,7 +13,7 @@ from autoscaler.core.decision import Decision, RoleDecision
 from autoscaler.core.policy import LatencyObjective, Mode, Role
 from autoscaler.core.signals import CATALOGUE, Scope, Signal
 from autoscaler.daemon.ledger import Account
-from autoscaler.daemon.logs import blanked
+from autoscaler.daemon.logs import blanked, blanked_in
 from autoscaler.daemon.policy_status import conditions_of
 from autoscaler.daemon.recent import Instant
 from autoscaler.daemon.status import concerns
@@ -96,7 +96,7 @@ def _service(name: str, account: Account, recent: Sequence[Instant]) -> Markup:
     wrong = list(_wrong(tick, account))
     if wrong:
         parts += [element("h3", "What is wrong"), notes(wrong)]
-    decision = tick.decision
+    decision = blanked_in(tick.decision)
     if decision is None:
         return section(name, *parts, "No decision was made in the last tick.")
     parts.append(terms(_facts(account, decision)))
@@ -273,7 +273,7 @@ def _age(signal: Signal) -> str:
 
 def _meaning(scope: Scope, name: str, signal: Signal) -> str:
     spec = CATALOGUE[scope].get(name)
-    parts = [spec.meaning if spec is not None else "", blanked(signal.detail)]
+    parts = [spec.meaning if spec is not None else "", signal.detail]
     return "; ".join(part for part in parts if part)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from autoscaler.core.policy import Role
-from autoscaler.daemon.logs import blanked
+from autoscaler.daemon.logs import blanked, blanked_in
 from autoscaler.daemon.notices import Topic, notices_of
 from autoscaler.daemon.settings_file import Webhook
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
@@ -95,7 +95,7 @@ class WebhookReporter:
         return [self._trouble] if self._trouble is not None else []
 
     def _tell(self, service: _Service, tick: Tick) -> None:
-        decision = record(tick.decision) if tick.decision is not None else {}
+        decision = blanked_in(record(tick.decision)) if tick.decision is not None else {}
         try:
             self._send(self._webhook, body_for(self._webhook.kind, tick.service, service.waiting, decision))
         except WebhookError as error:

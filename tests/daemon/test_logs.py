@@ -84,6 +84,7 @@ def test_lines_below_the_level_are_not_shown() -> None:
     [
         "GET http://user:hunter2@prom:9090/api failed",
         "GET http://hunter2@prom:9090/api failed",
+        "GET http://user:p@hunter2@prom:9090/api failed",
         "header Authorization: Bearer hunter2.abc-def was refused",
         "{'Authorization': 'Basic aHVudGVyMg=='} was refused",
         "token: bearer hunter2",

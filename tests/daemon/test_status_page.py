@@ -177,6 +177,16 @@ def test_what_failed_is_a_concern_though_signals_and_counts_are_there(trouble: T
     assert "1 to look at" in page(calm)
 
 
+def test_no_credentials_get_into_page_or_json() -> None:
+    bench = Bench()
+    bench.target.errors[Role.PREFILL] = "https://user:hunter2@proxy refused Authorization: Bearer hunter2"
+    bench.source.signals = {Scope.DECODE: {"running": absent("requests", "http://user:hunter2@prom:9090 refused")}}
+    latest = bench.tick()
+
+    assert "hunter2" not in page(latest)
+    assert "hunter2" not in json.dumps(status({"chat": account(latest)}, [], START_S))
+
+
 def served(stand: Stand) -> HealthServer:
     documents = status_documents(stand.ledger, Recent(), stand.clock, list)
     return HealthServer("127.0.0.1", 0, stand.ledger, MetricsPage(stand.ledger), stand.clock, documents=documents)
