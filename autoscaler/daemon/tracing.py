@@ -18,6 +18,7 @@ from opentelemetry.trace import Span, StatusCode, set_span_in_context
 from autoscaler import __version__
 from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Role
+from autoscaler.daemon.logs import blanked, blanked_in
 from autoscaler.daemon.narrator import in_words
 from autoscaler.daemon.tick import Tick, Trouble
 from autoscaler.targets.base import WriteResult
@@ -60,9 +61,9 @@ class TraceReporter:
             _tell(tick_span, tick.decision, tick.writes, ended_ns)
         for trouble in tick.troubles:
             what = {"dependency": trouble.dependency.value, "subject": trouble.subject, "message": trouble.message}
-            tick_span.add_event("trouble", what, ended_ns)
+            tick_span.add_event("trouble", blanked_in(what), ended_ns)
         if tick.troubles:
-            tick_span.set_status(StatusCode.ERROR, tick.troubles[0].message)
+            tick_span.set_status(StatusCode.ERROR, blanked(tick.troubles[0].message))
         tick_span.end(ended_ns)
         return []
 
@@ -85,7 +86,7 @@ def _of_tick(tick: Tick) -> dict[str, str | bool]:
 def _tell(span: Span, decision: Decision, writes: Mapping[Role, WriteResult], at_ns: int) -> None:
     for role, decided in decision.roles.items():
         event = {"role": role.value, **in_words(decided, writes.get(role))}
-        span.add_event("decided", event, at_ns)
+        span.add_event("decided", blanked_in(event), at_ns)
 
 
 def _ns(seconds: float) -> int:

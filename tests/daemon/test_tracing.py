@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
+from autoscaler.core.policy import Role
 from autoscaler.daemon.tracing import TraceReporter
 from tests.daemon.builders import Bench, blind_signals, policy, role_policy
 from tests.e2e.stage import policy_document
@@ -154,3 +155,9 @@ def test_without_the_extra_the_daemon_says_what_to_install(tmp_path: Path) -> No
     assert done.returncode == 2
     assert "--traces needs opentelemetry" in done.stderr
     assert "pip install 'pd-autoscaler[otel]'" in done.stderr
+
+
+def test_no_credentials_get_into_a_trace(stand: Stand) -> None:
+    stand.bench.target.errors[Role.PREFILL] = "https://user:hunter2@proxy refused"
+
+    assert "hunter2" not in stand.spans()["tick"].to_json()
