@@ -160,8 +160,14 @@ def _read(
     if not failed:
         return Reading(absent(unit, "every way to count replicas needs a name that the policy does not give"))
     reason = str(next((error for error in failed if error.idle), failed[0]))
-    others = f"; nor do {len(failed) - 1} other ways to measure it give a value" if len(failed) > 1 else ""
-    return Reading(absent(unit, reason + others))
+    return Reading(absent(unit, reason + _others(len(failed) - 1)))
+
+
+def _others(count: int) -> str:
+    """What to add where other ways to measure the same have failed, too."""
+    if count < 1:
+        return ""
+    return f"; nor {'does another way' if count == 1 else f'do {count} other ways'} to measure it give a value"
 
 
 def _signal(
