@@ -8,7 +8,7 @@ from typing import Any
 from dashboards.generator import palette
 from dashboards.generator.frame import choice, filled, frame, service_url
 from dashboards.generator.kit import Column, Query, lines, number, rows
-from dashboards.generator.promql import own
+from dashboards.generator.promql import led, own
 
 UID = "pd-autoscaler-fleet"
 _WHERE = 'namespace=~"$namespace",service=~"$service"'
@@ -24,7 +24,7 @@ def _gpus(name: str) -> str:
 
 
 def _condition(name: str) -> str:
-    return f"{_SERVICE} ({_metric('condition', condition=name)})"
+    return led("namespace, service", _WHERE, "condition", condition=name)
 
 
 def _there(expr: str) -> str:

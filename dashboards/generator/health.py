@@ -8,7 +8,7 @@ from typing import Any
 from dashboards.generator import palette
 from dashboards.generator.frame import choice, filled, frame
 from dashboards.generator.kit import Column, Query, lines, number, rows
-from dashboards.generator.promql import own
+from dashboards.generator.promql import led, own
 
 UID = "pd-autoscaler-health"
 _WHERE = 'namespace=~"$namespace",service=~"$service"'
@@ -60,7 +60,7 @@ def _ticks() -> list[Any]:
             "In intervals of the service that waits longest; above 5 an alert fires.",
             "suffix: intervals",
             Query(
-                f"max((time() - max by (namespace, service) ({_metric('last_tick_timestamp_seconds')})) "
+                f"max((time() - {led('namespace, service', _WHERE, 'last_tick_timestamp_seconds')}) "
                 f"/ max by (namespace, service) ({_metric('interval_seconds')}))",
                 "intervals",
             ),

@@ -33,6 +33,11 @@ ROWS: tuple[_Row, ...] = (
     ("leads", f"{HERE},{A}", 3.0, 0.0, (1.0,)),
     ("leads", f'{HERE},job="again",instance="a"', 3.0, 0.0, (1.0,)),
     ("leads", f"{HERE},{B}", 3.0, 0.0, (0.0,)),
+    ("condition", f'{HERE},condition="Effective",{A}', 3.0, 0.0, (0.0,)),
+    ("condition", f'{HERE},condition="Effective",{B}', 3.0, 0.0, (1.0,)),
+    ("interval_seconds", f"{HERE},{A}", 3.0, 0.0, (15.0,)),
+    ("last_tick_timestamp_seconds", f"{HERE},{A}", 3.0, 0.0, (NOW_S - 301.0,)),
+    ("last_tick_timestamp_seconds", f"{HERE},{B}", 3.0, 0.0, (NOW_S - 16.0,)),
     ("reason", f'{LOST},role="decode",reason="at_max",{A}', 3.0, 0.0, (1.0,)),
     ("leads", f"{LOST},{A}", 3.0, 0.0, (0.0,)),
 )
@@ -90,6 +95,14 @@ def test_states_are_those_of_the_daemon_that_leads_however_often_it_is_scraped(p
     panel = "Why is each pool as large as it is?"
 
     assert shown(prometheus, "service.json", panel, service="chat") == [("at_max decode", 1.0)]
+
+
+def test_a_leader_that_is_blind_or_stands_still_is_seen_beside_one_that_is_well(prometheus: Prometheus) -> None:
+    blind = shown(prometheus, "fleet.json", "How many services are limited, held, in conflict or blind?")
+    oldest = shown(prometheus, "health.json", "How long ago was the oldest tick?")
+
+    assert blind == [("", 1.0)]
+    assert oldest == [("", 20.0)]
 
 
 def test_states_are_shown_while_nobody_leads(prometheus: Prometheus) -> None:
