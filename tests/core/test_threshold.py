@@ -75,6 +75,12 @@ def test_decode_gets_the_tokens_of_short_prompts_alone() -> None:
     assert local_load(LOAD, LENGTHS, math.inf).uncached_tokens == pytest.approx(LOAD.uncached_tokens)
 
 
+def test_what_a_cache_holds_need_not_be_computed_at_prefill() -> None:
+    cached = replace(LOAD, uncached_tokens=0.25 * LOAD.uncached_tokens)
+
+    assert sized(1024.0, cached).prefill_replicas < 0.5 * sized(1024.0).prefill_replicas
+
+
 # How it moves
 
 
@@ -163,6 +169,38 @@ def test_no_pool_shrinks_until_a_moved_threshold_has_been_watched() -> None:
     dial.wait(POLICY.observe_s)
 
     assert stage(Role.PREFILL, dial.prefill, step_of(POLICY, dial.memory, dial.now), dial.memory, 2).after == 2
+
+
+def test_two_moves_keep_their_distance() -> None:
+    dial = Dial(CHEAPER, policy=replace(POLICY, sustain_s=60.0)).wait(120)
+    assert dial.memory.tokens == 2048.0
+    moved_s = dial.memory.changed_at_s
+    assert moved_s is not None
+
+    dial.candidates = [Sized(0.0, 10.0, 1.0, 1.0), *CHEAPER[1:]]
+    dial.wait(moved_s + POLICY.dwell_s - dial.now - TICK_S)
+    assert dial.memory.tokens == 2048.0
+    assert "moved less than 3600 s ago" in dial.detail
+
+    assert dial.wait(3 * TICK_S).memory.tokens == 0.0
+
+
+def test_of_thresholds_that_cost_the_same_the_one_that_sends_more_apart_is_taken() -> None:
+    alike = [Sized(0.0, 20.0, 4.0, 1.0), Sized(8192.0, 14.0, 1.0, 2.0), Sized(2048.0, 14.0, 1.5, 2.0)]
+
+    assert Dial(alike).wait(POLICY.sustain_s + 120).memory.tokens == 2048.0
+
+
+def test_each_pool_grows_to_what_the_move_takes_and_by_its_own_need() -> None:
+    memory = ThresholdState(0.0, known=True, moving_to=2048.0, since_s=START_S, prefill_floor=5, decode_floor=3)
+
+    asked = {
+        (role, before): stage(role, PoolState(2, 2), SwitchStep.MOVING_THRESHOLD, memory, before).after
+        for role in (Role.PREFILL, Role.DECODE)
+        for before in (1, 9)
+    }
+
+    assert asked == {(Role.PREFILL, 1): 5, (Role.DECODE, 1): 3, (Role.PREFILL, 9): 9, (Role.DECODE, 9): 9}
 
 
 def test_a_move_whose_replicas_do_not_come_is_given_up() -> None:
