@@ -1,0 +1,56 @@
+"""Rules, while no model can be trusted: what is not idle, and what they do without one of their signals."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoscaler.core.decision import Reason
+from autoscaler.core.policy import Role
+from tests.support.core import NO_TRAFFIC, Missing, Reading, service_policy, without_prior
+from tests.support.story import Scripted, story
+
+BY_RULES = service_policy(without_prior(), without_prior())
+
+
+@pytest.mark.parametrize(
+    ("left", "role"),
+    [
+        ("prefill.queue_depth", Role.PREFILL),
+        ("prefill.in_flight", Role.PREFILL),
+        ("decode.waiting", Role.DECODE),
+    ],
+)
+def test_a_pool_with_requests_is_not_idle_though_none_finishes(left: str, role: Role) -> None:
+    tale = story(4, 4, policy=BY_RULES, service=Scripted(NO_TRAFFIC), obeyed=False).says({left: 50.0}).at(1800)
+
+    assert min(tale.counts(role)) >= 4, tale.explain()
+
+
+def test_the_first_replica_of_a_pool_is_one() -> None:
+    tale = story(0, 2, policy=BY_RULES).says({"prefill.request_rate": Missing.ABSENT, "prefill.in_flight": 0.0})
+
+    tale.expect(prefill=1, because=Reason.FIRST_REPLICA)
+
+
+@pytest.mark.parametrize("absent", ["prefill.prefill_time_s", "prefill.in_flight"])
+def test_a_queue_of_which_not_all_is_known_lets_no_replica_go(absent: str) -> None:
+    readings: dict[str, Reading] = {"prefill.queue_depth": 60.0, absent: Missing.ABSENT}
+    tale = story(4, 4, policy=BY_RULES, obeyed=False).says(readings).at(600)
+
+    assert min(tale.counts(Role.PREFILL)) >= 4, tale.explain()
+
+
+def test_a_queue_whose_prefill_time_is_unknown_asks_for_one_replica_more() -> None:
+    unknown: dict[str, Reading] = {"prefill.queue_depth": 60.0, "prefill.prefill_time_s": Missing.ABSENT}
+
+    story(4, 4, policy=BY_RULES).says(unknown).expect(prefill=5, because=Reason.PREFILL_BACKLOG)
+
+
+def test_a_queue_whose_prefill_time_is_known_asks_for_what_drains_it_in_time() -> None:
+    tale = story(4, 4, policy=BY_RULES).prefill_queue(100.0)
+
+    step = tale.decision.roles[Role.PREFILL].stages[0]
+    numbers = step.numbers
+    assert step.reason is Reason.PREFILL_BACKLOG
+    drained_per_s = numbers["queue_depth"] / numbers["wait_budget_s"]
+    assert step.after - 1 < (numbers["request_rate"] + drained_per_s) * numbers["service_s"] <= step.after
