@@ -11,7 +11,7 @@ from autoscaler.core.attribution import Bottleneck
 from autoscaler.core.decision import Reason
 from autoscaler.core.policy import Behavior, Role
 from autoscaler.core.proposal import Proposal, RoleContext, Term
-from tests.support.core import BEHAVIOR, ROLE_POLICY, direction, pods, service_policy
+from tests.support.core import BEHAVIOR, ROLE_POLICY, Missing, Reading, direction, pods, service_policy
 from tests.support.story import story
 
 
@@ -53,11 +53,31 @@ def test_the_demand_of_the_record_times_what_a_busy_replica_does_is_what_arrives
     assert evidence.demand * evidence.supply_tokens_per_s == pytest.approx(10_000.0)
 
 
-@pytest.mark.parametrize(("replicas", "bottleneck"), [(2, Bottleneck.DECODE), (10, Bottleneck.NONE)])
-def test_requests_that_wait_for_decode_are_counted_per_replica_that_serves(
-    replicas: int, bottleneck: Bottleneck
-) -> None:
-    tale = story(2, replicas).says({"decode.waiting": 12.0, "decode.kv_utilization_max": 0.97})
+def test_a_backlog_asks_for_what_the_replicas_in_place_leave_undone_while_new_ones_start() -> None:
+    tale = story(2, 2).prefill_queue(5000.0)
 
-    assert tale.decision.attribution is not None
-    assert tale.decision.attribution.bottleneck is bottleneck
+    step, current = tale.decision.roles[Role.PREFILL].stages[0], 2
+    numbers = step.numbers
+    assert step.reason is Reason.PREFILL_BACKLOG
+    left_s = numbers["backlog_s"] - (current - numbers["work"]) * ROLE_POLICY.startup_time_s
+    assert numbers["left_s"] == pytest.approx(left_s)
+    assert step.after - 1 < numbers["work"] + left_s / numbers["drain_s"] <= step.after
+
+
+def bottleneck(replicas: int, readings: dict[str, Reading]) -> Bottleneck:
+    found = story(2, replicas).says({"decode.waiting": 12.0, **readings}).decision.attribution
+    assert found is not None
+    return found.bottleneck
+
+
+@pytest.mark.parametrize(("replicas", "expected"), [(2, Bottleneck.DECODE), (10, Bottleneck.NONE)])
+def test_requests_that_wait_for_decode_are_counted_per_replica_that_serves(replicas: int, expected: Bottleneck) -> None:
+    assert bottleneck(replicas, {"decode.kv_utilization_max": 0.97}) is expected
+
+
+@pytest.mark.parametrize("absent", ["decode.kv_utilization_max", "decode.first_token_time_s"])
+def test_decode_holds_requests_up_where_its_blocks_or_its_first_tokens_say_so(absent: str) -> None:
+    full: dict[str, Reading] = {"decode.kv_utilization_max": 0.97, "decode.first_token_time_s": 3.0}
+
+    assert bottleneck(2, {**full, absent: Missing.ABSENT}) is Bottleneck.DECODE
+    assert bottleneck(2, {absent: Missing.ABSENT}) is Bottleneck.NONE
