@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.core.headroom import LEAST, MOST, Headroom, account, steer
+from autoscaler.core.headroom import LEAST, MOST, Headroom, account, note_unavoidable, steer
 
 OBJECTIVE = 0.95
 TICK_S = 15.0
@@ -16,6 +16,17 @@ def steered(headroom: Headroom, attained: float | None, seconds: float, *, comin
         now += TICK_S
         headroom = steer(headroom, attained, OBJECTIVE, now, coming=coming)
     return headroom
+
+
+def test_what_misses_though_nobody_waits_is_learned_within_hours() -> None:
+    headroom, learned = steer(Headroom(), None, OBJECTIVE, 0.0, coming=False), [0.0]
+    for tick in range(1, 961):
+        headroom = steer(note_unavoidable(headroom, 0.2, tick * TICK_S), None, OBJECTIVE, tick * TICK_S, coming=False)
+        learned.append(headroom.unavoidable_ratio)
+
+    assert learned == sorted(learned)
+    assert 0.1 < learned[240] < 0.15  # an hour is the time constant
+    assert 0.19 < learned[-1] < 0.2
 
 
 def test_a_lasting_burn_raises_the_margin() -> None:
