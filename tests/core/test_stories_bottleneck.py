@@ -202,11 +202,12 @@ def test_a_missed_tpot_without_a_model_is_answered_in_steps(tpot_s: float, decod
     tale.expect(decode=decode, because=Reason.TPOT_OVER_TARGET)
 
 
-def test_a_step_for_latency_waits_for_the_replicas_of_the_last_one() -> None:
+@pytest.mark.parametrize(("tpot_s", "decode"), [(0.051, 11), (0.2, 12)])
+def test_a_step_for_latency_waits_for_the_replicas_of_the_last_one(tpot_s: float, decode: int) -> None:
     tale = story(2, 10, policy=BY_RULES, startup_s=300.0)
-    tale.says({"service.tpot_s": 0.2, "decode.running": 400.0})
+    tale.says({"service.tpot_s": tpot_s, "decode.running": 400.0})
 
-    assert tale.at(285).current(Role.DECODE) == 12
+    assert tale.at(285).current(Role.DECODE) == decode
 
 
 def test_a_prior_that_is_wrong_by_two_is_corrected_while_it_decides() -> None:
@@ -246,3 +247,28 @@ def test_newborn_replicas_do_not_teach() -> None:
     tale.resized_by_hand(Role.DECODE, 3).says({"decode.step_time_s": 0.5}).wait(105)
 
     assert tale.state.roles[Role.DECODE].fit == before
+
+
+def test_replicas_that_have_warmed_up_teach_again() -> None:
+    tale = story(2, 2, service=Fluid(Load(8.0))).at(600)
+    before = tale.state.roles[Role.DECODE].fit
+    assert before is not None
+
+    tale.pods[Role.DECODE].startup_s = 0.0
+    tale.resized_by_hand(Role.DECODE, 3).wait(600)
+
+    after = tale.state.roles[Role.DECODE].fit
+    assert after is not None
+    assert after.samples > before.samples
+
+
+def test_an_engine_is_not_thought_fast_for_what_its_cache_holds() -> None:
+    """Three quarters of each prompt are cached, and prefill takes as long as it is known to take for the rest."""
+    alone_s = ENGINE.prefill.request_ms(2000.0, 1500.0) / 1e3
+    cached = {"prefill.uncached_ratio": 0.25, "prefill.prefill_time_s": alone_s, "prefill.queue_depth": 0.0}
+    tale = story().says(cached).at(1800)
+
+    fit = tale.state.roles[Role.PREFILL].fit
+    assert fit is not None
+    assert fit.samples > 0
+    assert fit.factors == pytest.approx((1.0, 1.0, 1.0), abs=0.15)
