@@ -9,6 +9,21 @@ from autoscaler.targets.kubernetes.refs import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What an object that holds the count of a part of another one is told by.
+
+    Attributes:
+        spec: The target spec.
+        whole: Name of the other one.
+        entry: What that calls the part.
+    """
+
+    spec: str
+    whole: str
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """The object that is scaled.
 
@@ -18,6 +33,7 @@ class Workload:
         model: Served model name, from the engine's command line; None where it does not say.
         labels: Its own labels and those of its pods.
         images: Images of its containers.
+        part: What it is a part of; None where it holds its own count.
     """
 
     api_version: str
@@ -28,6 +44,7 @@ class Workload:
     model: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     images: tuple[str, ...] = ()
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)

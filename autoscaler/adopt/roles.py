@@ -64,7 +64,7 @@ def sibling_name(name: str, role: Role) -> str:
 
 def _only_role(texts: Iterable[str]) -> Role | None:
     words = {word for text in texts for word in re.split(r"[^a-z]+", text.lower())}
-    named = [role for role in _PAIR if any(word.startswith(role.value) for word in words)]
+    named = [role for role in _PAIR if any(role.value in word for word in words)]  # as in vllmdecodeworker
     return named[0] if len(named) == 1 else None
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from autoscaler.adopt.part import with_part
 from autoscaler.adopt.pool import Pool, Workload
 from autoscaler.targets.kubernetes.accelerators import accelerators_of
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef, guess_plural, lookup
@@ -32,7 +33,7 @@ def look_at(client: KubeClient, workload: Workload, namespace: str) -> Workload:
     replicas = lookup(document, "spec.replicas")
     gpus = sum(accelerators_of(container) * pods for template, pods in templates for container in _containers(template))
     return replace(
-        workload,
+        with_part(workload, document),
         replicas=replicas if isinstance(replicas, int) else None,
         gpus_per_replica=gpus or None,
         model=next(_models(containers), None),

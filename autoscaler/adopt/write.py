@@ -98,10 +98,8 @@ def _spec(adoption: Adoption) -> Iterator[tuple[str, Any]]:
 def _role(role: Role, pool: Pool) -> Iterator[tuple[str, Any]]:
     workload = pool.workload
     replicas = workload.replicas
-    today = f"{_MARK} not found in the cluster" if replicas is None else f"{replicas} replicas today"
-    named = {} if workload.api_version == "apps/v1" else {"apiVersion": workload.api_version}
-    kind = {} if workload.kind == "Deployment" else {"kind": workload.kind}
-    yield "target", {**named, **kind, "name": Remark(workload.name, today)}
+    today = f"{_MARK} its count today cannot be told" if replicas is None else f"{replicas} replicas today"
+    yield "target", _target(workload, today)
     least = max(pool.min_replicas, 1) if role is Role.DECODE else pool.min_replicas
     raised = f"{pool.min_replicas} before; without decode nothing is served" if least != pool.min_replicas else ""
     yield "min", Remark(least, raised)
@@ -114,6 +112,16 @@ def _role(role: Role, pool: Pool) -> Iterator[tuple[str, Any]]:
         yield "fallbackReplicas", Remark(inside, f"fallback.replicas{moved}")
     if pool.behavior:
         yield "behavior", pool.behavior
+
+
+def _target(workload: Workload, today: str) -> dict[str, Any]:
+    part = workload.part
+    if part is not None:
+        entry = Remark(part.entry, f"{_MARK} what {part.whole} calls it, in its spelling")
+        return {"spec": part.spec, "name": Remark(part.whole, f"of {workload.name}; {today}"), "entry": entry}
+    named = {} if workload.api_version == "apps/v1" else {"apiVersion": workload.api_version}
+    kind = {} if workload.kind == "Deployment" else {"kind": workload.kind}
+    return {**named, **kind, "name": Remark(workload.name, today)}
 
 
 def _gpus(found: float | None) -> Remark:

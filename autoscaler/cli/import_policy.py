@@ -13,6 +13,7 @@ import typer
 
 from autoscaler.adopt.hpa import NotOursError, hpa_ref, read_hpa
 from autoscaler.adopt.keda import read_scaled_object, scaled_object_ref
+from autoscaler.adopt.part import with_part
 from autoscaler.adopt.pool import Pool, Workload
 from autoscaler.adopt.roles import RolesError, assign_roles, other_role, sibling_name
 from autoscaler.adopt.workload import fixed_pool, look_at
@@ -107,7 +108,8 @@ def _look(client: KubeClient, setter: Setter, namespace: str, name: str) -> Pool
     try:
         return replace(pool, workload=look_at(client, pool.workload, namespace))
     except KubeError as error:
-        return replace(pool, lost=(*pool.lost, f"its target could not be read: {error}"))
+        unread = f"its target could not be read: {error}"
+        return replace(pool, workload=with_part(pool.workload, {}), lost=(*pool.lost, unread))
 
 
 def _complete(client: KubeClient, namespace: str, pools: dict[Role, Pool]) -> tuple[dict[Role, Pool], tuple[str, ...]]:
@@ -121,7 +123,7 @@ def _complete(client: KubeClient, namespace: str, pools: dict[Role, Pool]) -> tu
         other = fixed_pool(look_at(client, guessed, namespace), namespace)
         remark = f"The {missing} pool was found by its name, and nothing looked for that scales it: see doctor."
     except KubeError:
-        other = Pool(f"a guess for {missing}", guessed, 1, pool.max_replicas, bounds_note="<- a guess")
+        other = Pool(f"a guess for {missing}", with_part(guessed, {}), 1, pool.max_replicas, bounds_note="<- a guess")
         remark = f"The {missing} pool is a guess: put in its name, or import both."
     return {role: {given: pool, missing: other}[role] for role in _BOTH}, (remark,)
 

@@ -18,7 +18,7 @@ from autoscaler.stacks.facts import LimitRule
 from autoscaler.stacks.limits import broken_limits
 from autoscaler.stacks.load import stack_names, stack_of
 from autoscaler.targets.kubernetes.aim import aim, limits_of
-from autoscaler.targets.kubernetes.specs.load import spec_names
+from autoscaler.targets.kubernetes.specs.load import spec_names, spec_of_part
 from autoscaler.targets.kubernetes.specs.model import Shape
 from autoscaler.targets.kubernetes.specs.problems import SpecError
 from autoscaler.targets.kubernetes.switches.build import check_place
@@ -94,6 +94,7 @@ def _targets(policy: ScalingPolicy) -> Iterator[Problem]:
         yield Problem(f"spec.roles.{role}.target.spec", message, name, ", ".join(known), nearest(name, known))
     if unknown:
         return
+    yield from _parts(policy)
     where = places(policy)
     counts: dict[Role, object] = {}
     for role, spec in target_specs(policy).items():
@@ -109,6 +110,19 @@ def _targets(policy: ScalingPolicy) -> Iterator[Problem]:
             message = f"is the very count that {other} has: give each role an entry or an object of its own"
             yield Problem(path, message, str(policy.targets()[role]))
         counts[role] = count
+
+
+def _parts(policy: ScalingPolicy) -> Iterator[Problem]:
+    """Targets told by their kind that tell nothing of the replicas that serve."""
+    for role, ref in policy.targets().items():
+        spec = spec_of_part(ref.api_version, ref.kind) if ref.spec is None else None
+        if spec is not None:
+            after = spec.status_of.kind if spec.status_of is not None else "service"
+            message = (
+                f"does not tell how many replicas serve: write spec: {spec.name}, the name of the {after}, and as "
+                "entry what that calls the role"
+            )
+            yield Problem(f"spec.roles.{role}.target.kind", message, ref.kind)
 
 
 def _limits(policy: ScalingPolicy, stack: Stack) -> Iterator[Problem]:

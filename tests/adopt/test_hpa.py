@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import pytest
 import yaml
 
 from autoscaler.adopt.hpa import WITHOUT_IDENTITY
 from autoscaler.core.policy import Mode, Role
+from autoscaler.daemon.places import target_aims
 from tests.adopt.conftest import Import, engine, hpa
 from tests.support.crds import definition_of, manifest, plural_of
 from tests.support.kube import Cluster
+from tests.targets.kubernetes.objects import DGDSA, RBGSA, SCALER
 
 LWS = "LeaderWorkerSet.leaderworkerset.x-k8s.io"
 
@@ -194,6 +197,39 @@ def test_a_stack_is_told_by_the_kind_of_its_target(kube_api: Cluster, import_of:
 
     assert done.policy.spec.stack == "dynamo"
     assert "its target could not be read" in done.out
+    target = done.policy.spec.roles.decode.target
+    assert (target.spec, target.name, target.entry) == ("dynamo-adapter", "g", "decode")
+
+
+PARTS: dict[str, tuple[str, str, dict[str, Any], tuple[str, str]]] = {
+    "Dynamo": (
+        DGDSA,
+        "g-vllmdecodeworker",
+        {"dgdRef": {"name": "g", "serviceName": "VllmDecodeWorker"}},
+        ("g", "VllmDecodeWorker"),
+    ),
+    "RBG": (RBGSA, "g-1-decode", {"scaleTargetRef": {"name": "g-1", "role": "decode"}}, ("g-1", "decode")),
+    "DisaggregatedSet": (SCALER, "g-decode", {}, ("g", "decode")),
+}
+
+
+@pytest.mark.parametrize("stack", PARTS)
+def test_an_adapter_is_told_by_what_it_adapts_which_alone_knows_the_replicas_that_serve(
+    kube_api: Cluster, import_of: Import, stack: str
+) -> None:
+    kind, name, spec, (whole, entry) = PARTS[stack]
+    kube_api.define(definition_of(kind))
+    made = kube_api.create(plural_of(kind), manifest(kind, name, {"replicas": 2, **spec}))
+    reference = {"apiVersion": made["apiVersion"], "kind": made["kind"], "name": name}
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", name, scaleTargetRef=reference))
+
+    policy = import_of("hpa", "theirs").policy
+
+    target = policy.spec.roles.decode.target
+    assert (target.name, target.entry) == (whole, entry)
+    aimed = target_aims(policy)[Role.DECODE]
+    assert (aimed.ref.name, aimed.ref.kind) == (name, made["kind"])
+    assert aimed.status_refs[0].name == whole
 
 
 def test_a_stack_that_there_is_not_is_refused_with_the_nearest(kube_api: Cluster, import_of: Import) -> None:

@@ -17,6 +17,7 @@ from tests.config.builders import policy
 FOLDER = Path(__file__).parents[2] / "policies"
 HYPERPOD = {"apiVersion": "inference.sagemaker.aws.amazon.com/v1", "kind": "InferenceEndpointConfig", "name": "chat"}
 STATIC = {"spec": "disaggregatedset", "name": "chat"}
+ADAPTER = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeploymentScalingAdapter"}
 EPP = {"spec": "llm-d-epp", "name": "epp", "key": "config.yaml", "router": "epp"}
 
 
@@ -38,6 +39,10 @@ def test_the_policies_that_come_with_the_program_fit_their_stacks(stack: str) ->
         (
             {"spec.roles.prefill.target": {"spec": "dynamo-dg", "name": "chat"}},
             ["spec.roles.prefill.target.spec: is no target", "did you mean dynamo-dgd?"],
+        ),
+        (
+            {"spec.roles.prefill.target": {**ADAPTER, "name": "graph-prefill"}},
+            ["spec.roles.prefill.target.kind: does not tell how many replicas serve: write spec: dynamo-adapter"],
         ),
         (
             {

@@ -34,6 +34,18 @@ def spec_for_kind(api_version: str, kind: str) -> TargetSpec | None:
     return None
 
 
+def spec_of_part(api_version: str, kind: str) -> TargetSpec | None:
+    """The spec of a kind whose objects hold the count of a part of another one, and are named after that.
+
+    Such an object alone does not tell how many replicas serve. None where the objects are named themselves.
+    """
+    if spec_for_kind(api_version, kind) is not None:
+        return None
+    meant = (api_version.rpartition("/")[0], kind)
+    specs = (load_spec(name) for name in spec_names())
+    return next((one for one in specs if one.object is not None and (one.object.group, one.object.kind) == meant), None)
+
+
 def scale_spec(api_version: str, kind: str, plural: str) -> TargetSpec:
     """The spec of any kind that has a scale subresource and counts ready replicas where a Deployment does."""
     group, _, version = api_version.rpartition("/")
