@@ -15,6 +15,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from autoscaler.cli.exits import CliError
 from autoscaler.cli.rbac import rbac
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +60,12 @@ def roles_of(policy: Path, arguments: list[str]) -> list[dict[str, Any]]:
         known.remove("--state=dir")  # a folder takes no right
     command = typer.Typer(add_completion=False)
     command.command()(rbac)
-    result = CliRunner().invoke(command, [str(policy), *known], catch_exceptions=False)
+    try:
+        result = CliRunner().invoke(command, [str(policy), *known], catch_exceptions=False)
+    except CliError as error:
+        sys.exit(
+            f"{policy}: {error}; the daemon's options stand in the args of the overlay's deployment.yaml, or the base's"
+        )
     if result.exit_code:
         raise ValueError(f"{policy}: {result.output}")
     roles = list(yaml.safe_load_all(result.stdout))
