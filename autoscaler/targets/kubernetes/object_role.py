@@ -143,8 +143,11 @@ class ObjectRole:
         )
 
     def _pods_per_replica(self, document: JsonObject, told: JsonObject) -> int:
-        sizes = (path.find(where) for path in self._aim.pods_per_replica for where in (document, told))
-        return next((int(size) for size in sizes if size), 1)
+        sizes = (
+            next((int(size) for where in (document, told) if (size := path.find(where))), 0)
+            for path in self._aim.pods_per_replica
+        )
+        return sum(sizes) or 1
 
     def _ready(
         self, told: JsonObject, status: JsonObject | None, pods: list[JsonObject] | None, per_replica: int

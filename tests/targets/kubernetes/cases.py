@@ -19,6 +19,7 @@ from tests.targets.kubernetes.objects import (
     MODEL_SERVING,
     ODIN,
     OME,
+    OME_REPLICA,
     RBG,
     RBGSA,
     RUNTIME,
@@ -301,6 +302,14 @@ CASES = (
         "inferenceservices",
         merge_to_5({"decoder": {"minReplicas": 5, "maxReplicas": 5}}),
         role=Role.DECODE,
+    ),
+    Case(
+        "ome-native",
+        (OME_REPLICA,),
+        (custom(OME_REPLICA, "chat-engine", {"component": "engine", "replicas": 3}, counts(3, 2)),),
+        (3, 2),
+        "inferencereplicas/scale",
+        scale_to_5(3),
     ),
     Case(
         "podclique",

@@ -13,7 +13,19 @@ from tests.support.kube import Cluster
 from tests.support.kube_api.manifests import deployment, pod
 from tests.targets.kubernetes.cases import case, counts, with_objects
 from tests.targets.kubernetes.conftest import Make
-from tests.targets.kubernetes.objects import DGD, LWS, PAIR, RBG, SET, STORM, Object, create, custom, ready_pod
+from tests.targets.kubernetes.objects import (
+    DGD,
+    LWS,
+    OME_REPLICA,
+    PAIR,
+    RBG,
+    SET,
+    STORM,
+    Object,
+    create,
+    custom,
+    ready_pod,
+)
 
 
 def test_a_role_without_a_status_is_counted_by_its_ready_pods(kube_api: Cluster, target_of: Make) -> None:
@@ -53,6 +65,42 @@ def test_a_group_of_pods_costs_its_size_although_only_leaders_are_selected(kube_
     create(kube_api, ready_pod("leader", {"role": "leader"}, gpus=8))
 
     assert target.read().gpus_per_replica == 32.0
+
+
+@pytest.mark.parametrize(
+    ("runners", "gpus"),
+    [
+        ([{"name": "leader", "size": 1}, {"name": "worker", "size": 3}], 32.0),
+        ([{"name": "default", "size": 1}], 8.0),
+        ([], 8.0),
+    ],
+    ids=["a leader and its workers", "one pod", "made from references"],
+)
+def test_an_instance_of_ome_costs_all_its_pods_and_is_in_trouble_once(
+    kube_api: Cluster, target_of: Make, runners: list[Any], gpus: float
+) -> None:
+    spec = {"component": "engine", "replicas": 2, "runners": runners}
+    target = target_of(with_objects("ome-native", custom(OME_REPLICA, "chat-engine", spec, counts(2, 1))))
+    labels = {"ome.io/inferenceservice": "chat", "component": "engine"}
+    for runner in ("leader", "worker"):
+        found = ready_pod(runner, {**labels, "ome.io/runner": runner}, gpus=8)
+        unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+        create(kube_api, replace(found, status={"conditions": [unscheduled]}))
+
+    reading = target.read()
+
+    assert (reading.state.current, reading.state.ready, reading.state.unschedulable) == (2, 1, 1)
+    assert reading.gpus_per_replica == gpus
+
+
+def test_a_paused_component_of_ome_holds_its_count(target_of: Make) -> None:
+    spec = {"component": "engine", "replicas": 3, "paused": True}
+
+    assert (
+        target_of(with_objects("ome-native", custom(OME_REPLICA, "chat-engine", spec, counts(3, 3))))
+        .read()
+        .state.updating
+    )
 
 
 def test_pods_without_accelerators_tell_nothing_of_the_cost(kube_api: Cluster, target_of: Make) -> None:

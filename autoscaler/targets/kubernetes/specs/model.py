@@ -105,7 +105,7 @@ class TargetSpec(Strict):
         ready: Names of its field that counts replicas that serve, likewise; none counts ready pods.
         pods: Label selector of the role's pods; None takes the one of the scale subresource, or of `status_of`.
         leaders_only: Whether that selector matches one pod of each replica, and not all of them.
-        pods_per_replica: Paths of the number of pods that make one replica, likewise; none means one.
+        pods_per_replica: Paths of the numbers of pods that together make one replica; none of them there means one.
         hold_if: Conditions under which counts are in motion for another reason.
         require: Conditions without which nothing is written.
         refuse_if_exists: Objects beside which nothing is written.

@@ -14,7 +14,19 @@ from tests.support.kube import Cluster
 from tests.support.kube_api.manifests import deployment
 from tests.targets.kubernetes.cases import case
 from tests.targets.kubernetes.competitors.conftest import Add, Search, owned_by
-from tests.targets.kubernetes.objects import CLIQUE, DGD, ENDPOINT, KSERVE, OME, RUNTIME, Case, Object, custom, set_up
+from tests.targets.kubernetes.objects import (
+    CLIQUE,
+    DGD,
+    ENDPOINT,
+    KSERVE,
+    OME,
+    OME_REPLICA,
+    RUNTIME,
+    Case,
+    Object,
+    custom,
+    set_up,
+)
 
 CLIQUE_SET = "PodCliqueSet.grove.io"
 
@@ -121,6 +133,20 @@ def test_ome_keeps_the_count_of_a_component_whose_own_class_is_external(
 
     assert [conflict.kind for conflict in found.conflicts] == ([] if kept else ["InferenceService"])
     assert kept or "give the component autoscaler.class: External" in one(found)
+
+
+@pytest.mark.parametrize(("said", "kept"), [("External", True), ("None", False)])
+def test_ome_keeps_the_count_of_an_inference_replica_likewise(
+    kube_api: Cluster, search: Search, said: str, *, kept: bool
+) -> None:
+    owners = own(kube_api, OME, "chat", {"engine": {"autoscaler": {"class": said}}})
+    kube_api.define(definition_of(OME_REPLICA))
+    replica = manifest(OME_REPLICA, "chat-engine", {"component": "engine", "replicas": 3}, ownerReferences=owners)
+    kube_api.create("inferencereplicas", replica)
+
+    found = search(Case("ome-native", (), (), (3, 3), "", None))
+
+    assert [conflict.kind for conflict in found.conflicts] == ([] if kept else ["InferenceService"])
 
 
 def test_grove_keeps_the_counts_of_its_cliques_but_dynamo_above_it_does_not(kube_api: Cluster, search: Search) -> None:
