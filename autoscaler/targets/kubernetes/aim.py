@@ -48,9 +48,12 @@ class Check:
     path: Path
     values: tuple[Scalar, ...]
     reason: str
+    unless: Check | None = None
 
     def holds(self, document: JsonObject) -> bool:
-        """Whether the field is one of the values; true is not 1."""
+        """Whether the field is one of the values, where true is not 1, or what makes up for it holds."""
+        if self.unless is not None and self.unless.holds(document):
+            return True
         found = self.path.find(document)
         return any(type(found) is type(value) and found == value for value in self.values)
 
@@ -139,8 +142,11 @@ def aim(spec: TargetSpec, service: Service, role: Role) -> Aim:
         versions = [f"{model.group}/{version}" if model.group else version for version in model.versions]
         return tuple(ObjectRef(version, model.kind, model.plural, service.namespace, name) for version in versions)
 
+    def check(one: Condition) -> Check:
+        return Check(own(one.path).fill(values), one.values, one.reason, check(one.unless) if one.unless else None)
+
     def checks(conditions: tuple[Condition, ...]) -> tuple[Check, ...]:
-        return tuple(Check(own(one.path).fill(values), one.values, one.reason) for one in conditions)
+        return tuple(map(check, conditions))
 
     return Aim(
         role=role,

@@ -48,6 +48,11 @@ UNMET = {
         custom(STORM, "chat", {**STORM_ROLES, "replicas": 2, "updateStrategy": {"type": "InPlaceUpdate"}}),
         "spec.replicas is 2: a role's count is per RoleSet",
     ),
+    "StormService that says replica mode": (
+        "stormservice",
+        custom(STORM, "chat", {**STORM_ROLES, "replicas": 1, "mode": "Replica"}),
+        "spec.mode is Replica: a new role count replaces every RoleSet",
+    ),
     "DisaggregatedSet of several slices": (
         "disaggregatedset",
         custom(SET, "chat", {"slices": 2, "roles": [DS_ROLE]}),
@@ -115,6 +120,19 @@ def test_a_stack_that_would_not_bear_it_is_read_but_not_written(
     result = target.write(4, basis=reading.basis, dry_run=False)
     assert (result.outcome, fake_kube_api.api.log.count()) == (Outcome.REFUSED, 0)
     assert words in result.message
+
+
+@pytest.mark.parametrize("strategy", [{}, {"updateStrategy": {"type": "RollingUpdate"}}], ids=["unset", "default"])
+def test_a_storm_service_in_pooled_mode_updates_in_place_whatever_its_strategy(
+    target_of: Make, strategy: dict[str, Any]
+) -> None:
+    spec = {**STORM_ROLES, "mode": "Pooled", **strategy}
+    target = target_of(with_objects("stormservice", custom(STORM, "chat", spec), *case("stormservice").objects[1:]))
+
+    reading = target.read()
+
+    assert reading.blockers == ()
+    assert target.write(4, basis=reading.basis, dry_run=False).outcome is Outcome.APPLIED
 
 
 def test_a_blocker_is_gone_once_it_is_mended(kube_api: Cluster, target_of: Make) -> None:

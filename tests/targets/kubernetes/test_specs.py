@@ -70,7 +70,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a misspelt key in a list": (
         {"require": [{"path": "spec.a", "values": [1], "value": [1]}]},
-        "mine: require.0.value is unknown; did you mean values? allowed: path, reason, values",
+        "mine: require.0.value is unknown; did you mean values? allowed: path, reason, unless, values",
     ),
     "a misspelt shape": ({"shape": "scael"}, "mine: shape: is not one of its values; did you mean scale?"),
     "no object": ({"object": None}, "mine: shape scale needs an object"),

@@ -63,11 +63,13 @@ class Condition(Strict):
         path: The field, a scalar.
         values: What it may be; null stands for absent.
         reason: What follows where the test decides against a write, and what to do about it.
+        unless: Another test, where which passes this one passes, too.
     """
 
     path: PathByRole
     values: Annotated[tuple[Scalar, ...], Field(min_length=1)]
     reason: str = ""
+    unless: Condition | None = None
 
 
 class Exclusion(ObjectModel):
