@@ -48,14 +48,15 @@ def look_at(client: KubeClient, workload: Workload, namespace: str) -> Workload:
 def fixed_pool(workload: Workload, namespace: str) -> Pool:
     """A pool whose count nobody changes: it may be as large as it is today."""
     today = max(workload.replicas or 0, 1)
-    scale = f"kubectl -n {namespace} scale {workload.kind.lower()}/{workload.name} --replicas={today}"
+    kubectl, what = f"kubectl -n {namespace}", f"{workload.kind.lower()}/{workload.name}"
     return Pool(
         setter=f"{workload.kind} {workload.name} (a fixed number)",
         workload=workload,
         min_replicas=1,
         max_replicas=today,
         bounds_note="today's count is the most: raise it to be told when that is too few",
-        hand_back=(scale,),
+        hand_over=(f"{kubectl} apply edit-last-applied {what}  # take spec.replicas out: docs/migrate.md",),
+        hand_back=(f"{kubectl} scale {what} --replicas={today}",),
     )
 
 

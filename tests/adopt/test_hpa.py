@@ -340,5 +340,15 @@ def test_a_fixed_number_is_the_most_until_its_user_says_more(kube_api: Cluster, 
     assert "scale deployment/chat-decode --replicas=5" in done.out
 
 
+def test_how_to_let_go_of_a_fixed_number_is_told_for_each_pool(kube_api: Cluster, import_of: Import) -> None:
+    for role in ("prefill", "decode"):
+        kube_api.create("deployments", engine(f"chat-{role}"))
+
+    header, _, _ = import_of("deployment", "chat-prefill", "chat-decode").out.partition("# And back")
+
+    for role in ("prefill", "decode"):
+        assert f"apply edit-last-applied deployment/chat-{role}  # take spec.replicas out: docs/migrate.md" in header
+
+
 def test_a_file_is_no_name_of_an_object(import_of: Import) -> None:
     assert "hpa decode.yaml: wants the name of an object in the cluster" in import_of("hpa", "decode.yaml").error
