@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from autoscaler.core import headroom
 from autoscaler.core.arrangement import Load, compare
+from autoscaler.core.capacity import kv_setpoint_ratio
 from autoscaler.core.decide import decide
 from autoscaler.core.engines import ENGINES, find_engine
 from autoscaler.core.learn import excess_ratio
@@ -166,8 +167,24 @@ def test_the_page_says_how_far_headroom_goes() -> None:
     assert f"A margin of {headroom.LEAST:.2f} to {headroom.MOST:.2f} multiplies demand." in TEXT
 
 
-def test_the_page_has_every_built_in_engine() -> None:
+def test_the_page_has_every_built_in_engine_with_all_of_its_constants() -> None:
     for key, engine in ENGINES.items():
-        a_ms, b_ms, _ = engine.prefill.terms_ms(1.0)
-        row = f"| {key.model} {key.precision} | {key.tensor_parallel} {key.gpu} | {a_ms:.1f} | {b_ms * 1e3:.1f} |"
-        assert row in TEXT
+        prefill, step = engine.prefill, engine.decode
+        constants = (
+            f"{prefill.a_ms:.1f} | {prefill.b_ms_per_token * 1e3:.1f} | {prefill.c_ms_per_token2 * 1e6:.2f} | "
+            f"{step.d0_ms:.1f} | {step.d1_ms_per_sequence * 1e3:.1f} | {step.d2_ms_per_kv_token * 1e6:.1f} | "
+            f"{engine.kv_capacity_tokens / 1e3:.0f} |"
+        )
+        assert f"| {key.model} {key.precision} | {key.tensor_parallel} {key.gpu} | {constants}" in TEXT
+
+
+def test_the_page_says_at_which_kv_use_a_step_reaches_the_target() -> None:
+    targets_ms, resident_tokens = (20, 25, 30, 40, 50, 100), 1500.0
+    rows = re.findall(r"^\| (llama-[\d.]+-\d+b)(?: (\w+))?, (\d) (\w+) \|(.+)\|$", TEXT, re.MULTILINE)
+
+    assert len(rows) == 6
+    for model, precision, gpus, gpu, cells in rows:
+        engine = find_engine(model, gpu, int(gpus), precision or None)[1]
+        ratios = [kv_setpoint_ratio(engine, target_ms / 1e3, resident_tokens) for target_ms in targets_ms]
+        ours = ["none" if ratio == 0 else "full" if ratio == 1 else f"{ratio * 100:.0f} %" for ratio in ratios]
+        assert [cell.strip() for cell in cells.split("|")] == ours
