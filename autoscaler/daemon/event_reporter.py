@@ -10,7 +10,7 @@ from autoscaler.core.policy import Mode, Role
 from autoscaler.daemon.logs import blanked
 from autoscaler.daemon.notices import Notice, Topic, notices_of
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
-from autoscaler.kube.events import EventApi, post, repeat
+from autoscaler.kube.events import EventApi, post, repeat, shortened
 from autoscaler.targets.kubernetes.errors import KubeError
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
@@ -110,7 +110,7 @@ class EventReporter:
 
     def _tell(self, told: _Told, notice: Notice, subject: Subject, tick: Tick) -> None:
         key, at_s = (subject.ref, notice.role, notice.topic, notice.cause), tick.at_s
-        message = f"{blanked(notice.message)} [decision {tick.decision_id}]"
+        message = shortened(blanked(notice.message), f" [decision {tick.decision_id}]")
         posted = told.posted.get(key)
         if posted is not None and at_s - posted.said_s < REPEAT_AFTER_S:
             return

@@ -36,7 +36,7 @@ def post(
         about: The object that it is about.
         uid: Of that object; without it `kubectl describe` does not find the Event.
         reason: One word in CamelCase.
-        message: A sentence; cut off where the server would refuse it.
+        message: A sentence; see `shortened`.
         at_s: Unix time.
         warning: Whether somebody should look.
         instance: Which process says so.
@@ -58,7 +58,7 @@ def post(
         "metadata": {"name": name, "namespace": about.namespace},
         "involvedObject": {**involved, **({"uid": uid} if uid else {})},
         "reason": reason,
-        "message": _shortened(message),
+        "message": shortened(message),
         "type": "Warning" if warning else "Normal",
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
@@ -78,7 +78,7 @@ def repeat(api: EventApi, event: ObjectRef, message: str, at_s: float, count: in
         KubeError: See `targets.kubernetes.errors`.
     """
     try:
-        api.merge(event, {"count": count, "lastTimestamp": _time(at_s), "message": _shortened(message)})
+        api.merge(event, {"count": count, "lastTimestamp": _time(at_s), "message": shortened(message)})
     except NotFoundError:
         return False
     return True
@@ -88,7 +88,7 @@ def _time(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _shortened(message: str) -> str:
-    """At most so many bytes, as the server counts them."""
-    raw = message.encode()
-    return message if len(raw) <= _LONGEST_MESSAGE else raw[: _LONGEST_MESSAGE - 3].decode(errors="ignore") + "…"
+def shortened(message: str, ending: str = "") -> str:
+    """A message as long as the server takes one, in bytes: what is too long is cut off before its ending."""
+    raw, most = message.encode(), _LONGEST_MESSAGE - len(ending.encode())
+    return (message if len(raw) <= most else raw[: most - 3].decode(errors="ignore") + "…") + ending

@@ -170,6 +170,7 @@ def test_a_long_message_is_cut_to_what_the_server_takes() -> None:
 
     (event,) = stand.events()
     assert len(event["message"].encode()) <= 1024
+    assert event["message"].endswith(f"… [decision {decision_id('chat', stand.bench.now_s)}]")
 
 
 def test_no_credentials_get_into_an_event() -> None:
