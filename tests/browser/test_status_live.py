@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Event
 
 from selenium.webdriver import Chrome
 from selenium.webdriver.support.ui import WebDriverWait
 
-from autoscaler.daemon.health import HealthServer
+from autoscaler.daemon.health import Document, HealthServer
 from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.recent import Recent
 from autoscaler.daemon.status_site import status_documents
@@ -17,6 +18,35 @@ from tests.daemon.test_health import Stand
 from tests.daemon.test_status_page import tick
 
 _HURRY = "window.setInterval = (renew) => { window.renew = renew; };"  # so that the test says when, not the clock
+
+
+def test_it_says_so_when_the_daemon_hangs(driver: Chrome) -> None:
+    stand, may_answer = Stand(), Event()
+    stand.ledger.book(tick(), START_S, START_S)
+    documents = status_documents(stand.ledger, Recent(), stand.clock, list)
+
+    def slow(query: str) -> Document:
+        if not first.is_set():
+            may_answer.wait(30.0)
+        first.clear()
+        return documents["/"](query)
+
+    first = Event()
+    first.set()
+    added = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _HURRY})
+    page = MetricsPage(stand.ledger)
+    try:
+        with HealthServer("127.0.0.1", 0, stand.ledger, page, stand.clock, documents={"/": slow}) as server:
+            driver.get(f"http://{server.address}/")
+
+            driver.execute_script("window.renew()")
+
+            WebDriverWait(driver, 8).until(lambda shown: shown.find_element("id", "refresh").is_displayed())
+            assert "s old" in driver.find_element("id", "refresh").text
+            may_answer.set()
+    finally:
+        may_answer.set()
+        driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
 
 def test_it_renews_itself_in_place_and_says_so_when_the_daemon_is_gone(driver: Chrome) -> None:

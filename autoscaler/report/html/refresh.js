@@ -2,7 +2,7 @@ let since = Date.now();
 setInterval(async () => {
   const notice = document.getElementById("refresh");
   try {
-    const answer = await fetch(location.href, { cache: "no-store" });
+    const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(4000) });
     if (!answer.ok) throw new Error(`the daemon answered ${answer.status}`);
     const next = new DOMParser().parseFromString(await answer.text(), "text/html");
     const open = new Set([...document.querySelectorAll("details[open]")].map((found) => found.id));
