@@ -217,3 +217,11 @@ def test_the_latest_tick_is_dated_as_the_wall_clock_has_it_now(stand: Stand, jum
 def test_what_happens_rarely_is_counted_from_zero_so_that_the_first_time_shows(stand: Stand) -> None:
     assert stand.value("pd_autoscaler_writes_total", role="prefill", outcome="conflict") == 0.0
     assert stand.value("pd_autoscaler_errors_total", dependency="lease") == 0.0
+
+
+def test_a_first_tick_that_never_ends_grows_as_old_as_the_service(stand: Stand) -> None:
+    taken_on_s = stand.bench.now_s
+
+    assert stand.value("pd_autoscaler_last_tick_timestamp_seconds") == taken_on_s
+    stand.tick()
+    assert stand.value("pd_autoscaler_last_tick_timestamp_seconds") == taken_on_s + 15.0

@@ -35,8 +35,10 @@ def of_service(account: Account, wall_s: Callable[[float], float]) -> Iterator[S
     yield from some("peak_gpus", account.peak_gpus)
     yield from _promise(policy.objectives)
     yield from _totals(account)
+    latest_s = account.latest.at_s if account.latest is not None else account.since_s
+    yield from some("last_tick_timestamp_seconds", wall_s(latest_s))
     if account.latest is not None:
-        yield from _tick(account.latest, wall_s)
+        yield from _tick(account.latest)
         if account.latest.decision is not None:
             yield from _decision(account.latest.decision, policy.objectives, account.latest.switch)
 
@@ -50,9 +52,8 @@ def _promise(objectives: Objectives) -> Iterator[Sample]:
         yield from some("objective_ratio", objectives.attainment_ratio, objective)
 
 
-def _tick(tick: Tick, wall_s: Callable[[float], float]) -> Iterator[Sample]:
+def _tick(tick: Tick) -> Iterator[Sample]:
     yield from some("leads", tick.leads)
-    yield from some("last_tick_timestamp_seconds", wall_s(tick.at_s))
     holding = [condition.type for condition in conditions_of(tick) if condition.holds]
     yield from one_hot("condition", labels.CONDITION, holding)
 

@@ -295,7 +295,12 @@ _GAUGES = (
     ),
     _gauge("leads", "", "1 when this daemon was the one to write, else 0.", "exactly one of several daemons"),
     _gauge("interval_seconds", "seconds", "Seconds between ticks.", "what a tick's age is measured by"),
-    _gauge("last_tick_timestamp_seconds", "seconds", "Unix time of the latest tick.", "a loop that stands still"),
+    _gauge(
+        "last_tick_timestamp_seconds",
+        "seconds",
+        "Unix time of the latest tick that ended; before the first, of when the service was taken on.",
+        "a loop that stands still",
+    ),
 )
 _COUNTS = (
     _counter(
