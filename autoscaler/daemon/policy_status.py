@@ -23,7 +23,7 @@ CONDITIONS = ("Effective", "Active", "Limited", "Conflicted", "SwitchInProgress"
 """Conditions that each tick settles."""
 
 _LONGEST_MESSAGE = 2048
-_HOLDS = frozenset({Reason.PAUSED, Reason.GROW_ONLY, Reason.PINNED})
+_FIXED = frozenset({Reason.PAUSED, Reason.PINNED})
 _AT_REST = frozenset({SwitchStep.ON, SwitchStep.OFF})
 _OTHERS_WRITE = frozenset({Outcome.CONFLICT, Outcome.FROZEN})
 _FAILED = frozenset({Outcome.FORBIDDEN, Outcome.MISSING, Outcome.REJECTED, Outcome.REFUSED, Outcome.UNAVAILABLE})
@@ -136,12 +136,12 @@ def _active(tick: Tick) -> Condition:
 
 
 def _stopped(decision: Decision) -> list[str]:
-    """What an operator holds."""
+    """What an operator holds: a number, whatever it is, or a shrink that was to be made."""
     return [
         f"{role}: {stage.detail}"
         for role, decided in decision.roles.items()
         for stage in decided.stages
-        if stage.reason in _HOLDS
+        if stage.reason in _FIXED or (stage.reason is Reason.GROW_ONLY and stage.after != stage.before)
     ]
 
 

@@ -8,13 +8,28 @@ import pytest
 
 from autoscaler.core.decision import SwitchDecision, SwitchStep
 from autoscaler.core.policy import Hold, HoldKind, Mode, Role
-from autoscaler.core.signals import Scope, measured
+from autoscaler.core.signals import Scope, Signal, measured
 from autoscaler.daemon.policy_status import accepted, status_of
 from autoscaler.daemon.tick import Tick
 from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.kubernetes.refs import JsonObject
 from autoscaler.targets.switch import Position, SwitchReading
-from tests.daemon.builders import Bench, blind_signals, crowded_decode_signals, policy, role_policy
+from tests.daemon.builders import (
+    Bench,
+    blind_signals,
+    crowded_decode_signals,
+    policy,
+    role_policy,
+    steady_signals,
+)
+
+
+def idle_decode() -> dict[str, Signal]:
+    return {
+        "kv_utilization_mean": measured(0.02, "ratio", 1.0),
+        "running": measured(1.0, "requests", 1.0),
+        "waiting": measured(0.0, "requests", 1.0),
+    }
 
 
 def conditions(tick: Tick, before: JsonObject | None = None) -> dict[str, tuple[str, str]]:
@@ -112,6 +127,26 @@ def test_a_held_service_is_not_active() -> None:
     held = replace(role_policy(), hold=Hold(HoldKind.PAUSE))
 
     assert conditions(Bench(policy(decode=held)).tick())["Active"] == ("False", "Held")
+
+
+def test_a_pool_that_may_only_grow_is_active_while_nothing_is_kept_from_it() -> None:
+    held = replace(role_policy(), hold=Hold(HoldKind.GROW_ONLY))
+    bench = Bench(policy(decode=held))
+    bench.source.signals = crowded_decode_signals()
+    done = bench.tick()
+
+    assert done.writes[Role.DECODE].outcome is Outcome.APPLIED
+    assert conditions(done)["Active"] == ("True", "Enforcing")
+
+
+def test_a_pool_that_may_only_grow_is_held_where_it_would_shrink() -> None:
+    held = replace(role_policy(high=3), hold=Hold(HoldKind.GROW_ONLY))
+    bench = Bench(policy(decode=held))
+    bench.target.counts[Role.DECODE] = 3
+    bench.source.signals = {**steady_signals(), Scope.DECODE: idle_decode()}
+    done = [bench.tick() for _ in range(80)][-1]
+
+    assert conditions(done)["Active"] == ("False", "Held")
 
 
 def test_a_limit_is_named() -> None:
