@@ -55,6 +55,14 @@ def test_every_command_has_its_section(command: str) -> None:
     assert f"## `{command}`\n" in all_pages()["docs/reference/cli.md"]
 
 
+def test_a_bar_in_code_stays_as_it_is_typed() -> None:
+    """The site shows what stands in backticks as it is, backslashes too; outside of them a bar would end the cell."""
+    page = all_pages()["docs/reference/cli.md"]
+
+    assert "| `--policy`, `-p` `FILE|DIR` |" in page
+    assert re.findall(r"`[^`\n]*\\\|[^`\n]*`", page) == []
+
+
 def test_the_page_on_replay_names_everybody_to_play_against() -> None:
     sentence = all_pages()["docs/replay.md"].partition("`--against` adds")[2].partition("constant fleet.")[0]
 
