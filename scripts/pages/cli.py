@@ -16,6 +16,7 @@ is here.
 """
 _EXITS = {
     ExitCode.OK: "no change is needed; for commands that recommend nothing: all is well",
+    ExitCode.UNWRITTEN: "the output could not be written",
     ExitCode.REFUSED: "bad policy or usage, or something that cannot be opened at the start",
     ExitCode.UNHEALTHY: "signals or replica counts are unusable, and no healthy service wants a change",
     ExitCode.CHANGE: "a service with healthy signals should change",

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from autoscaler.cli.commands import COMMANDS
+from autoscaler.cli.exits import ExitCode
 from autoscaler.config.schema import json_schema
 from autoscaler.core.decision import Reason, StageName
 from autoscaler.daemon import policy_status
@@ -67,6 +68,12 @@ def test_the_page_on_replay_names_everybody_to_play_against() -> None:
     sentence = all_pages()["docs/replay.md"].partition("`--against` adds")[2].partition("constant fleet.")[0]
 
     assert re.findall(r"`([a-z0-9-]+)`", sentence) == [*BASELINES, STATIC_PEAK]
+
+
+def test_every_exit_code_has_a_row() -> None:
+    section = all_pages()["docs/reference/cli.md"].partition("## Exit codes")[2].partition("\n## ")[0]
+
+    assert re.findall(r"^\| `(\d+)` \|", section, re.MULTILINE) == [str(code.value) for code in sorted(ExitCode)]
 
 
 def test_every_key_of_a_policy_has_a_row_with_a_meaning() -> None:
