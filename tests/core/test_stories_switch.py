@@ -272,9 +272,10 @@ def test_prefill_that_may_only_grow_does_not_begin_to_while_the_switch_is_off() 
     assert off(policy=held(HoldKind.GROW_ONLY)).look().counts[Role.PREFILL] == 0
 
 
-@pytest.mark.parametrize("replicas", [0, 3])
-def test_prefill_is_pinned_to_the_number_named_while_the_switch_is_off(replicas: int) -> None:
-    assert off(prefill=1, policy=held(HoldKind.PIN, replicas)).look().counts[Role.PREFILL] == replicas
+@pytest.mark.parametrize(("replicas", "got"), [(0, 0), (3, 3), (99, 40)])
+def test_prefill_is_pinned_to_the_number_named_while_the_switch_is_off(replicas: int, got: int) -> None:
+    """Its maximum is the most."""
+    assert off(prefill=1, policy=held(HoldKind.PIN, replicas)).look().counts[Role.PREFILL] == got
 
 
 # Another policy

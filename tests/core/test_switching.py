@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from autoscaler.core.decision import Reason, SwitchDecision, SwitchStep
-from autoscaler.core.policy import Disaggregation, Role, ServicePolicy, SwitchPolicy
+from autoscaler.core.policy import Disaggregation, Hold, HoldKind, Role, ServicePolicy, SwitchPolicy
 from autoscaler.core.proposal import Proposal, RoleContext, Term
 from autoscaler.core.signals import Scope
 from autoscaler.core.state import State, SwitchState, ThresholdState
-from tests.support.core import ROLE_POLICY, START_S, Missing, Reading, every, service_policy, without_prior
-from tests.support.story import Story, story
+from tests.support.core import NO_TRAFFIC, ROLE_POLICY, START_S, Missing, Reading, every, service_policy, without_prior
+from tests.support.story import Scripted, Story, story
 
 LONG_AGO_S = START_S - 90_000.0
 SWITCH = SwitchPolicy(sustain_s=60.0, dead_zone_ratio=0.0)
@@ -131,6 +131,25 @@ def test_closing_waits_while_decode_may_not_have_what_both_phases_take(who: Disa
     assert "it would take 5 decode replicas, and the policy allows 4" in switch_of(tale).detail
 
 
+def test_turning_off_does_not_wait_for_signals_of_prefill() -> None:
+    by_rules = service_policy(without_prior(), without_prior())
+    tale = resting(SwitchStep.ON, prefill=2, decode=2, policy=fixed(Disaggregation.OFF, by_rules))
+    tale.says({"decode.waiting": 0.0, **every(Missing.ABSENT, Scope.PREFILL)})
+
+    assert switch_of(tale).step is SwitchStep.GROWING_DECODE
+
+
+@pytest.mark.parametrize("role", [Role.PREFILL, Role.DECODE])
+def test_no_change_begins_while_the_operator_holds_a_pool(role: Role) -> None:
+    policy = fixed(Disaggregation.OFF)
+    pool = replace(policy.roles[role], hold=Hold(HoldKind.GROW_ONLY, START_S + 600.0))
+    tale = resting(SwitchStep.ON, prefill=9, decode=9, policy=replace(policy, roles={**policy.roles, role: pool}))
+
+    assert switch_of(tale.at(585)).step is SwitchStep.ON
+    assert f"{role} is held by the operator" in switch_of(tale).detail
+    assert switch_of(tale.at(600)).step is SwitchStep.GROWING_DECODE
+
+
 @pytest.mark.parametrize(("tokens", "role", "enough"), [(512.0, Role.PREFILL, 2), (1024.0, Role.DECODE, 5)])
 def test_a_threshold_that_a_pool_may_not_grow_for_is_not_chosen(tokens: float, role: Role, enough: int) -> None:
     """Prompts of 300 tokens in the mean are served for less where decode prefills the short ones."""
@@ -162,6 +181,13 @@ def test_a_change_begins_with_all_that_a_pool_is_asked_for_forecast_and_headroom
     assert asked > apart_gpus / ROLE_POLICY.gpus_per_replica
     assert tale.state.switch.step is SwitchStep.GROWING_PREFILL
     assert tale.state.switch.prefill_floor == asked
+
+
+def test_opening_takes_one_prefill_replica_though_none_is_asked_for() -> None:
+    policy = fixed(Disaggregation.ON, service_policy(replace(ROLE_POLICY, min_replicas=0)))
+    tale = resting(SwitchStep.OFF, prefill=0, decode=2, policy=policy).served_by(Scripted(NO_TRAFFIC)).as_before()
+
+    tale.expect(prefill=1, because=Reason.SWITCHING)
 
 
 def test_turning_on_waits_while_nothing_tells_what_the_prefill_replicas_that_are_there_could_do() -> None:
@@ -221,3 +247,29 @@ def test_a_role_policy_of_ones_own_sizes_decode_that_serves_both_phases_too(kind
     tale.state = replace(tale.state, threshold=ThresholdState(4096.0))
 
     tale.expect(decode=7)
+
+
+# A threshold
+
+
+def under(tokens: float) -> Story:
+    """Two pools under a threshold that has long stood; nothing teaches how fast prefill is."""
+    tale = story(3, 2, policy=fixed(Disaggregation.THRESHOLD)).says({**SHORT, "prefill.prefill_time_s": Missing.ABSENT})
+    tale.state = State(started_at_s=LONG_AGO_S, threshold=ThresholdState(tokens, since_s=LONG_AGO_S))
+    return tale
+
+
+def test_under_a_threshold_decode_is_sized_for_the_short_prompts_too() -> None:
+    alone, both = (under(tokens).decision.roles[Role.DECODE] for tokens in (0.0, 1024.0))
+
+    assert alone.stages[0].reason in {Reason.DECODE_DEMAND, Reason.DECODE_FORECAST}
+    assert both.stages[0].reason in {Reason.AGGREGATED_DEMAND, Reason.AGGREGATED_FORECAST}
+    assert both.uncapped > alone.uncapped
+
+
+def test_pools_grow_to_what_a_move_of_the_threshold_takes() -> None:
+    tale = under(0.0)
+    moving = ThresholdState(0.0, 1024.0, START_S, prefill_floor=6, decode_floor=7)
+    tale.state = replace(tale.state, threshold=moving)
+
+    tale.expect(prefill=6, decode=7, because=Reason.SWITCHING)
