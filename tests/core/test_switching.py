@@ -201,7 +201,7 @@ def test_turning_on_waits_while_nothing_tells_what_the_prefill_replicas_that_are
 
 def changing(step: SwitchStep, decode: int) -> Story:
     """A service in the middle of a change that takes three prefill and nine decode replicas, and hardly any load."""
-    tale = story(3, decode, policy=AUTO).says({"decode.running": 1.0, "decode.generation_tokens_per_s": 10.0})
+    tale = story(2, decode, policy=AUTO).says({"decode.running": 1.0, "decode.generation_tokens_per_s": 10.0})
     memory = SwitchState(step, START_S, prefill_floor=3, decode_floor=9)
     tale.state = State(started_at_s=LONG_AGO_S, switch=memory)
     return tale
@@ -250,6 +250,14 @@ def test_a_role_policy_of_ones_own_sizes_decode_that_serves_both_phases_too(kind
 
 
 # A threshold
+
+
+@pytest.mark.parametrize("unknown", [Role.PREFILL, Role.DECODE])
+def test_no_threshold_is_compared_without_models_of_both_phases(unknown: Role) -> None:
+    policy = fixed(Disaggregation.THRESHOLD)
+    tale = story(policy=replace(policy, roles={**policy.roles, unknown: without_prior()})).says(SHORT)
+
+    assert "what other thresholds cost cannot be told" in switch_of(tale).detail
 
 
 def under(tokens: float) -> Story:
