@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autoscaler.core.decision import Reason
-from autoscaler.core.policy import Role
+from autoscaler.core.policy import Role, ServicePolicy
 from tests.support.core import NO_TRAFFIC, Missing, Reading, service_policy, without_prior
 from tests.support.story import Scripted, story
 
@@ -54,3 +54,35 @@ def test_a_queue_whose_prefill_time_is_known_asks_for_what_drains_it_in_time() -
     assert step.reason is Reason.PREFILL_BACKLOG
     drained_per_s = numbers["queue_depth"] / numbers["wait_budget_s"]
     assert step.after - 1 < (numbers["request_rate"] + drained_per_s) * numbers["service_s"] <= step.after
+
+
+def test_a_prefill_pool_whose_times_are_unknown_is_sized_by_what_it_works_on() -> None:
+    readings: dict[str, Reading] = {"prefill.queue_depth": 0.0, "prefill.prefill_time_s": Missing.ABSENT}
+
+    tale = story(4, 4, policy=BY_RULES).says({**readings, "prefill.in_flight": 3.5})
+
+    tale.expect(prefill=5, because=Reason.PREFILL_THROUGHPUT)
+
+
+def test_requests_that_wait_for_decode_get_replicas_for_the_batch_that_a_full_one_carries() -> None:
+    """Four replicas that are a quarter full with ten sequences each could carry forty."""
+    busy: dict[str, Reading] = {"decode.running": 40.0, "decode.kv_utilization_mean": 0.25, "decode.waiting": 100.0}
+
+    step = story(4, 4, policy=BY_RULES).says(busy).decision.roles[Role.DECODE].stages[0]
+
+    assert step.reason is Reason.DECODE_WAITING
+    assert step.numbers["batch"] == pytest.approx(40.0)
+    assert step.after == 4 + 3
+
+
+@pytest.mark.parametrize(
+    "hot", [{"decode.preemption_rate": 0.5}, {"decode.kv_utilization_max": 0.98}], ids=["preempts", "full"]
+)
+@pytest.mark.parametrize("policy", [BY_RULES, service_policy()], ids=["by rules", "with a prior"])
+def test_a_decode_pool_with_an_engine_out_of_blocks_keeps_its_replicas(
+    policy: ServicePolicy, hot: dict[str, Reading]
+) -> None:
+    tale = story(4, 4, policy=policy, obeyed=False).says(hot).at(900)
+
+    assert set(tale.counts(Role.DECODE)) == {4}
+    assert tale.decision.roles[Role.DECODE].stages[0].reason is Reason.KV_FULL
