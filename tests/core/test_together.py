@@ -53,6 +53,19 @@ def test_a_pool_with_much_to_spare_is_sized_by_what_arrives_and_a_starved_one_by
     assert evidence.demand == pytest.approx(numbers[binds] + numbers["backlog"])
 
 
+def test_a_queue_before_either_pool_is_to_be_worked_off_within_a_minute() -> None:
+    numbers = proposed(off({"decode.waiting": 500.0, "prefill.queue_depth": 100.0})).numbers
+
+    served_per_s = 40.0 / numbers["by_rate"]
+    assert numbers["backlog"] == pytest.approx(600.0 / served_per_s / 60.0)
+
+
+def test_the_blocks_that_a_replica_is_seen_to_have_limit_its_batch() -> None:
+    small = proposed(off({"decode.kv_capacity_tokens": 50_000.0})).numbers
+
+    assert small["sequences"] < 50_000.0 / 2000.0 < proposed(off()).numbers["sequences"]
+
+
 def test_prompts_take_the_time_that_prefill_is_known_to_take() -> None:
     slow = replace(ENGINE, prefill=scaled_prefill(ENGINE.prefill, (2.0, 2.0, 2.0)))
 
