@@ -110,6 +110,15 @@ def test_transfers_share_the_link_of_their_sender() -> None:
     assert parts_s["transfer"] == pytest.approx([0.2, 0.2])
 
 
+def test_a_transfer_that_ends_as_another_starts_joins_at_once() -> None:
+    engine = replace(ENGINE, kv_bytes_per_token=1024.0)
+    slow = {"engine": engine, "link_bytes_per_s": 1024.0 * 1024.0 / 0.25}
+    service = played(split(pool(2, **slow), pool(1, **slow)), Trace.of([0.0, 0.25], 1024, 5))  # type: ignore[arg-type]
+
+    # 1.024 s of prefill, 0.25 s of transfer, 10 ms for the first step: the second is handed over as the first one ends.
+    assert service.finish().requests.ttft_s.tolist() == pytest.approx([1.284, 1.284])
+
+
 def test_a_transfer_speeds_up_when_another_one_ends() -> None:
     engine = replace(ENGINE, prefill=PrefillTime(0.0, 0.0, 0.0), kv_bytes_per_token=1000.0)
     config = split(pool(engine=engine, link_bytes_per_s=1e6), pool(2, engine=engine, link_bytes_per_s=1e6))

@@ -32,7 +32,8 @@ def start(world: World, index: int, target: int, now_s: float) -> None:
     transfer.bytes = request.context_tokens * world.pools[world.replicas[transfer.source].role].kv_bytes_per_token
     transfer.bytes_per_s = 0.0
     transfer.flowing = 0
-    refresh(world, now_s)
+    # An event of its own: what it completes must find the scheduler that starts this one at rest.
+    plan(world.agenda, world.agenda.next_s.size - 1, now_s)
 
 
 @compiled
