@@ -180,6 +180,18 @@ def test_a_dead_replica_fails_its_requests_and_is_replaced() -> None:
     assert results.requests.finished.tolist() == [False, True]
 
 
+def test_a_draining_replica_that_a_death_relieves_is_removed_at_that_time() -> None:
+    config = split(pool(2, link_bytes_per_s=1e9), pool(1), removal=Removal.NEWEST)
+    service = Service(config, Trace.of([0.0, 0.0], 2000, 5))
+    service.advance_to(2.05)  # both transfers are under way
+    service.scale(Role.PREFILL, 0)
+    service.inject(ReplicaDeath(Role.DECODE, 2.06))
+    service.advance_to(10.0)
+
+    removed = [span.removed_s for span in service.finish().replicas if span.role is Role.PREFILL]
+    assert removed == [pytest.approx(2.06)] * 2
+
+
 def test_a_lost_request_starts_again_with_what_it_had_generated() -> None:
     config = split(decode=pool(2), lost=Lost.RETRY)
     service = Service(config, Trace.of([0.0], 100, 101))

@@ -38,6 +38,9 @@ def advance(world: World, monitor: Monitor, until_s: float) -> bool:
         Whether a replica became empty, so that there may be more to play.
     """
     clock, requests, transfer_leaf = world.clock[0], world.requests, world.agenda.next_s.size - 1
+    if clock.drained:  # by a death or a kill between two calls
+        clock.drained = 0
+        return True
     while True:
         leaf = int(world.agenda.tree[1])
         engine_s = float(world.agenda.next_s[leaf])
