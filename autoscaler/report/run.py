@@ -22,7 +22,7 @@ class RunTimeline:
         tpot_p95_s: 95th percentile of TPOT.
         in_time_ratio: Share of the bin's arrivals inside both objectives.
         missed: Requests outside an objective.
-        apart_ratio: Share of the bin's requests that a prefill replica prefilled.
+        apart_ratio: Share of the bin's answered requests that a prefill replica prefilled.
         ready: Replicas that serve, per role, mean over the bin.
         gpus: GPUs held, by starting and draining replicas too.
     """

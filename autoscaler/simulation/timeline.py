@@ -39,7 +39,9 @@ def timeline_of(results: Results, trace: Trace, gpus_per_replica: Mapping[Role, 
     place = np.minimum((requests.arrival_s // bin_s).astype(np.int64), bins - 1)
     arrived = np.bincount(place, minlength=bins).astype(np.float64)
     in_time = np.bincount(place[requests.in_time], minlength=bins).astype(np.float64)
-    apart = np.bincount(place[requests.disaggregated], minlength=bins).astype(np.float64)
+    served = ~np.isnan(requests.ttft_s)  # of the others nobody can tell where they would have been prefilled
+    answered = np.bincount(place[served], minlength=bins).astype(np.float64)
+    apart = np.bincount(place[served & requests.disaggregated], minlength=bins).astype(np.float64)
     tokens = np.bincount(place, trace.input_tokens[: place.size], minlength=bins)
     some = np.where(arrived > 0, arrived, np.nan)
     roles = [role for role in Role if role in results.gpu_hours_by_role]
@@ -54,7 +56,7 @@ def timeline_of(results: Results, trace: Trace, gpus_per_replica: Mapping[Role, 
         tpot_p95_s=_percentile(place, requests.tpot_s, bins),
         in_time_ratio=in_time / some,
         missed=arrived - in_time,
-        apart_ratio=apart / some,
+        apart_ratio=apart / np.where(answered > 0, answered, np.nan),
         ready={role: _present(_lives(results, role, ready=True), edges_s) for role in roles},
         gpus=sum((gpus_per_replica[role] * count for role, count in held.items()), np.zeros(bins)),
     )

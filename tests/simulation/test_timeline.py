@@ -57,3 +57,13 @@ def test_the_need_is_at_least_one_replica_and_follows_the_load() -> None:
 
     assert all((values >= 1).all() for values in low.values())
     assert high[Role.PREFILL].max() > low[Role.PREFILL].max()
+
+
+def test_requests_that_nobody_served_do_not_say_where_the_switch_stood() -> None:
+    trace = poisson(20.0, 900.0, bundled_trace(), seed=1)
+    results = run_static(split(), trace, {Role.PREFILL: 1, Role.DECODE: 1})
+
+    run = timeline_of(results, trace, GPUS)
+
+    assert results.unfinished > 0
+    assert set(run.apart_ratio[np.isfinite(run.apart_ratio)].tolist()) == {1.0}
