@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -12,7 +11,7 @@ from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Objectives, Role
 from autoscaler.core.signals import Scope
 from autoscaler.report.assessment import Assessment, Curves, Ground, Price, Risk, Used
-from autoscaler.simulation.timeline import bin_length_s
+from autoscaler.simulation.timeline import bin_edges_s, bin_length_s
 from autoscaler.simulation.traces import Trace
 from autoscaler.simulation.traces.history import Reconstruction
 from autoscaler.sources.history import Floats, History, Name
@@ -121,10 +120,10 @@ def _data_grounds(history: History, used: Used, made: Reconstruction) -> list[Gr
 
 def _curves(history: History, gpus: Mapping[Role, float], missed: Mapping[str, Floats], trace: Trace) -> Curves:
     """The history in bins as long as those of a replay."""
-    bin_s = bin_length_s(trace.duration_s)
-    bins = max(math.ceil(trace.duration_s / bin_s), 1)
-    start_s = history.start_s
-    place = np.minimum(((history.at_s - history.step_s / 2 - start_s) // bin_s).astype(np.int64), bins - 1)
+    edges_s = bin_edges_s(trace.duration_s)
+    bins, start_s = edges_s.size - 1, history.start_s
+    middle_s = history.at_s - history.step_s / 2 - start_s
+    place = np.minimum(np.searchsorted(edges_s, middle_s, "right") - 1, bins - 1)
 
     def binned(values: Floats, how: Callable[[Floats], float] = lambda found: float(found.mean())) -> Floats:
         kept = [values[(place == at) & np.isfinite(values)] for at in range(bins)]
@@ -136,8 +135,8 @@ def _curves(history: History, gpus: Mapping[Role, float], missed: Mapping[str, F
         np.nan,
     )
     return Curves(
-        at_s=start_s + bin_s * np.arange(bins, dtype=np.float64),
-        bin_s=bin_s,
+        at_s=start_s + edges_s[:-1],
+        bin_s=bin_length_s(trace.duration_s),
         used_gpus=binned(gpus_used(history, gpus)),
         needed_gpus=np.zeros(0),
         policy_gpus=np.zeros(0),

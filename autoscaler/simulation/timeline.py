@@ -32,11 +32,23 @@ def bin_length_s(duration_s: float) -> float:
     return BIN_S * max(math.ceil(duration_s / BIN_S / _MOST_BINS), 1)
 
 
+def bin_edges_s(duration_s: float) -> Floats:
+    """Where the bins of a load begin and end; the last ends with the load, up to half a bin longer or shorter."""
+    bin_s = bin_length_s(duration_s)
+    edges_s = bin_s * np.arange(max(round(duration_s / bin_s), 1) + 1, dtype=np.float64)
+    edges_s[-1] = duration_s if duration_s > 0 else bin_s
+    return edges_s
+
+
+def _bin_of(at_s: Floats, edges_s: Floats) -> npt.NDArray[np.int64]:
+    return np.minimum(np.searchsorted(edges_s, at_s, "right") - 1, edges_s.size - 2)
+
+
 def timeline_of(results: Results, trace: Trace, gpus_per_replica: Mapping[Role, float]) -> RunTimeline:
     """Cut a run into bins."""
-    requests, bin_s = results.requests, bin_length_s(trace.duration_s)
-    bins = max(math.ceil(trace.duration_s / bin_s), 1)
-    place = np.minimum((requests.arrival_s // bin_s).astype(np.int64), bins - 1)
+    requests, edges_s = results.requests, bin_edges_s(trace.duration_s)
+    bins, lengths_s = edges_s.size - 1, np.diff(edges_s)
+    place = _bin_of(requests.arrival_s, edges_s)
     arrived = np.bincount(place, minlength=bins).astype(np.float64)
     in_time = np.bincount(place[requests.in_time], minlength=bins).astype(np.float64)
     served = ~np.isnan(requests.ttft_s)  # of the others nobody can tell where they would have been prefilled
@@ -45,13 +57,12 @@ def timeline_of(results: Results, trace: Trace, gpus_per_replica: Mapping[Role, 
     tokens = np.bincount(place, trace.input_tokens[: place.size], minlength=bins)
     some = np.where(arrived > 0, arrived, np.nan)
     roles = [role for role in Role if role in results.gpu_hours_by_role]
-    edges_s: Floats = bin_s * np.arange(bins + 1, dtype=np.float64)
     held = {role: _present(_lives(results, role, ready=False), edges_s) for role in roles}
     return RunTimeline(
-        bin_s=bin_s,
+        bin_s=bin_length_s(trace.duration_s),
         at_s=edges_s[:-1],
-        requests_per_s=arrived / bin_s,
-        input_tokens_per_s=tokens / bin_s,
+        requests_per_s=arrived / lengths_s,
+        input_tokens_per_s=tokens / lengths_s,
         ttft_p95_s=_percentile(place, requests.ttft_s, bins),
         tpot_p95_s=_percentile(place, requests.tpot_s, bins),
         in_time_ratio=in_time / some,
@@ -76,16 +87,10 @@ def clairvoyant_need(
     stays = {role: optimal_stays(load.replicas(), SLOT_S, startup_s) for role, load in loads.items()}
     kept = shed(stays, loads, gpus, requests=len(trace) * (1.0 - attainment_ratio), startup_s=startup_s)
     schedule = Schedule.of(kept, SLOT_S, dict.fromkeys(ROLES, startup_s))
-    bin_s = bin_length_s(trace.duration_s)
-    at_s = bin_s * np.arange(max(math.ceil(trace.duration_s / bin_s), 1))
-    slots = np.arange(0.0, bin_s, SLOT_S)
-    return {
-        role: schedule.serving(role, (at_s[:, None] + slots[None, :]).ravel())
-        .reshape(at_s.size, slots.size)
-        .max(axis=1)
-        .astype(np.float64)
-        for role in ROLES
-    }
+    edges_s = bin_edges_s(trace.duration_s)
+    slots_s = SLOT_S * np.arange(max(math.ceil(edges_s[-1] / SLOT_S), 1))
+    first = np.searchsorted(slots_s, edges_s[:-1])
+    return {role: np.maximum.reduceat(schedule.serving(role, slots_s), first).astype(np.float64) for role in ROLES}
 
 
 def _percentile(place: npt.NDArray[np.int64], values: Floats, bins: int) -> Floats:

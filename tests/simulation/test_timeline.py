@@ -6,7 +6,7 @@ import pytest
 from autoscaler.core.capacity import DecodeStep, EngineModel, PrefillTime
 from autoscaler.core.policy import Role
 from autoscaler.simulation.static import run_static
-from autoscaler.simulation.timeline import bin_length_s, clairvoyant_need, timeline_of
+from autoscaler.simulation.timeline import bin_edges_s, bin_length_s, clairvoyant_need, timeline_of
 from autoscaler.simulation.traces import bundled_trace, poisson
 from tests.simulation.services import pool, split
 
@@ -30,6 +30,18 @@ def test_bins_add_up_to_the_run() -> None:
     assert run.ttft_p95_s[0] == pytest.approx(np.percentile(results.requests.ttft_s[first], 95), rel=0.05)
 
 
+def test_the_last_bin_ends_with_the_load_and_shows_no_drop_that_was_not() -> None:
+    trace = poisson(2.0, 1300.0, bundled_trace(), seed=1)
+    results = run_static(split(), trace, {Role.PREFILL: 3, Role.DECODE: 2})
+
+    run = timeline_of(results, trace, GPUS)
+
+    assert bin_edges_s(1300.0).tolist() == [0, 300, 600, 900, 1300]
+    assert run.gpus.tolist() == [3 * 4 + 2 * 2] * 4
+    assert run.requests_per_s[-1] == pytest.approx(2.0, rel=0.15)
+    assert run.input_tokens_per_s[-1] == pytest.approx(trace.input_tokens[trace.arrival_s >= 900].sum() / 400)
+
+
 def test_a_bin_without_requests_has_no_latency_and_no_attainment() -> None:
     trace = poisson(1.0, 300.0, bundled_trace(), seed=1)
     late = type(trace).of(trace.arrival_s + 600.0, trace.input_tokens, trace.output_tokens, duration_s=900.0)
@@ -45,6 +57,8 @@ def test_a_bin_without_requests_has_no_latency_and_no_attainment() -> None:
 def test_long_loads_have_longer_bins() -> None:
     assert bin_length_s(86_400.0) == 300
     assert bin_length_s(7 * 86_400.0) == 1200
+    assert bin_edges_s(0.0).tolist() == [0, 300]
+    assert bin_edges_s(86_401.0)[-2:].tolist() == [86_100, 86_401]
 
 
 def test_the_need_is_at_least_one_replica_and_follows_the_load() -> None:

@@ -240,8 +240,9 @@ def _replicas(role: Role, ready: Floats, need: Floats | None, together: bool, fr
 
 def _switch(run: RunTimeline, duration_s: float) -> Timeline:
     spans: list[Span] = []
-    for at_s, ratio in zip(run.at_s.tolist(), run.apart_ratio.tolist(), strict=True):
-        state, end_s = _arrangement(ratio), min(at_s + run.bin_s, duration_s)
+    ends_s = [*run.at_s[1:].tolist(), duration_s]
+    for at_s, end_s, ratio in zip(run.at_s.tolist(), ends_s, run.apart_ratio.tolist(), strict=True):
+        state = _arrangement(ratio)
         if spans and spans[-1].state == state:
             spans[-1] = Span(spans[-1].start_s, end_s, state)
         else:

@@ -117,9 +117,9 @@ def _latency(title: str, values: Floats, target_s: float, scale: float, unit: st
 def _risk(one: Assessment) -> Timeline:
     curves = one.curves
     spans: list[Span] = []
-    for at_s, value in zip(curves.at_s.tolist(), curves.at_risk.tolist(), strict=True):
+    ends_s = [*curves.at_s[1:].tolist(), one.end_s]
+    for at_s, end_s, value in zip(curves.at_s.tolist(), ends_s, curves.at_risk.tolist(), strict=True):
         state = _UNKNOWN if np.isnan(value) else _MISSED if value > 0 else _KEPT
-        end_s = min(at_s + curves.bin_s, one.end_s)
         if spans and spans[-1].state == state:
             spans[-1] = Span(spans[-1].start_s, end_s, state)
         else:
