@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -55,13 +56,24 @@ def sweep(cases: Sequence[Case], trace: Trace, against: Sequence[str]) -> Iterat
     # Spawned, not forked: threads of numerical libraries do not survive a fork.
     context = multiprocessing.get_context("spawn")
     workers = min(os.cpu_count() or 1, len(cases))
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        running = {pool.submit(play, case, trace, tuple(against)): place for place, case in enumerate(cases)}
+        # Workers inherit the mask: Ctrl-C, which reaches them too, is ours to answer.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            running = {pool.submit(play, case, trace, tuple(against)): place for place, case in enumerate(cases)}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
             for done in as_completed(running):
                 yield running[done], done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        except BaseException:
+            # Interrupted, refused, or nobody wants more: what is under way would go on for minutes.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.terminate()
+                worker.join()
+            raise
 
 
 def at_rate(trace: Trace, rate: float, seed: int) -> Trace:
