@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,6 @@ from autoscaler.report.words import FORESIGHT, quantity
 Record = Mapping[str, Any]
 
 _MOST_COMPARED = 6
-# Of a bin; a rate over less says nothing.
-_LEAST_SHARE = 0.02
 _APART, _TOGETHER = 0.95, 0.05
 _APART_WORDS, _MIXED_WORDS, _TOGETHER_WORDS, _IDLE_WORDS = (
     "prefill and decode apart",
@@ -55,7 +53,6 @@ class ReplayView:
 def replay_page(view: ReplayView) -> str:
     """Render a replay as one self-contained document."""
     rows = view.record["rows"]
-    view = replace(view, timelines=tuple(_to_the_end(run, view.duration_s) for run in view.timelines))
     parts = [tiles(_tiles(view, rows[0])), section("All policies on the same load", rows_table(rows))]
     if len(view.timelines) > 1:
         parts.append(section("Side by side", charts(*_comparison(view))))
@@ -138,27 +135,6 @@ def run_charts(view: ReplayView, run: RunTimeline) -> Iterator[Markup]:
         )
     )
     yield draw_timeline(_switch(run, view.duration_s))
-
-
-def _to_the_end(run: RunTimeline, duration_s: float) -> RunTimeline:
-    """A run whose last bin the load fills in part, without the fall that is none.
-
-    Rates are those of the part. Means over all of the bin, in which replicas go with the load, are left out where there
-    are other bins.
-    """
-    share = (duration_s - float(run.at_s[-1])) / run.bin_s
-    if share >= 1.0:
-        return run
-    covered = np.ones(run.at_s.size)
-    covered[-1] = max(share, _LEAST_SHARE)
-    known = np.where((covered < 1.0) & (run.at_s.size > 1), np.nan, 1.0)
-    return replace(
-        run,
-        requests_per_s=run.requests_per_s / covered,
-        input_tokens_per_s=run.input_tokens_per_s / covered,
-        ready={role: ready * known for role, ready in run.ready.items()},
-        gpus=run.gpus * known,
-    )
 
 
 def _tiles(view: ReplayView, ours: Record) -> Iterator[Tile]:

@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autoscaler.core.policy import Role
 from autoscaler.report.html.replay import replay_page, verdict
-from tests.report.html.views import HOSTILE, replay_view, row, timeline
+from tests.report.html.views import HOSTILE, replay_view, row
 
 
 def test_the_page_is_one_file_that_asks_nobody_for_anything() -> None:
@@ -86,23 +85,3 @@ def readings(page: str, label: str) -> list[str | None]:
     """The values of a series as they can be read off its chart."""
     charts = [json.loads(text) for text in re.findall(r'<script type="application/json">(.*?)</script>', page)]
     return next(series["y"] for chart in charts for series in chart["s"] if series["n"] == label)
-
-
-def test_a_load_that_fills_its_last_bin_in_part_does_not_seem_to_fade_there() -> None:
-    view = replay_view()
-    run = timeline(bins=3)
-    share = np.array([1.0, 1.0, 0.2])  # of the last five minutes; replicas go when the load ends
-    even = replace(
-        run,
-        requests_per_s=6.0 * share,
-        input_tokens_per_s=9000.0 * share,
-        ready={Role.PREFILL: 4.0 * share},
-        gpus=8.0 * share,
-    )
-
-    page = replay_page(replace(view, duration_s=660.0, timelines=(even, even), need={}))
-
-    assert readings(page, "Requests per second") == ["6", "6", "6"]
-    assert readings(page, "Prompt tokens per second") == ["9000", "9000", "9000"]
-    assert readings(page, "Replicas that served") == ["4", "4", None]
-    assert readings(page, "pd-autoscaler") == ["8", "8", None]
