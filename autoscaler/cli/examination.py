@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from autoscaler.cli.doctor_cluster import ClusterFindings, look_at_cluster
 from autoscaler.cli.draining import Draining, draining
 from autoscaler.config import Problem, ScalingPolicy
-from autoscaler.core.decide import decide
+from autoscaler.core.decide import decide, unseen
 from autoscaler.core.decision import Reason
 from autoscaler.core.policy import ServicePolicy
 from autoscaler.core.signals import Scope, Signal
@@ -41,6 +41,7 @@ _ANY_OF = "topk(1, "
 # A pool of so many would shrink at any load, if it could; while one pod is out of KV blocks, though, no pool may.
 _TOO_MANY = 4096
 _OUT_OF_BLOCKS = frozenset({"kv_utilization_max", "preemption_rate"})
+_COUNTED = frozenset({"reporting_replicas"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +219,13 @@ def _held(policy: ServicePolicy, snapshot: Snapshot) -> dict[str, str]:
     """What a shrink would lack per role."""
     larger = {role: replace(pool, current=_TOO_MANY, ready=_TOO_MANY) for role, pool in snapshot.pools.items()}
     calm = {
-        scope: {name: signal for name, signal in known.items() if name not in _OUT_OF_BLOCKS}
+        scope: {name: signal for name, signal in known.items() if name not in _OUT_OF_BLOCKS | _COUNTED}
         for scope, known in snapshot.signals.items()
     }
     supposed = replace(snapshot, pools=larger, signals=calm)
     decision, _ = decide(policy, supposed, State(started_at_s=0.0), snapshot.at_s)
-    return {
+    silent = {role.value: words for role in snapshot.pools if (words := unseen(snapshot, role))}
+    return silent | {
         role.value: stage.detail
         for role, decided in decision.roles.items()
         for stage in decided.stages

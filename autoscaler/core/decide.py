@@ -17,12 +17,15 @@ from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.core.prompts import prompts_now
 from autoscaler.core.proposal import Proposal, RoleContext, whole
 from autoscaler.core.roles import decode, prefill
+from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import RoleState, State, Timed
 from autoscaler.core.switching import take_step
 
 # Work below this share of its mean over a quarter of an hour, by more than a replica, is no ebb but a break.
 _COLLAPSED_RATIO = 0.2
+# Discovery and scrape of a replica that has just become ready may take so long.
+_FIRST_SCRAPE_S = 120.0
 
 _POLICIES: Mapping[Role, Callable[[RoleContext], Proposal]] = {
     Role.PREFILL: prefill.propose,
@@ -95,7 +98,7 @@ def _short(policy: ServicePolicy, ctx: RoleContext, proposal: Proposal, contexts
     A forecast alone is no shortage, nor is what lies beyond the pool's maximum. Under a budget that is used up, the
     other pool's surplus is what this one waits for.
     """
-    forecasts = {Reason.PREFILL_FORECAST, Reason.DECODE_FORECAST}
+    forecasts = {Reason.PREFILL_FORECAST, Reason.DECODE_FORECAST, Reason.AGGREGATED_FORECAST}
     need = max((term.need for term in proposal.terms if term.reason not in forecasts), default=0.0)
     if min(whole(need), ctx.policy.max_replicas) <= ctx.pool.current:
         return False
@@ -126,7 +129,7 @@ def _own_steps(
             Stage(StageName.PROPOSAL, current, proposal.replicas, binding.reason, binding.detail, binding.numbers)
         )
         held = _beside_unread(policy, ctx, proposal.replicas, grows=True)
-        steps.append(held or _signals(ctx, proposal, others_short, memory))
+        steps.append(held or _signals(ctx, proposal, others_short, memory, now))
     need = binding.need if binding is not None else float(steps[-1].after)
     since_s = memory.since_s if memory.since_s is not None else now
     lead_s = ctx.insight.startup_time_s
@@ -169,13 +172,20 @@ def _why(proposal: Proposal) -> str:
     return "; ".join(f"{name} is {problem}" for name, problem in proposal.missing.items())
 
 
-def _signals(ctx: RoleContext, proposal: Proposal, others_short: set[Role], memory: RoleState) -> Stage:
-    """Any signal may grow a pool; a shrink needs all of them, no rollout, no collapse, no neighbour that is short."""
+def _signals(ctx: RoleContext, proposal: Proposal, others_short: set[Role], memory: RoleState, now: float) -> Stage:
+    """Any signal may grow a pool.
+
+    A shrink needs all of them, of all replicas, and no rollout, no collapse, no neighbour that is short.
+    """
     current, before = ctx.pool.current, proposal.replicas
     if before >= current:
         return Stage(StageName.SIGNALS, before, before, Reason.SIGNALS_HEALTHY)
     if proposal.missing:
         return Stage(StageName.SIGNALS, before, current, Reason.SHRINK_NEEDS_ALL_SIGNALS, _why(proposal))
+    settled = memory.grown_at_s is None or now - memory.grown_at_s >= _FIRST_SCRAPE_S
+    silent = unseen(ctx.snapshot, ctx.role)
+    if silent and settled:
+        return Stage(StageName.SIGNALS, before, current, Reason.SHRINK_NEEDS_ALL_SIGNALS, silent)
     if ctx.pool.updating:
         return Stage(StageName.SIGNALS, before, current, Reason.ROLLOUT_IN_PROGRESS, "a rollout is under way")
     if others_short:
@@ -187,6 +197,14 @@ def _signals(ctx: RoleContext, proposal: Proposal, others_short: set[Role], memo
         numbers = {"work": now_work, "work_15_min": memory.forecast.slow}
         return Stage(StageName.SIGNALS, before, current, Reason.TRAFFIC_COLLAPSED, detail, numbers)
     return Stage(StageName.SIGNALS, before, before, Reason.SIGNALS_HEALTHY)
+
+
+def unseen(snapshot: Snapshot, role: Role) -> str:
+    """How many replicas of a pool serve without reporting, in words; empty where all report, or nobody knows."""
+    reporting, ready = snapshot.usable(Scope(role.value), "reporting_replicas"), snapshot.pools[role].ready
+    if reporting is None or reporting >= ready:
+        return ""
+    return f"of {ready} replicas that serve {reporting:.0f} report: what the others do is not counted"
 
 
 def _beside_unread(policy: ServicePolicy, ctx: RoleContext, before: int, *, grows: bool) -> Stage | None:

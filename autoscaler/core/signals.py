@@ -93,6 +93,7 @@ def _specs(*rows: tuple[str, str, str]) -> Mapping[str, SignalSpec]:
 
 
 _READY = ("ready_replicas", "replicas", "replicas that serve")
+_REPORTING = ("reporting_replicas", "replicas", "replicas whose metrics are there")
 _KV_MEAN = ("kv_utilization_mean", "ratio", "share of KV blocks in use, mean over pods")
 _KV_MAX = ("kv_utilization_max", "ratio", "share of KV blocks in use, fullest pod")
 
@@ -109,6 +110,7 @@ CATALOGUE: Mapping[Scope, Mapping[str, SignalSpec]] = MappingProxyType(
             _KV_MEAN,
             _KV_MAX,
             _READY,
+            _REPORTING,
         ),
         Scope.DECODE: _specs(
             _KV_MEAN,
@@ -130,6 +132,7 @@ CATALOGUE: Mapping[Scope, Mapping[str, SignalSpec]] = MappingProxyType(
             ("first_token_time_s", "s", "mean time from arrival at decode to its first token"),
             ("kv_capacity_tokens", "tokens", "KV tokens that one replica holds"),
             _READY,
+            _REPORTING,
         ),
         Scope.AGGREGATED: _specs(
             ("queue_depth", "requests", "requests that wait, whole pool"),
@@ -143,6 +146,7 @@ CATALOGUE: Mapping[Scope, Mapping[str, SignalSpec]] = MappingProxyType(
             ("step_time_s", "s", "mean gap between tokens of a request"),
             ("kv_capacity_tokens", "tokens", "KV tokens that one replica holds"),
             _READY,
+            _REPORTING,
         ),
         Scope.SERVICE: _specs(
             ("kv_transfer_time_s", "s", "mean time of one KV transfer, data movement only"),

@@ -73,6 +73,7 @@ def _read(scope: Scope, scrapes: list[Scrapes], world: w.World, objectives: Obje
         "kv_utilization_mean": pool.per_pod(w.G_KV_SUM),
         "kv_utilization_max": pool.gauge(w.G_KV_MAX),
         "ready_replicas": pool.gauge(w.G_READY),
+        "reporting_replicas": pool.gauge(w.G_PODS),
     }
     waiting = pool.gauge(w.G_WAITING)
     if number == (w.PREFILL if math.isfinite(clock.disaggregate_from_tokens) else clock.local_role):

@@ -25,8 +25,8 @@ from tests.support.kube import Cluster, FakeCluster, fake_kube_api, kube_api, re
 from tests.support.kube_api import DeploymentController
 from tests.support.kube_api.manifests import deployment
 from tests.support.loopback import Reply, Request, running_loopback
-from tests.support.prometheus import Prometheus, running_prometheus
-from tests.support.vllm_series import REQUEST_BOUNDS_S, Fleet
+from tests.support.prometheus import Prometheus, TimeSeries, running_prometheus
+from tests.support.vllm_series import REQUEST_BOUNDS_S, STEP_S, Fleet
 from tests.targets.kubernetes.objects import create, ready_pod
 from tests.targets.kubernetes.switches.test_config_map_switch import EPP, add_router, config_map
 
@@ -401,3 +401,14 @@ def test_rights_on_the_daemons_own_objects_and_those_that_enforcing_takes_are_lo
         assert f"missing  {right} in {kube_api.namespace}" in out
     assert f"create events in {kube_api.namespace}, to enforce" in out
     assert run_doctor("--policy", path, "--leader-elect")[1].endswith("the namespace that the daemon runs in")
+
+
+def test_replicas_that_serve_without_being_scraped_are_told(server: Prometheus, tmp_path: Path) -> None:
+    fill(server, "partly", *ENGINES)
+    for name in ("kube_deployment_spec_replicas", "kube_deployment_status_replicas_ready"):
+        labels = {"__name__": name, "deployment": "chat-decode", "namespace": "partly"}
+        server.write([TimeSeries(labels, [(NOW_S - STEP_S, 5.0), (NOW_S, 5.0)])])
+
+    found = examine(server, tmp_path, "partly")
+
+    assert found.held == {"decode": "of 5 replicas that serve 2 report: what the others do is not counted"}

@@ -22,7 +22,12 @@ def asking(reason: Reason) -> Callable[[RoleContext], Proposal]:
 
 @pytest.mark.parametrize(
     ("reason", "short"),
-    [(Reason.DECODE_DEMAND, True), (Reason.DECODE_FORECAST, False), (Reason.PREFILL_FORECAST, False)],
+    [
+        (Reason.DECODE_DEMAND, True),
+        (Reason.DECODE_FORECAST, False),
+        (Reason.PREFILL_FORECAST, False),
+        (Reason.AGGREGATED_FORECAST, False),
+    ],
 )
 def test_a_pool_that_a_forecast_alone_lets_grow_keeps_no_other_from_shrinking(reason: Reason, short: bool) -> None:
     decode = replace(ROLE_POLICY, propose=asking(reason))

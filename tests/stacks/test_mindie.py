@@ -48,6 +48,7 @@ EXPECTED: dict[str, float | str] = {
     "prefill.kv_utilization_mean": 0.4,
     "prefill.kv_utilization_max": 0.5,
     "prefill.ready_replicas": 2.0,
+    "prefill.reporting_replicas": 2.0,
     "decode.kv_utilization_mean": 0.6,
     "decode.kv_utilization_max": 0.6,
     "decode.running": 70.0,
@@ -63,6 +64,7 @@ EXPECTED: dict[str, float | str] = {
     "decode.first_token_time_s": "counted on prefill",
     "decode.kv_capacity_tokens": "not its size",
     "decode.ready_replicas": 1.0,
+    "decode.reporting_replicas": 1.0,
     "service.kv_transfer_time_s": "measures no transfer",
     "service.kv_expired_rate": "no count of it",
     "service.ttft_s": quantile(0.95, TTFT_S, TTFT_BOUNDS_S),
@@ -132,6 +134,7 @@ def test_instances_of_pymotor_are_read_with_their_roles(pymotor: Signals, path: 
     differing: dict[str, float | str] = {
         "prefill.kv_utilization_mean": (0.2 + 0.4 + 0.6) / 3,  # each engine is an instance of its own here
         "prefill.ready_replicas": 3.0,
+        "prefill.reporting_replicas": 3.0,
         "decode.kv_capacity_tokens": "without the label of the instance",
     }
     check(pymotor, path, {**ON_VLLM, **differing}[path])

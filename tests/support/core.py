@@ -68,6 +68,9 @@ class Missing(Enum):
 
 Reading = float | Missing
 
+#: More pods than any story has: the metrics of all of them are there.
+EVERYBODY = 1000.0
+
 #: A service that runs well at two prefill and two decode replicas: about 8 requests/s of 2,000 in and 200 out.
 STEADY: Mapping[str, float] = {
     "prefill.queue_depth": 1.0,
@@ -80,6 +83,7 @@ STEADY: Mapping[str, float] = {
     "prefill.kv_utilization_mean": 0.1,
     "prefill.kv_utilization_max": 0.2,
     "prefill.ready_replicas": 2.0,
+    "prefill.reporting_replicas": EVERYBODY,
     "decode.kv_utilization_mean": 0.08,
     "decode.kv_utilization_max": 0.1,
     "decode.running": 35.0,
@@ -95,6 +99,7 @@ STEADY: Mapping[str, float] = {
     "decode.first_token_time_s": 0.04,
     "decode.kv_capacity_tokens": 457_000.0,
     "decode.ready_replicas": 2.0,
+    "decode.reporting_replicas": EVERYBODY,
     "aggregated.queue_depth": 0.0,
     "aggregated.running": 35.0,
     "aggregated.offered_tokens_per_s": 16_000.0,
@@ -106,6 +111,7 @@ STEADY: Mapping[str, float] = {
     "aggregated.step_time_s": 0.017,
     "aggregated.kv_capacity_tokens": 457_000.0,
     "aggregated.ready_replicas": 2.0,
+    "aggregated.reporting_replicas": EVERYBODY,
     "service.kv_transfer_time_s": 0.02,
     "service.kv_expired_rate": 0.0,
     "service.ttft_s": 0.3,
@@ -127,7 +133,7 @@ _NOTHING_WITHOUT_TRAFFIC = (
 NO_TRAFFIC: Mapping[str, float] = {
     **dict.fromkeys(STEADY, math.nan),
     **{name: 0.0 for name in STEADY if name.endswith(_NOTHING_WITHOUT_TRAFFIC)},
-    **{name: value for name, value in STEADY.items() if name.endswith(("kv_capacity_tokens", "ready_replicas"))},
+    **{name: value for name, value in STEADY.items() if name.endswith(("kv_capacity_tokens", "_replicas"))},
 }
 
 
