@@ -167,8 +167,8 @@ def budget_stages(
     before: Counts,
     minima: Counts,
 ) -> dict[Role, Stage]:
-    """Bring the GPUs of all pools under the budget without leaving the band; `minima` as in `fit`."""
-    after = fit(band, budget_gpus, policies, pools, before, minima)
+    """Bring the GPUs of all pools under the budget, if there is one, without leaving the band; `minima` as in `fit`."""
+    after = fit(band, budget_gpus, policies, pools, before, minima) if budget_gpus is not None else before
     numbers = {"budget_gpus": budget_gpus} if budget_gpus is not None else {}
     detail = f"the budget of {budget_gpus:g} GPUs does not pay for more now" if budget_gpus is not None else ""
     return {

@@ -121,7 +121,8 @@ def limit_rate(policy: RolePolicy, memory: RoleState, current: int, before: int,
     limits = [(_limit(rule, memory, current, now, sign), rule) for rule in behavior.rules]
     furthest = (sign > 0) == (behavior.select is SelectPolicy.MAX)
     limit, rule = (max if furthest else min)(limits, key=lambda pair: pair[0])
-    limit = max(limit, current) if sign > 0 else min(limit, current)
+    # A percentage of nothing is nothing, and would keep an empty pool empty for good.
+    limit = max(limit, current, 1) if sign > 0 else min(limit, current)
     after = min(before, limit) if sign > 0 else max(before, limit)
     numbers = {"limit": float(limit), "value": float(rule.value), "period_s": rule.period_s}
     if after == before:

@@ -59,8 +59,9 @@ def advance(
     command = _COMMANDS.get(step)
     if _sets_back(policy, memory, now):
         command = step is SwitchStep.ON
-    gpus = (comparison.apart_gpus, comparison.together_gpus) if comparison is not None else (None, None)
-    return SwitchDecision(command, step, detail, *gpus), memory
+    costs = (comparison.apart_gpus, comparison.together_gpus) if comparison is not None else ()
+    known = [cost if math.isfinite(cost) else None for cost in costs]
+    return SwitchDecision(command, step, detail, *known), memory
 
 
 def begun(snapshot: Snapshot, now: float) -> SwitchState:
@@ -193,7 +194,11 @@ def _wanted(policy: SwitchPolicy, comparison: Comparison | None, *, on: bool) ->
     if comparison is None:
         return on, "what both arrangements cost cannot be told yet"
     ratio, zone = comparison.advantage_ratio, policy.dead_zone_ratio
-    numbers = f"apart needs {comparison.apart_gpus:.3g} GPUs, together {comparison.together_gpus:.3g}"
+    apart, together = (
+        f"needs {gpus:.3g} GPUs" if math.isfinite(gpus) else "meets the objectives with no number of GPUs"
+        for gpus in (comparison.apart_gpus, comparison.together_gpus)
+    )
+    numbers = f"apart {apart}, together {together}"
     if ratio > 1.0 + zone:
         return True, f"{numbers}: apart is better"
     if ratio < 1.0 / (1.0 + zone):
@@ -204,8 +209,11 @@ def _wanted(policy: SwitchPolicy, comparison: Comparison | None, *, on: bool) ->
 def _under_way(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now: float) -> tuple[SwitchState, str]:
     waited_s = now - memory.since_s
     ready = {role: pool.ready for role, pool in snapshot.pools.items()}
-    growing = memory.step in {SwitchStep.GROWING_PREFILL, SwitchStep.GROWING_DECODE}
-    if growing and waited_s > policy.grow_s:
+    grows = {
+        SwitchStep.GROWING_PREFILL: (Role.PREFILL, memory.prefill_floor),
+        SwitchStep.GROWING_DECODE: (Role.DECODE, memory.decode_floor),
+    }.get(memory.step or SwitchStep.ON)
+    if grows is not None and ready.get(grows[0], 0) < grows[1] and waited_s > policy.grow_s:
         back = SwitchStep.OFF if memory.step is SwitchStep.GROWING_PREFILL else SwitchStep.ON
         memory = replace(memory, step=back, since_s=now, changed_at_s=now, better_since_s=None, given_up=True)
         return (

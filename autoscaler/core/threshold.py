@@ -83,6 +83,8 @@ def size(
 def fits(sized: Sized, policies: tuple[RolePolicy, RolePolicy]) -> bool:
     """Whether the pools may become as large as this threshold needs them."""
     prefill, decode = policies
+    if math.isinf(sized.prefill_replicas) or math.isinf(sized.decode_replicas):
+        return False
     return whole(sized.prefill_replicas) <= prefill.max_replicas and whole(sized.decode_replicas) <= decode.max_replicas
 
 
@@ -135,7 +137,8 @@ def advance(
         memory = replace(memory, better_since_s=None)
         return SwitchDecision(None, _at_rest(memory), detail, threshold_tokens=memory.tokens), memory
     cost = here.gpus if here is not None else math.inf
-    detail = f"{stands}, {cost:.3g} GPUs; from {best.tokens:.0f}, {best.gpus:.3g}"
+    costs = f"{cost:.3g} GPUs" if math.isfinite(cost) else "which may not be chosen" if here is None else "too slow"
+    detail = f"{stands}, {costs}; from {best.tokens:.0f}, {best.gpus:.3g}"
     gpus = (cost if math.isfinite(cost) else None, best.gpus)
     if best.gpus * (1.0 + policy.dead_zone_ratio) >= cost:
         memory, why = replace(memory, better_since_s=None), f"within {policy.dead_zone_ratio:.0%}, not worth a move"

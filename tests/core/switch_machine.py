@@ -52,6 +52,7 @@ class Machine:
     commands: list[bool | None] = field(default_factory=list)
     steps: list[SwitchStep] = field(default_factory=list)
     detail: str = ""
+    gpus: tuple[float | None, float | None] = (None, None)
 
     def look(self) -> Self:
         """One decision, which the stack then obeys or not."""
@@ -61,7 +62,7 @@ class Machine:
         decided, self.memory = advance(self.policy, seen, self.comparison, self.memory, self.now)
         self.commands.append(decided.disaggregate)
         self.steps.append(decided.step)
-        self.detail = decided.detail
+        self.detail, self.gpus = decided.detail, (decided.apart_gpus, decided.together_gpus)
         if decided.disaggregate is not None and self.obedient:
             self.on = decided.disaggregate
         return self

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autoscaler.core.decision import SwitchStep
-from autoscaler.core.policy import RatioBand, Role, SwitchPolicy
+from autoscaler.core.policy import Hold, HoldKind, RatioBand, Role, SwitchPolicy
 from autoscaler.core.state import State, SwitchState
-from tests.support.core import START_S, service_policy
+from tests.support.core import ROLE_POLICY, START_S, service_policy
 from tests.support.story import story
 
 BANDED = replace(service_policy(), ratio=RatioBand(0.5, 2.0), switch=SwitchPolicy())
@@ -37,3 +37,13 @@ def test_a_service_over_its_budget_gives_up_nothing_of_a_pool_that_cannot_be_rea
     tale.policy = replace(tale.policy, budget_gpus=8 * 4.0)
 
     assert tale.desired(Role.DECODE) == 4, tale.explain()
+
+
+def test_a_pin_outside_the_band_stays_where_there_is_no_budget() -> None:
+    """Three prefill replicas would take six decode ones, and four is the most."""
+    pinned = replace(ROLE_POLICY, max_replicas=8, hold=Hold(HoldKind.PIN, None, 3))
+    policy = service_policy(pinned, replace(ROLE_POLICY, max_replicas=4))
+
+    tale = story(1, 4, policy=replace(policy, ratio=RatioBand(0.1, 0.5)))
+
+    assert tale.desired(Role.PREFILL) == 3, tale.explain()

@@ -32,7 +32,7 @@ def test_the_first_replica_of_a_pool_is_one() -> None:
     tale.expect(prefill=1, because=Reason.FIRST_REPLICA)
 
 
-@pytest.mark.parametrize("absent", ["prefill.prefill_time_s", "prefill.in_flight"])
+@pytest.mark.parametrize("absent", ["prefill.prefill_time_s", "prefill.in_flight", "prefill.request_rate"])
 def test_a_queue_of_which_not_all_is_known_lets_no_replica_go(absent: str) -> None:
     readings: dict[str, Reading] = {"prefill.queue_depth": 60.0, absent: Missing.ABSENT}
     tale = story(4, 4, policy=BY_RULES, obeyed=False).says(readings).at(600)
@@ -86,3 +86,18 @@ def test_a_decode_pool_with_an_engine_out_of_blocks_keeps_its_replicas(
 
     assert set(tale.counts(Role.DECODE)) == {4}
     assert tale.decision.roles[Role.DECODE].stages[0].reason is Reason.KV_FULL
+
+
+def test_requests_that_wait_for_their_kv_alone_ask_for_no_decode_replica() -> None:
+    tale = story(4, 4, policy=BY_RULES).says({"decode.waiting": 50.0, "decode.waiting_for_kv": 50.0}).at(3600)
+
+    assert max(tale.counts(Role.DECODE)) == 4, tale.explain()
+
+
+@pytest.mark.parametrize(("running", "replicas"), [(10.0, 2), (125.0, 26)])
+def test_a_tpot_that_replicas_do_not_mend_does_not_make_decode_swing(running: float, replicas: int) -> None:
+    missed: dict[str, Reading] = {"decode.running": running, "decode.kv_utilization_mean": 0.05, "service.tpot_s": 0.08}
+    tale = story(4, replicas, policy=BY_RULES).says(missed).at(14_400)
+
+    counts = list(tale.counts(Role.DECODE))
+    assert counts == sorted(counts), tale.explain()

@@ -214,6 +214,7 @@ def rate(
         pytest.param(pods(4, 60), 4, 20, [(30, 4), (10, -2)], 6, id="what went again may come again"),
         pytest.param(pods(4, 60), 10, 20, [(30, 9)], 10, id="overspent, by hand: no growth, no shrink"),
         pytest.param(percent(50, 60), 5, 20, [], 8, id="per cent rounds up"),
+        pytest.param(percent(50, 60), 0, 20, [], 1, id="per cent of nothing"),
         pytest.param(percent(100, 60), 4, 20, [(30, 2)], 4, id="per cent of where the period began"),
         pytest.param(percent(100, 60), 5, 20, [(30, 2)], 6, id="per cent, partly spent"),
         pytest.param(pods(4, 60), 2, 5, [], 5, id="less than allowed"),

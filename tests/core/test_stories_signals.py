@@ -117,6 +117,54 @@ def test_a_pool_grows_on_the_signals_that_are_left(policy: ServicePolicy) -> Non
 
 
 @either_way
+@pytest.mark.parametrize("role", BOTH)
+def test_a_pool_does_not_shrink_while_some_of_its_replicas_do_not_report(policy: ServicePolicy, role: Role) -> None:
+    """Sums over those that do say nothing of the work of the others."""
+    tale = oversized(policy).says({f"{role}.reporting_replicas": 9.0}).at(900)
+
+    assert set(tale.counts(role)) == {10}
+    assert Reason.SHRINK_NEEDS_ALL_SIGNALS in tale.reasons(role)
+    assert "of 10 replicas that serve 9 report" in tale.explain()
+
+    tale.wait(15).says({f"{role}.reporting_replicas": 10.0}).wait(900)
+    assert tale.desired(role) <= 3
+
+
+def test_a_replica_that_has_just_become_ready_need_not_report_yet() -> None:
+    tale = oversized(obeyed=False).says({"prefill.reporting_replicas": 10.0}).at(900)
+    tale.pods[Role.PREFILL].ready_at_s.append(tale.time_s)
+
+    tale.wait(105)
+    assert Reason.SHRINK_NEEDS_ALL_SIGNALS not in tale.reasons(Role.PREFILL)
+
+    tale.wait(60)
+    assert Reason.SHRINK_NEEDS_ALL_SIGNALS in tale.reasons(Role.PREFILL), tale.explain()
+
+
+@either_way
+def test_a_pool_grows_though_some_of_its_replicas_do_not_report(policy: ServicePolicy) -> None:
+    tale = story(2, 2, policy=policy, service=Fluid(Load(40.0))).says({"prefill.reporting_replicas": 1.0})
+
+    assert tale.at(120).current(Role.PREFILL) > 2, tale.explain()
+
+
+@either_way
+@pytest.mark.parametrize("waiting", [50.0, 5000.0])
+def test_a_prefill_pool_that_hangs_is_not_taken_for_idle(policy: ServicePolicy, waiting: float) -> None:
+    """What is offered is told by what is served and by how the queue grows: of a queue that stands still, nothing."""
+    hangs: dict[str, Reading] = {
+        "prefill.offered_tokens_per_s": 0.0,
+        "prefill.request_rate": 0.0,
+        "service.request_rate": 0.0,
+        "prefill.in_flight": 32.0,
+    }
+    tale = story(8, 4, policy=policy, service=Scripted(), obeyed=False).says(hangs).prefill_queue(waiting).at(1800)
+
+    assert min(tale.counts(Role.PREFILL)) >= 8, tale.explain()
+    assert tale.desired(Role.PREFILL) >= 8, tale.explain()
+
+
+@either_way
 def test_an_outage_of_metrics_holds_and_recovery_needs_no_restart(policy: ServicePolicy) -> None:
     tale = oversized(policy).at(30).says(BLIND).at(900)
     assert {role: tale.desired(role) for role in BOTH} == dict.fromkeys(BOTH, 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from tests.core.switch_machine import (
     QUIET,
     TICK_S,
     Machine,
+    needing,
     off,
     on,
 )
@@ -163,3 +165,23 @@ def test_a_fixed_position_whose_replicas_do_not_come_is_tried_again_after_the_dw
     assert set(machine.commands) == {None}
 
     assert machine.wait(120).step is SwitchStep.GROWING_PREFILL
+
+
+def test_replicas_that_are_there_when_the_deadline_passes_have_come() -> None:
+    """`grow` may be shorter than a tick, and a tick may be late."""
+    hasty = replace(AUTO, grow_s=TICK_S / 2)
+    machine = on(BETTER_TOGETHER, hasty)
+    while SwitchStep.GROWING_DECODE not in machine.steps:
+        machine.wait(TICK_S)
+
+    machine.grown(2, 40).wait(TICK_S)
+
+    assert machine.step is SwitchStep.CLOSING
+
+
+@pytest.mark.parametrize(("apart", "together"), [(math.inf, 20.0), (20.0, math.inf), (math.inf, math.inf)])
+def test_what_no_number_of_gpus_can_do_is_said_without_one(apart: float, together: float) -> None:
+    machine = on(needing(apart, together)).wait(TICK_S)
+
+    assert "meets the objectives with no number of GPUs" in machine.detail
+    assert machine.gpus == tuple(gpus if math.isfinite(gpus) else None for gpus in (apart, together))

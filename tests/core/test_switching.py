@@ -255,7 +255,7 @@ def test_a_role_policy_of_ones_own_sizes_decode_that_serves_both_phases_too(kind
 @pytest.mark.parametrize("unknown", [Role.PREFILL, Role.DECODE])
 def test_no_threshold_is_compared_without_models_of_both_phases(unknown: Role) -> None:
     policy = fixed(Disaggregation.THRESHOLD)
-    tale = story(policy=replace(policy, roles={**policy.roles, unknown: without_prior()})).says(SHORT)
+    tale = under_threshold(0.0, replace(policy, roles={**policy.roles, unknown: without_prior()}))
 
     assert "what other thresholds cost cannot be told" in switch_of(tale).detail
 
@@ -263,7 +263,7 @@ def test_no_threshold_is_compared_without_models_of_both_phases(unknown: Role) -
 def under(tokens: float) -> Story:
     """Two pools under a threshold that has long stood; nothing teaches how fast prefill is."""
     tale = story(3, 2, policy=fixed(Disaggregation.THRESHOLD)).says({**SHORT, "prefill.prefill_time_s": Missing.ABSENT})
-    tale.state = State(started_at_s=LONG_AGO_S, threshold=ThresholdState(tokens, since_s=LONG_AGO_S))
+    tale.state = State(started_at_s=LONG_AGO_S, threshold=ThresholdState(tokens, known=True, since_s=LONG_AGO_S))
     return tale
 
 
@@ -277,7 +277,14 @@ def test_under_a_threshold_decode_is_sized_for_the_short_prompts_too() -> None:
 
 def test_pools_grow_to_what_a_move_of_the_threshold_takes() -> None:
     tale = under(0.0)
-    moving = ThresholdState(0.0, 1024.0, START_S, prefill_floor=6, decode_floor=7)
+    moving = replace(tale.state.threshold, moving_to=1024.0, since_s=START_S, prefill_floor=6, decode_floor=7)
     tale.state = replace(tale.state, threshold=moving)
 
     tale.expect(prefill=6, decode=7, because=Reason.SWITCHING)
+
+
+def test_where_decode_could_meet_the_objectives_with_no_threshold_it_is_not_moved() -> None:
+    tale = under_threshold(8192.0, fixed(Disaggregation.THRESHOLD)).says({"decode.step_time_s": 0.12}).at(1800)
+
+    assert switch_of(tale).threshold_tokens == 8192.0
+    assert switch_of(tale).detail.endswith("what other thresholds cost cannot be told")

@@ -25,7 +25,7 @@ def propose(ctx: RoleContext) -> Proposal:
     calm = idle(ctx, "running", "waiting")
     if calm is not None:
         return Proposal((calm,))
-    terms = (_kv(ctx), _waiting(ctx), slow_steps(ctx), full(ctx), first_replica(ctx, "waiting"))
+    terms = (_kv(ctx), _waiting(ctx), _steps(ctx), full(ctx), first_replica(ctx, "waiting"))
     return Proposal(tuple(term for term in terms if term is not None), ctx.missing(*_NEEDED_TO_SHRINK))
 
 
@@ -53,9 +53,12 @@ def _kv(ctx: RoleContext) -> Term | None:
 
 
 def _waiting(ctx: RoleContext) -> Term | None:
-    """Room for requests that wait for decode, at the batch that a replica whose KV is full would carry."""
+    """Room for requests that wait for it, and not for their KV, at the batch of a replica whose KV is full."""
     waiting, ready = ctx.usable("waiting"), ctx.pool.ready
-    if waiting is None or ready == 0 or waiting <= ready:
+    if waiting is None or ready == 0:
+        return None
+    waiting -= ctx.usable("waiting_for_kv") or 0.0
+    if waiting <= ready:
         return None
     running, mean = ctx.usable("running"), ctx.usable("kv_utilization_mean")
     batch = max(running / ready / mean, 1.0) if running and mean else _UNKNOWN_BATCH
@@ -64,6 +67,25 @@ def _waiting(ctx: RoleContext) -> Term | None:
         Reason.DECODE_WAITING,
         f"{waiting:.0f} wait beside {ready} replicas that can carry {batch:.3g} each",
         {"waiting": waiting, "batch": batch, "ready": float(ready)},
+    )
+
+
+def _steps(ctx: RoleContext) -> Term | None:
+    """As `slow_steps`, where batches can still be split after the step; what there is stays until they are far smaller.
+
+    Else a pool whose TPOT no number of replicas mends would grow and shrink by turns.
+    """
+    grown, running = slow_steps(ctx), ctx.usable("running") or 0.0
+    if grown is None and running < _SPLITTABLE_BATCH / 2 * max(ctx.pool.ready, 1):
+        return None
+    observed, target_s = ctx.usable("tpot_s", Scope.SERVICE), ctx.objectives.tpot.target_s
+    if observed is None or observed <= target_s:
+        return None
+    if grown is not None and running >= _SPLITTABLE_BATCH * grown.need:
+        return grown
+    detail = f"{observed:.3g} s against a target of {target_s:.3g} s, but {running:.0f} sequences are too few to split"
+    return Term(
+        float(ctx.pool.current), Reason.TPOT_OVER_TARGET, detail, {"observed_s": observed, "target_s": target_s}
     )
 
 

@@ -12,7 +12,7 @@ from autoscaler.core.proposal import Proposal, RoleContext, Term, whole
 from autoscaler.core.queueing import servers_for
 from autoscaler.core.roles import prefill_rules, staffing
 from autoscaler.core.roles.common import idle
-from autoscaler.core.roles.prefill_rules import wait_budget_s
+from autoscaler.core.roles.prefill_rules import stuck, wait_budget_s
 
 # (ca^2 + cs^2) / 2: arrivals a little burstier than Poisson, prompt lengths about as spread as exponential ones.
 _VARIABILITY = 1.1
@@ -46,9 +46,7 @@ def propose(ctx: RoleContext) -> Proposal:
     if outlook is not None:
         terms.append(_staff(ctx, demand, outlook.levels, Reason.PREFILL_FORECAST, staffing.when(outlook)))
         trend = _staff(ctx, demand, (outlook.trend,), Reason.DEMAND_RISES, staffing.in_lead_time(outlook))
-    backlog = _backlog(ctx, demand)
-    if backlog is not None:
-        terms.append(backlog)
+    terms += filter(None, (_backlog(ctx, demand), stuck(ctx)))
     return Proposal(staffing.guarded(ctx, terms, trend), ctx.missing(*_NEEDED_TO_SHRINK))
 
 

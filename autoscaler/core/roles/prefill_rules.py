@@ -42,17 +42,32 @@ def propose(ctx: RoleContext) -> Proposal:
     calm = idle(ctx, "queue_depth", "in_flight")
     if calm is not None:
         return Proposal((calm,))
-    terms = [_busy(ctx), first_replica(ctx, "queue_depth", "offered_tokens_per_s")]
+    terms = [_busy(ctx), stuck(ctx), first_replica(ctx, "queue_depth", "offered_tokens_per_s")]
     if ctx.attribution.bottleneck not in {Bottleneck.DECODE, Bottleneck.TRANSFER}:
         terms += [_backlog(ctx), _ttft(ctx)]
     return Proposal(tuple(term for term in terms if term is not None), ctx.missing(*_NEEDED_TO_SHRINK))
 
 
+def stuck(ctx: RoleContext) -> Term | None:
+    """Hold while requests wait and none is served.
+
+    What is offered is told by what is served and by how the queue grows: of a queue that stands still, nothing.
+    """
+    queue = ctx.usable("queue_depth") or 0.0
+    if queue < 1 or all(ctx.usable(name) != 0 for name in ("offered_tokens_per_s", "request_rate")):
+        return None
+    detail = f"{queue:.0f} requests wait and none is served: does prefill hang?"
+    return Term(float(ctx.pool.current), Reason.PREFILL_BACKLOG, detail, {"queue_depth": queue})
+
+
 def _backlog(ctx: RoleContext) -> Term | None:
     """Replicas that serve what arrives and drain what waits inside the wait budget."""
     queue, rate, ready = ctx.usable("queue_depth"), ctx.usable("request_rate"), ctx.pool.ready
-    if queue is None or rate is None or ready == 0 or queue <= ready:
+    if queue is None or ready == 0 or queue <= ready:
         return None
+    if rate is None:
+        why = f"{queue:.0f} requests wait, and how many arrive is unknown: no replica less"
+        return Term(float(ctx.pool.current), Reason.PREFILL_BACKLOG, why, {"queue_depth": queue})
     service_s = ctx.usable("prefill_time_s")
     if not service_s:
         why = f"{queue:.0f} requests wait, and how long one takes is unknown: one replica more"
