@@ -21,7 +21,7 @@ from autoscaler.report.words import binding_stage, path_text, quantity, signal_t
 # What would have to change for another answer, by the reason that bound.
 _OTHERWISE: dict[Reason, str] = {
     Reason.SIGNALS_UNUSABLE: "what is named above put right; `pd-autoscaler doctor` says more of signals",
-    Reason.SHRINK_NEEDS_ALL_SIGNALS: "the missing signals, so that a shrink can be judged",
+    Reason.SHRINK_NEEDS_ALL_SIGNALS: "what is missing, so that a shrink can be judged",
     Reason.FALLBACK: "signals that may be used, or another fallbackReplicas",
     Reason.REPLICAS_UNKNOWN: "the count of the other pool, which the message names",
     Reason.OTHER_POOL_SHORT: "the other pool having what it lacks",
