@@ -152,12 +152,17 @@ class ObjectRole:
     def _ready(
         self, told: JsonObject, status: JsonObject | None, pods: list[JsonObject] | None, per_replica: int
     ) -> int:
-        """Replicas that serve: by the status, which leaves out zeros; by the pods where it has no part on the role."""
-        if self._aim.ready and status is not None:
-            return next((int(found) for name in self._aim.ready if (found := status.get(name))), 0)
+        """Replicas that serve: by the status; by the pods where it says nothing of them.
+
+        A status leaves out zeros, and there are kinds that keep no count of what is ready.
+        """
+        of_status = status if self._aim.ready and status is not None else {}
+        known = [int(of_status[name] or 0) for name in self._aim.ready if name in of_status]
+        if known:
+            return next(filter(None, known), 0)
         if pods is not None:
             return count_ready(pods, per_replica)
-        if self._aim.ready and "status" not in told:
+        if self._aim.ready and (status is not None or "status" not in told):
             return 0
         raise UnreadableError(
             f"{self._object.ref} does not tell how many {self._aim.role} replicas are ready: "

@@ -126,6 +126,18 @@ def test_a_custom_resource_counts_where_its_definition_says(kube_api: Cluster, d
     assert (read.current, read.ready, read.updating) == (3, 2, False)
 
 
+def test_a_kind_that_keeps_no_count_of_what_is_ready_has_the_pods_that_are(
+    kube_api: Cluster, decode_on: DecodeOn
+) -> None:
+    created(kube_api, "deployments", deployment("decode", replicas=3), replicas=3)
+    for index in range(2):
+        kube_api.create("pods", pod(f"decode-{index}", "decode"))
+        since = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        kube_api.patch("v1", "pods", f"decode-{index}", {"status": {"conditions": [since]}}, "status")
+
+    assert decode_on(kube_api).read().pools[Role.DECODE].ready == 2
+
+
 def test_a_scale_that_names_no_pods_counts_nobody_elses(kube_api: Cluster, decode_on: DecodeOn) -> None:
     kube_api.define(definition("lws.example", "WorkerSet", "workersets"))
     document = {"apiVersion": "lws.example/v1", "kind": "WorkerSet", "metadata": {"name": "decode"}}
