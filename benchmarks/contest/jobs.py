@@ -15,7 +15,7 @@ STATIC_PEAK, STATIC_BEST, AMPLE = "static-peak", "static-best", "ample"
 SWITCHED = ("switch-auto", "switch-on", "switch-off")
 OUR_OWN = (OURS, *SWITCHED)
 STATICS = (STATIC_PEAK, STATIC_BEST, AMPLE)
-HPA_FAMILY = ("hpa-rps", "keda", "hpa")
+HPA_OR_KEDA = ("hpa-rps", "keda", "hpa", "llm-d-slo", "llm-d-token")
 DYNAMO = "dynamo"
 
 DEFAULTS, CAPPED, FLOORED = "defaults", "capped", "floored"
@@ -90,6 +90,8 @@ def _ordered() -> Iterator[Job | Search]:
     yield from _switches()
     for name in ("hpa-rps", "keda", DYNAMO, "hpa"):
         yield from (Search(case, name, thorough=True) for case in central)
+    for name in ("llm-d-slo", "llm-d-token"):
+        yield from (Search(Case(load), name, thorough=True) for load in DAY_LOADS)
     for case in central:
         yield from (Job(case, name) for name in BASELINES)
         yield Job(case, STATIC_BEST)

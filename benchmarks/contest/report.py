@@ -70,7 +70,7 @@ def _head(rows: Rows, plan: Sequence[Job | Search]) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba"))
     return f"""# The contest
 
-Our default policy against everybody's control laws on the same requests, in the simulator of `docs/fidelity.md`.
+Our default policy against everybody's control laws on the same requests, in the simulator of [Fidelity](fidelity.md).
 `make benchmark` plays what is missing, goes on where it was interrupted, plays again what the code has changed under,
 and writes this file; rows are in `benchmarks/contest/results`. {len(done)} of {len(wanted)} runs are played, {stale} of
 them by an earlier version of the code that they depend on; they took {took_h:.1f} hours of one core.
@@ -87,8 +87,8 @@ Python {platform.python_version()}, {packages}; seed {cases.SEED} for everything
 - **Rivals** are sized from the true mean lengths of the very load to come: hpa-rps divides by what a replica does at
   those lengths, Dynamo's formula has a profile without error. *Tuned* is chosen after the fact, with at most 1.5 times
   the replicas that the peak needs: settings form a ladder from sparing to generous, bisection finds the first rung that
-  attains enough, and in the cases of the claims HPA, KEDA and Dynamo are tried there and one rung below with each of
-  their variants, below also with at least half of the peak's replicas.
+  attains enough, and in the cases of the claims HPA, KEDA, Dynamo and, on days, llm-d's two laws are tried there and
+  one rung below with each of their variants, below also with at least half of the peak's replicas.
 - **Enough** is the objective's 99 %, or what ours attains if that is less; and once more what ours attains if that is
   more (*tuned to ours*). Attainments compare as they are shown, to 0.01 %. Where no setting attains enough, the one
   that attains most is shown; against a rival that cannot attain what ours does the saving is without limit.

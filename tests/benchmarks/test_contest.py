@@ -94,6 +94,20 @@ def test_a_rival_that_is_cheaper_and_attains_as_much_breaks_the_claim_and_is_nam
     assert "keda (defaults), 99.60% for 149" in beaten.number
 
 
+def test_of_many_cases_that_break_a_claim_those_with_the_widest_gaps_are_named() -> None:
+    rows: dict[Job, Kept] = {}
+    for index, load in enumerate(DAY_LOADS):
+        case = Case(load)
+        rows |= {Job(case, jobs.BOUND): bound(100.0), Job(case, jobs.OURS): row(0.995, 150.0)}
+        rows[Job(case, "keda")] = row(0.996, 149.0 - index)
+
+    told = verdict(rows, "both cheaper and better").number
+
+    assert [load in told for load in DAY_LOADS] == [False, False, True, True, True]
+    assert told.index(DAY_LOADS[4]) < told.index(DAY_LOADS[3])
+    assert "the widest gaps of 5 in 5 cases" in told
+
+
 def days_won_from(name: str, theirs: Kept, ours: Kept) -> dict[Job, Kept]:
     """All days alike, a rival tuned on each: whatever it tried came to the same."""
     rows: dict[Job, Kept] = {}
