@@ -47,7 +47,7 @@ def advance(
             both phases.
     """
     if memory.step is None:
-        memory = begun(snapshot, now)
+        memory = begun(policy, snapshot, now)
     resting = memory.step in {SwitchStep.ON, SwitchStep.OFF}
     if resting and snapshot.disaggregated is not None and not _sets_back(policy, memory, now):
         memory = _believe(snapshot, memory, now)
@@ -64,9 +64,12 @@ def advance(
     return SwitchDecision(command, step, detail, *known), memory
 
 
-def begun(snapshot: Snapshot, now: float) -> SwitchState:
-    """The first memory: what the stack shows."""
-    return SwitchState(SwitchStep.OFF if snapshot.disaggregated is False else SwitchStep.ON, now)
+def begun(policy: SwitchPolicy, snapshot: Snapshot, now: float) -> SwitchState:
+    """The first memory: what the stack shows; if it shows nothing, what the policy says or the prefill pool tells."""
+    shown, prefill = snapshot.disaggregated, snapshot.pools.get(Role.PREFILL)
+    if shown is None:
+        shown = policy.disaggregation is Disaggregation.ON or prefill is None or prefill.current > 0
+    return SwitchState(SwitchStep.ON if shown else SwitchStep.OFF, now)
 
 
 def prefill_stands(step: SwitchStep | None) -> bool:
@@ -207,36 +210,34 @@ def _wanted(policy: SwitchPolicy, comparison: Comparison | None, *, on: bool) ->
 
 
 def _under_way(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now: float) -> tuple[SwitchState, str]:
-    waited_s = now - memory.since_s
-    ready = {role: pool.ready for role, pool in snapshot.pools.items()}
-    grows = {
-        SwitchStep.GROWING_PREFILL: (Role.PREFILL, memory.prefill_floor),
-        SwitchStep.GROWING_DECODE: (Role.DECODE, memory.decode_floor),
-    }.get(memory.step or SwitchStep.ON)
-    if grows is not None and ready.get(grows[0], 0) < grows[1] and waited_s > policy.grow_s:
-        back = SwitchStep.OFF if memory.step is SwitchStep.GROWING_PREFILL else SwitchStep.ON
-        memory = replace(memory, step=back, since_s=now, changed_at_s=now, better_since_s=None, given_up=True)
-        return (
-            memory,
-            f"given up: the replicas it needs did not come within {waited_s:.0f} s; next try after the dwell time",
-        )
     match memory.step:
-        case SwitchStep.GROWING_PREFILL:
-            if ready.get(Role.PREFILL, 0) >= memory.prefill_floor:
-                return _enter(memory, SwitchStep.OPENING, now), "prefill is ready: opening"
-            return memory, f"waits for {memory.prefill_floor} prefill replicas, {ready.get(Role.PREFILL, 0)} serve"
-        case SwitchStep.GROWING_DECODE:
-            if ready.get(Role.DECODE, 0) >= memory.decode_floor:
-                return _enter(memory, SwitchStep.CLOSING, now), "decode can take prefill over: closing"
-            return memory, f"waits for {memory.decode_floor} decode replicas, {ready.get(Role.DECODE, 0)} serve"
+        case SwitchStep.GROWING_PREFILL | SwitchStep.GROWING_DECODE:
+            return _grow(policy, snapshot, memory, now)
         case SwitchStep.OPENING | SwitchStep.CLOSING:
             return _confirm(policy, snapshot, memory, now)
         case SwitchStep.OBSERVING:
+            waited_s = now - memory.since_s
             if waited_s >= policy.observe_s:
                 return SwitchState(SwitchStep.ON, now, now), f"open and calm for {waited_s:.0f} s"
             return memory, f"watched for another {policy.observe_s - waited_s:.0f} s before decode may shrink"
         case _:
             return _drain(policy, snapshot, memory, now)
+
+
+def _grow(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now: float) -> tuple[SwitchState, str]:
+    opens = memory.step is SwitchStep.GROWING_PREFILL
+    role, floor = (Role.PREFILL, memory.prefill_floor) if opens else (Role.DECODE, memory.decode_floor)
+    pool = snapshot.pools.get(role)
+    ready, waited_s = pool.ready if pool is not None else 0, now - memory.since_s
+    if ready >= floor and opens:
+        return _enter(memory, SwitchStep.OPENING, now), "prefill is ready: opening"
+    if ready >= floor:
+        return _enter(memory, SwitchStep.CLOSING, now), "decode can take prefill over: closing"
+    if waited_s <= policy.grow_s:
+        return memory, f"waits for {floor} {role} replicas, {ready} serve"
+    back = SwitchStep.OFF if opens else SwitchStep.ON
+    memory = replace(memory, step=back, since_s=now, changed_at_s=now, better_since_s=None, given_up=True)
+    return memory, f"given up: its replicas did not come within {waited_s:.0f} s; next try after the dwell time"
 
 
 def _confirm(policy: SwitchPolicy, snapshot: Snapshot, memory: SwitchState, now: float) -> tuple[SwitchState, str]:

@@ -47,14 +47,15 @@ def remembered(policy: ServicePolicy, snapshot: Snapshot, state: State, now: flo
 
     What a switch or a threshold remembers would go on governing the pools of a policy that has none.
     """
-    kind = policy.switch.disaggregation if policy.switch is not None else None
+    own = policy.switch
+    kind = own.disaggregation if own is not None else None
     if kind in {None, Disaggregation.THRESHOLD} and state.switch != SwitchState():
         state = replace(state, switch=SwitchState())
     if kind is not Disaggregation.THRESHOLD and state.threshold != ThresholdState():
         state = replace(state, threshold=ThresholdState())
-    begins = kind not in {None, Disaggregation.THRESHOLD} and state.switch.step is None
-    if begins and snapshot.disaggregated is not None:
-        state = replace(state, switch=switch.begun(snapshot, now))
+    begins = kind is not Disaggregation.THRESHOLD and state.switch.step is None
+    if own is not None and begins and snapshot.disaggregated is not None:
+        state = replace(state, switch=switch.begun(own, snapshot, now))
     return state
 
 

@@ -14,33 +14,30 @@ from autoscaler.core.policy import Disaggregation, Hold, HoldKind, RatioBand, Ro
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import PoolState, Snapshot
 from autoscaler.core.state import State, SwitchState, ThresholdState
-from tests.support.core import START_S, Missing, Reading, every, service_policy, snapshot, without_prior
+from tests.support.core import (
+    PROMPTS_AT_DECODE,
+    START_S,
+    Missing,
+    Reading,
+    every,
+    service_policy,
+    snapshot,
+    without_prior,
+)
 
 TICK_S = 15.0
 AUTO = replace(service_policy(), switch=SwitchPolicy())
 THRESHOLD = replace(service_policy(), switch=SwitchPolicy(Disaggregation.THRESHOLD))
-#: 40 requests/s of 2,000 in and 200 out, where prefill gets the prompts, and where decode does.
+#: 40 requests/s of 2,000 in and 200 out, all at prefill.
 APART: Mapping[str, Reading] = {
     "prefill.offered_tokens_per_s": 80_000.0,
     "prefill.request_rate": 40.0,
     "prefill.queue_depth": 50.0,
     "service.request_rate": 40.0,
 }
-TOGETHER: Mapping[str, Reading] = {
-    "prefill.offered_tokens_per_s": 0.0,
-    "prefill.request_rate": 0.0,
-    "prefill.queue_depth": 0.0,
-    "prefill.in_flight": 0.0,
-    "decode.offered_tokens_per_s": 80_000.0,
-    "decode.request_rate": 40.0,
-    "decode.uncached_ratio": 1.0,
-    "decode.running": 180.0,
-    "decode.generation_tokens_per_s": 8000.0,
-    "service.request_rate": 40.0,
-}
 #: 100 requests/s of 300 in and 100 out: one pool for both would be cheaper.
 SHORT: Mapping[str, Reading] = {
-    **TOGETHER,
+    **PROMPTS_AT_DECODE,
     "decode.offered_tokens_per_s": 30_000.0,
     "service.input_tokens_mean": 300.0,
     "service.input_tokens_p50": 210.0,
@@ -101,7 +98,9 @@ def off(prefill: int = 0, decode: int = 8, policy: ServicePolicy = AUTO) -> Serv
     """A service whose disaggregation has long been off."""
     since_s = START_S - 90_000.0
     state = State(started_at_s=since_s, switch=SwitchState(SwitchStep.OFF, since_s))
-    return Service(policy, TOGETHER, state, disaggregated=False, counts={Role.PREFILL: prefill, Role.DECODE: decode})
+    return Service(
+        policy, PROMPTS_AT_DECODE, state, disaggregated=False, counts={Role.PREFILL: prefill, Role.DECODE: decode}
+    )
 
 
 def at_most(role: Role, replicas: int, policy: ServicePolicy) -> ServicePolicy:
@@ -110,6 +109,32 @@ def at_most(role: Role, replicas: int, policy: ServicePolicy) -> ServicePolicy:
 
 FIXED_ON = replace(service_policy(), switch=SwitchPolicy(Disaggregation.ON))
 FIXED_OFF = replace(service_policy(), switch=SwitchPolicy(Disaggregation.OFF))
+
+
+# A switch that shows nothing
+
+
+@pytest.mark.parametrize("policy", [AUTO, FIXED_OFF], ids=["auto", "off"])
+def test_a_service_first_met_without_prefill_keeps_none_while_its_switch_shows_nothing(policy: ServicePolicy) -> None:
+    service = Service(policy, PROMPTS_AT_DECODE, disaggregated=None, counts={Role.PREFILL: 0, Role.DECODE: 8})
+
+    service.wait(300)
+
+    assert set(service.steps) == {SwitchStep.OFF}
+    assert service.counts[Role.PREFILL] == 0
+
+
+def test_a_service_first_met_with_prefill_keeps_it_while_its_switch_shows_nothing() -> None:
+    service = Service(AUTO, APART, disaggregated=None)
+
+    assert set(service.wait(300).steps) == {SwitchStep.ON}
+
+
+def test_what_the_policy_fixes_is_what_a_switch_that_shows_nothing_is_taken_for() -> None:
+    service = Service(FIXED_ON, PROMPTS_AT_DECODE, disaggregated=None, counts={Role.PREFILL: 0, Role.DECODE: 8})
+
+    assert set(service.wait(300).steps) == {SwitchStep.ON}
+    assert service.counts[Role.PREFILL] >= 1
 
 
 # A fixed position
@@ -157,7 +182,7 @@ def test_a_position_is_not_taken_up_while_nothing_can_be_judged(service: Service
     assert service.decision.switch is not None
     assert "cannot be told: " in service.decision.switch.detail
 
-    service.reads(TOGETHER if stood is SwitchStep.OFF else APART)
+    service.reads(PROMPTS_AT_DECODE if stood is SwitchStep.OFF else APART)
     assert {SwitchStep.GROWING_PREFILL, SwitchStep.GROWING_DECODE} & set(service.wait(60).steps)
 
 
@@ -173,7 +198,7 @@ def test_turning_off_without_a_model_keeps_the_decode_replicas_that_are_asked_fo
 def test_turning_on_without_a_model_takes_the_prefill_replicas_that_are_asked_for() -> None:
     """20 requests/s of 300 ms in prefill keep eight or nine busy, by rules."""
     by_rules = replace(FIXED_ON, roles={Role.PREFILL: without_prior(), Role.DECODE: without_prior()})
-    some = {**TOGETHER, "prefill.request_rate": 20.0, "prefill.prefill_time_s": 0.3}
+    some = {**PROMPTS_AT_DECODE, "prefill.request_rate": 20.0, "prefill.prefill_time_s": 0.3}
     service = off(prefill=1, policy=by_rules).reads(some).look()
 
     assert service.state.switch.step is SwitchStep.GROWING_PREFILL
@@ -182,7 +207,7 @@ def test_turning_on_without_a_model_takes_the_prefill_replicas_that_are_asked_fo
 
 def test_turning_on_an_empty_pool_of_which_nothing_is_known_begins_with_the_least_of_the_policy() -> None:
     least = replace(without_prior(), min_replicas=3)
-    unknown = {**TOGETHER, **every(Missing.ABSENT, Scope.PREFILL)}
+    unknown = {**PROMPTS_AT_DECODE, **every(Missing.ABSENT, Scope.PREFILL)}
     service = off(policy=replace(FIXED_ON, roles={Role.PREFILL: least, Role.DECODE: without_prior()})).reads(unknown)
 
     service.look()
@@ -224,7 +249,7 @@ def test_decode_grows_while_prefill_cannot_be_read() -> None:
     settled = service.counts[Role.DECODE]
 
     service.unread = Role.PREFILL
-    service.reads({**TOGETHER, "decode.waiting": 9000.0}).wait(120)
+    service.reads({**PROMPTS_AT_DECODE, "decode.waiting": 9000.0}).wait(120)
 
     assert service.counts[Role.DECODE] > settled
 
@@ -302,7 +327,7 @@ def test_a_threshold_that_was_frozen_at_never_is_free_of_it_once_it_thaws() -> N
 
 
 def test_a_threshold_policy_on_a_closed_switch_opens_it_only_for_a_prefill_pool_that_is_ready() -> None:
-    service = Service(THRESHOLD, TOGETHER, disaggregated=False, counts={Role.PREFILL: 1, Role.DECODE: 12})
+    service = Service(THRESHOLD, PROMPTS_AT_DECODE, disaggregated=False, counts={Role.PREFILL: 1, Role.DECODE: 12})
     service.wait(2 * 3600)
 
     commands = [made.switch.threshold_tokens for made in service.decisions if made.switch is not None]
@@ -312,7 +337,9 @@ def test_a_threshold_policy_on_a_closed_switch_opens_it_only_for_a_prefill_pool_
 
 
 def test_decode_is_sized_for_both_phases_while_a_threshold_policy_finds_the_switch_closed() -> None:
-    service = Service(THRESHOLD, TOGETHER, disaggregated=False, counts={Role.PREFILL: 1, Role.DECODE: 4}).wait(600)
+    service = Service(THRESHOLD, PROMPTS_AT_DECODE, disaggregated=False, counts={Role.PREFILL: 1, Role.DECODE: 4}).wait(
+        600
+    )
     apart = Service(THRESHOLD, APART, threshold_tokens=0.0, counts={Role.PREFILL: 8, Role.DECODE: 4}).wait(600)
 
     assert service.counts[Role.DECODE] > apart.counts[Role.DECODE]
@@ -320,7 +347,7 @@ def test_decode_is_sized_for_both_phases_while_a_threshold_policy_finds_the_swit
 
 def test_no_ratio_band_grows_prefill_that_a_threshold_policy_finds_unused() -> None:
     band = replace(THRESHOLD, ratio=RatioBand(0.5, 2.0))
-    service = Service(band, TOGETHER, disaggregated=False, counts={Role.PREFILL: 1, Role.DECODE: 12}).wait(600)
+    service = Service(band, PROMPTS_AT_DECODE, disaggregated=False, counts={Role.PREFILL: 1, Role.DECODE: 12}).wait(600)
 
     assert service.counts[Role.PREFILL] == 1
 

@@ -11,23 +11,19 @@ from autoscaler.core.capacity import scaled_prefill
 from autoscaler.core.decision import Reason, Stage, SwitchStep
 from autoscaler.core.policy import Disaggregation, Role, ServicePolicy, SwitchPolicy
 from autoscaler.core.state import State, SwitchState
-from tests.support.core import ENGINE, ROLE_POLICY, START_S, Missing, Reading, service_policy, without_prior
+from tests.support.core import (
+    ENGINE,
+    PROMPTS_AT_DECODE,
+    ROLE_POLICY,
+    START_S,
+    Missing,
+    Reading,
+    service_policy,
+    without_prior,
+)
 from tests.support.story import Story, story
 
 OFF = SwitchPolicy(Disaggregation.OFF)
-#: 40 requests/s of 2,000 in and 200 out, all at decode.
-PROMPTS_AT_DECODE: Mapping[str, Reading] = {
-    "prefill.offered_tokens_per_s": 0.0,
-    "prefill.request_rate": 0.0,
-    "prefill.queue_depth": 0.0,
-    "prefill.in_flight": 0.0,
-    "decode.offered_tokens_per_s": 80_000.0,
-    "decode.request_rate": 40.0,
-    "decode.uncached_ratio": 1.0,
-    "decode.running": 180.0,
-    "decode.generation_tokens_per_s": 8000.0,
-    "service.request_rate": 40.0,
-}
 
 
 def off(readings: Mapping[str, Reading] | None = None, policy: ServicePolicy | None = None, decode: int = 1) -> Story:

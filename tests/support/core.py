@@ -125,6 +125,20 @@ STEADY: Mapping[str, float] = {
     "service.output_tokens_mean": 200.0,
 }
 
+#: 40 requests/s of 2,000 in and 200 out, all at decode.
+PROMPTS_AT_DECODE: Mapping[str, float] = {
+    "prefill.offered_tokens_per_s": 0.0,
+    "prefill.request_rate": 0.0,
+    "prefill.queue_depth": 0.0,
+    "prefill.in_flight": 0.0,
+    "decode.offered_tokens_per_s": 80_000.0,
+    "decode.request_rate": 40.0,
+    "decode.uncached_ratio": 1.0,
+    "decode.running": 180.0,
+    "decode.generation_tokens_per_s": 8000.0,
+    "service.request_rate": 40.0,
+}
+
 _NOTHING_WITHOUT_TRAFFIC = (
     *("queue_depth", "in_flight", "offered_tokens_per_s", "request_rate", "running", "waiting", "waiting_for_kv"),
     *("preemption_rate", "generation_tokens_per_s", "kv_expired_rate", "kv_utilization_mean", "kv_utilization_max"),

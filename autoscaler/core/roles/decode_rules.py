@@ -75,12 +75,11 @@ def _steps(ctx: RoleContext) -> Term | None:
 
     Else a pool whose TPOT no number of replicas mends would grow and shrink by turns.
     """
-    grown, running = slow_steps(ctx), ctx.usable("running") or 0.0
-    if grown is None and running < _SPLITTABLE_BATCH / 2 * max(ctx.pool.ready, 1):
-        return None
     observed, target_s = ctx.usable("tpot_s", Scope.SERVICE), ctx.objectives.tpot.target_s
-    if observed is None or observed <= target_s:
+    running = ctx.usable("running") or 0.0
+    if observed is None or observed <= target_s or running < _SPLITTABLE_BATCH / 2 * max(ctx.pool.ready, 1):
         return None
+    grown = slow_steps(ctx)
     if grown is not None and running >= _SPLITTABLE_BATCH * grown.need:
         return grown
     detail = f"{observed:.3g} s against a target of {target_s:.3g} s, but {running:.0f} sequences are too few to split"
