@@ -25,8 +25,8 @@ PODS, VALUE, AVERAGE = MetricType.PODS, MetricType.VALUE, MetricType.AVERAGE_VAL
 BOUNDS = Bounds(1, 100)
 
 
-def pool(current: int, ready: int | None = None) -> PoolState:
-    return PoolState(current, current if ready is None else ready)
+def pool(current: int, ready: int | None = None, pending: int = 0) -> PoolState:
+    return PoolState(current, current if ready is None else ready, unschedulable=pending)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,12 @@ def pool(current: int, ready: int | None = None) -> PoolState:
         (Metric(PODS, 0.3, 0.6), pool(4), 2),
         (Metric(PODS, 1.2, 0.6), pool(8, ready=4), 8),  # starting pods count as idle: 1.2*4/8 is on target
         (Metric(PODS, 1.8, 0.6), pool(8, ready=4), 12),
-        (Metric(PODS, 0.3, 0.6), pool(8, ready=4), 2),  # and not at all when shrinking
+        (Metric(PODS, 0.3, 0.6), pool(8, ready=4), 6),  # and as on target when the pool would shrink
+        (Metric(PODS, 0.58, 0.6), pool(8, ready=4), 8),
+        (Metric(PODS, 0.0, 0.6), pool(8, ready=4), 4),
+        (Metric(PODS, 1.8, 0.6), pool(8, ready=4, pending=4), 12),  # pending ones count as idle too
+        (Metric(PODS, 0.3, 0.6), pool(8, ready=4, pending=4), 2),  # and not at all when the pool would shrink
+        (Metric(PODS, 0.3, 0.6), pool(8, ready=4, pending=2), 4),
         (Metric(VALUE, 30.0, 10.0), pool(6, ready=2), 6),  # multiplies the ready ones
         (Metric(AVERAGE, 30.0, 10.0), pool(6, ready=2), 3),  # readiness plays no part
         (Metric(AVERAGE, 62.0, 10.0), pool(6), 6),

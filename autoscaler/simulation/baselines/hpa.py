@@ -1,7 +1,7 @@
 """Kubernetes HorizontalPodAutoscaler v2: proposals by metric type, then stabilisation and rate limits.
 
 Source: the HPA controller of Kubernetes 1.3x, defaults from its flags; it starts with the current size as its first
-recommendation. Metrics here are pool aggregates, so no ready pod is ever without a sample.
+recommendation. Metrics here are pool aggregates, so that no ready pod is without a sample, and no loading one has one.
 """
 
 from __future__ import annotations
@@ -126,13 +126,20 @@ def propose(metric: Metric, pool: PoolState, behavior: Behavior | None = None) -
 
 
 def _propose_by_pods(ratio: float, pool: PoolState, behavior: Behavior | None) -> int:
-    """Starting pods count as idle when the pool would grow, and not at all when it would shrink."""
-    if not (ratio > 1 and pool.starting):
+    """Pods that load run without a sample: idle to a pool that would grow, at target to one that would shrink.
+
+    Pods that found no node are pending: idle to a pool that would grow, not there to one that would shrink.
+    """
+    pending = min(pool.unschedulable, pool.starting)
+    loading = pool.starting - pending
+    if not loading and not (ratio > 1 and pending):
         return pool.current if _near(ratio, behavior) else math.ceil(ratio * pool.ready)
-    filled = ratio * pool.ready / pool.current
-    if _near(filled, behavior) or filled < 1:
+    counted = pool.ready + loading + (pending if ratio > 1 else 0)
+    filled = (ratio * pool.ready + (loading if ratio < 1 else 0)) / counted
+    if _near(filled, behavior) or (ratio > 1 > filled):
         return pool.current
-    return max(math.ceil(filled * pool.current), pool.current)
+    number = math.ceil(filled * counted)
+    return max(number, pool.current) if filled > 1 else min(number, pool.current)
 
 
 def _near(ratio: float, behavior: Behavior | None) -> bool:
