@@ -170,7 +170,8 @@ def budget_stages(
     """Bring the GPUs of all pools under the budget, if there is one, without leaving the band; `minima` as in `fit`."""
     after = fit(band, budget_gpus, policies, pools, before, minima) if budget_gpus is not None else before
     numbers = {"budget_gpus": budget_gpus} if budget_gpus is not None else {}
-    detail = f"the budget of {budget_gpus:g} GPUs does not pay for more now" if budget_gpus is not None else ""
+    # Its own budget, or what a shared one leaves to it.
+    detail = f"the service may hold {budget_gpus:g} GPUs now" if budget_gpus is not None else ""
     return {
         role: Stage(StageName.BUDGET, count, after[role], Reason.BUDGET_LIMITED, detail, numbers)
         if after[role] != count
