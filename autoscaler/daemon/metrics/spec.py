@@ -66,3 +66,22 @@ class Spec:
         sizes = (roles if dimension is labels.ROLE else len(dimension.values) for dimension in self.dimensions)
         each = len(self.buckets) + 3 if self.kind is Kind.HISTOGRAM else 1  # +Inf, sum and count
         return prod(sizes) * each
+
+
+def gauge(
+    name: str, unit: str, meaning: str, why: str, *dimensions: Dimension, subject: tuple[str, ...] = SERVICE_LABELS
+) -> Spec:
+    """A number that goes up and down."""
+    return Spec(name, Kind.GAUGE, unit, meaning, why, dimensions, subject=subject)
+
+
+def counter(
+    name: str, unit: str, meaning: str, why: str, *dimensions: Dimension, subject: tuple[str, ...] = SERVICE_LABELS
+) -> Spec:
+    """A number that only grows."""
+    return Spec(name, Kind.COUNTER, unit, meaning, why, dimensions, subject=subject)
+
+
+def histogram(name: str, unit: str, meaning: str, why: str, buckets: tuple[float, ...], *dimensions: Dimension) -> Spec:
+    """How often a quantity was how large."""
+    return Spec(name, Kind.HISTOGRAM, unit, meaning, why, dimensions, buckets)

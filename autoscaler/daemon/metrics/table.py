@@ -7,72 +7,57 @@ from types import MappingProxyType
 
 from autoscaler.daemon.ledger import DEPENDENCY_BUCKETS_S, STARTUP_BUCKETS_S, TICK_BUCKETS_S
 from autoscaler.daemon.metrics import labels
-from autoscaler.daemon.metrics.labels import Dimension
-from autoscaler.daemon.metrics.spec import PREFIX, Kind, Spec
+from autoscaler.daemon.metrics.spec import PREFIX, Spec, counter, gauge, histogram
 
 BUDGET, WEBHOOK = ("budget",), ("webhook",)
 
 
-def _gauge(name: str, unit: str, meaning: str, why: str, *dimensions: Dimension) -> Spec:
-    return Spec(name, Kind.GAUGE, unit, meaning, why, dimensions)
-
-
-def _counter(name: str, unit: str, meaning: str, why: str, *dimensions: Dimension) -> Spec:
-    return Spec(name, Kind.COUNTER, unit, meaning, why, dimensions)
-
-
-def _histogram(
-    name: str, unit: str, meaning: str, why: str, buckets: tuple[float, ...], *dimensions: Dimension
-) -> Spec:
-    return Spec(name, Kind.HISTOGRAM, unit, meaning, why, dimensions, buckets)
-
-
 _GAUGES = (
     # how many
-    _gauge(
+    gauge(
         "current_replicas",
         "replicas",
         "Replicas asked for (spec.replicas).",
         "what desired is compared with; differs for long where decisions are not carried out",
         labels.ROLE,
     ),
-    _gauge("ready_replicas", "replicas", "Replicas that serve.", "supply; what users feel", labels.ROLE),
-    _gauge(
+    gauge("ready_replicas", "replicas", "Replicas that serve.", "supply; what users feel", labels.ROLE),
+    gauge(
         "starting_replicas",
         "replicas",
         "Replicas asked for that do not serve yet.",
         "help on its way; stays above 0 where a scaling is stuck",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "terminating_replicas",
         "replicas",
         "Replicas that drain; they still hold their GPUs.",
         "GPUs that are paid for and do not serve",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "unschedulable_replicas",
         "replicas",
         "Replicas that found no node.",
         "the cluster is out of GPUs, or a request fits no node",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "failing_replicas",
         "replicas",
         "Replicas that crash or cannot pull their image.",
         "growth that will not come",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "proposed_replicas",
         "replicas",
         "What the load asks for, before any guard.",
         "need without patience; `uncapped` in the decision record",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "uncapped_replicas",
         "replicas",
         "What is left of the proposal after signals, tolerance, window and rate; bounds, ratio band, budget and "
@@ -80,16 +65,16 @@ _GAUGES = (
         "above desired: a limit of yours costs latency",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "desired_replicas",
         "replicas",
         "Replicas that a pool should have: the decision.",
         "in recommend mode the shadow to compare current with",
         labels.ROLE,
     ),
-    _gauge("min_replicas", "replicas", "Lower bound of the policy.", "where desired cannot go", labels.ROLE),
-    _gauge("max_replicas", "replicas", "Upper bound of the policy.", "where desired cannot go", labels.ROLE),
-    _gauge(
+    gauge("min_replicas", "replicas", "Lower bound of the policy.", "where desired cannot go", labels.ROLE),
+    gauge("max_replicas", "replicas", "Upper bound of the policy.", "where desired cannot go", labels.ROLE),
+    gauge(
         "reason",
         "",
         "1 for the binding reason of the latest decision, 0 for all others.",
@@ -98,58 +83,58 @@ _GAUGES = (
         labels.REASON,
     ),
     # demand and supply
-    _gauge(
+    gauge(
         "demand_replicas",
         "replicas",
         "Offered work now, in busy replicas.",
         "load in the unit of the decision",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "replica_supply_tokens_per_second",
         "tokens_per_second",
         "Tokens per second that one busy replica does inside the objectives.",
         "falls when prompts get longer or caches colder",
         labels.ROLE,
     ),
-    _gauge("utilization_ratio", "ratio", "Demand over ready replicas.", "pressure: above 1 a queue grows", labels.ROLE),
-    _gauge(
+    gauge("utilization_ratio", "ratio", "Demand over ready replicas.", "pressure: above 1 a queue grows", labels.ROLE),
+    gauge(
         "headroom_ratio",
         "ratio",
         "Multiplier on demand that the error budget asks for.",
         "rises after a burn, falls slowly to 1 while nothing burns",
         labels.ROLE,
     ),
-    _gauge("forecast_replicas", "replicas", "Demand expected one lead time ahead.", "what is coming", labels.ROLE),
-    _gauge(
+    gauge("forecast_replicas", "replicas", "Demand expected one lead time ahead.", "what is coming", labels.ROLE),
+    gauge(
         "forecast_upper_replicas",
         "replicas",
         "Demand that should not be exceeded then, by past errors.",
         "what is provided for; far above the forecast where that errs",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "forecast_horizon_seconds",
         "seconds",
         "How far ahead the forecast looks.",
         "startup time plus reaction",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "forecast_due_replicas",
         "replicas",
         "What was forecast, one lead time ago, for now.",
         "to lay over demand: forecast against what came",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "forecast_error_ratio",
         "ratio",
         "Demand that came less what was forecast for now, as a share of the larger; at least one replica.",
         "above 0 came more than expected; far from 0 for long: the forecast is not to be trusted",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "forecaster",
         "",
         "1 for the forecaster that speaks, 0 for all others.",
@@ -158,21 +143,21 @@ _GAUGES = (
         labels.ROLE,
         labels.FORECASTER,
     ),
-    _gauge(
+    gauge(
         "model_confidence_ratio",
         "ratio",
         "How sure the engine's timing is: 1 certain, 0 a guess.",
         "calibration; below that of a model that is trusted, rules decide",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "model_trusted",
         "",
         "1 when demand comes from the engine's timing, 0 when rules decide.",
         "which of the two spoke",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "startup_time_seconds",
         "seconds",
         "Time from order to service in force: the median of those seen, else the configured one.",
@@ -180,60 +165,60 @@ _GAUGES = (
         labels.ROLE,
     ),
     # GPUs
-    _gauge("current_gpus", "gpus", "GPUs of the replicas asked for.", "what is paid for", labels.ROLE),
-    _gauge(
+    gauge("current_gpus", "gpus", "GPUs of the replicas asked for.", "what is paid for", labels.ROLE),
+    gauge(
         "desired_gpus",
         "gpus",
         "GPUs of the replicas that a pool should have.",
         "what the objectives need; in recommend mode the saving on offer",
         labels.ROLE,
     ),
-    _gauge(
+    gauge(
         "peak_gpus",
         "gpus",
         "Most GPUs desired at once since this daemon took the service on: the static fleet for the same load.",
         "less current: saved against a static peak; `max_over_time` reaches back over restarts",
     ),
-    _gauge(
+    gauge(
         "budget_gpus",
         "gpus",
         "Most GPUs that the service may hold; no series without a budget.",
         "how close the limit is",
     ),
     # what was promised, what is kept
-    _gauge("objective_seconds", "seconds", "The latency that is promised.", "the line to stay below", labels.OBJECTIVE),
-    _gauge(
+    gauge("objective_seconds", "seconds", "The latency that is promised.", "the line to stay below", labels.OBJECTIVE),
+    gauge(
         "objective_ratio",
         "ratio",
         "Share of requests that is promised to meet it.",
         "1 less this is the error budget",
         labels.OBJECTIVE,
     ),
-    _gauge(
+    gauge(
         "latency_seconds", "seconds", "The latency at the objective's percentile.", "what users feel", labels.OBJECTIVE
     ),
-    _gauge(
+    gauge(
         "attainment_ratio",
         "ratio",
         "Share of requests inside the objective, over the signal's window.",
         "the promise as it is kept",
         labels.OBJECTIVE,
     ),
-    _gauge(
+    gauge(
         "error_budget_burn_ratio",
         "ratio",
         "Share of requests outside the objective over the share that may be: 1 uses the budget up exactly.",
         "alerts rest on it",
         labels.OBJECTIVE,
     ),
-    _gauge(
+    gauge(
         "ttft_part_seconds",
         "seconds",
         "Mean time that a part of the time to first token takes.",
         "says which pool to look at",
         labels.PART,
     ),
-    _gauge(
+    gauge(
         "bottleneck",
         "",
         "1 for what holds requests up, 0 for all others.",
@@ -241,26 +226,26 @@ _GAUGES = (
         labels.BOTTLENECK,
     ),
     # the switch
-    _gauge(
+    gauge(
         "switch_step",
         "",
         "1 for where the disaggregation switch stands, 0 for all others.",
         "stuck where a step between on and off lasts; no series where the policy leaves the switch alone",
         labels.STEP,
     ),
-    _gauge(
+    gauge(
         "switch_disaggregated",
         "",
         "1 where prefill and decode serve apart, as the stack shows it, else 0.",
         "the position; changes are annotations",
     ),
-    _gauge(
+    gauge(
         "switch_threshold_tokens",
         "tokens",
         "Prompts at least this long are prefilled apart.",
         "no series where the stack has no threshold, or none is set",
     ),
-    _gauge(
+    gauge(
         "switch_required_gpus",
         "gpus",
         "GPUs that an arrangement needs for the same objectives.",
@@ -268,24 +253,24 @@ _GAUGES = (
         labels.ARRANGEMENT,
     ),
     # signals
-    _gauge(
+    gauge(
         "signal_value",
         "",
         "A signal in its canonical unit; no series while it may not be used.",
         "everything that a decision rests on",
         labels.SIGNAL,
     ),
-    _gauge(
+    gauge(
         "signal_age_seconds",
         "seconds",
         "Age of the newest sample behind a signal.",
         "a scrape that stopped shows here first",
         labels.SIGNAL,
     ),
-    _gauge("signal_valid", "", "1 when a signal may be used, else 0.", "absent and stale are not zero", labels.SIGNAL),
+    gauge("signal_valid", "", "1 when a signal may be used, else 0.", "absent and stale are not zero", labels.SIGNAL),
     # the daemon itself
-    _gauge("mode", "", "1 for the mode in force, 0 for the others.", "who only watches, who acts", labels.MODE),
-    _gauge(
+    gauge("mode", "", "1 for the mode in force, 0 for the others.", "who only watches, who acts", labels.MODE),
+    gauge(
         "condition",
         "",
         "1 when a condition of the policy's status holds, else 0.",
@@ -293,9 +278,9 @@ _GAUGES = (
         "more than it may have; Conflicted: somebody else writes; SwitchInProgress: the switch is being moved",
         labels.CONDITION,
     ),
-    _gauge("leads", "", "1 when this daemon was the one to write, else 0.", "exactly one of several daemons"),
-    _gauge("interval_seconds", "seconds", "Seconds between ticks.", "what a tick's age is measured by"),
-    _gauge(
+    gauge("leads", "", "1 when this daemon was the one to write, else 0.", "exactly one of several daemons"),
+    gauge("interval_seconds", "seconds", "Seconds between ticks.", "what a tick's age is measured by"),
+    gauge(
         "last_tick_timestamp_seconds",
         "seconds",
         "Unix time of the latest tick that ended; before the first, of when the service was taken on.",
@@ -303,10 +288,8 @@ _GAUGES = (
     ),
 )
 _COUNTS = (
-    _counter(
-        "decisions", "", "Decisions by binding reason.", "how often each reason bound", labels.ROLE, labels.REASON
-    ),
-    _counter(
+    counter("decisions", "", "Decisions by binding reason.", "how often each reason bound", labels.ROLE, labels.REASON),
+    counter(
         "writes",
         "",
         "Writes of replica counts by what became of them.",
@@ -314,17 +297,17 @@ _COUNTS = (
         labels.ROLE,
         labels.OUTCOME,
     ),
-    _counter(
+    counter(
         "errors", "", "Things that were wrong at a tick, by what failed.", "which dependency is sick", labels.DEPENDENCY
     ),
-    _histogram(
+    histogram(
         "tick_duration_seconds",
         "seconds",
         "Time from observing to acting.",
         "its `_count` counts ticks; one longer than the interval skips the next",
         TICK_BUCKETS_S,
     ),
-    _histogram(
+    histogram(
         "dependency_duration_seconds",
         "seconds",
         "Time that a tick spent on a dependency.",
@@ -332,7 +315,7 @@ _COUNTS = (
         DEPENDENCY_BUCKETS_S,
         labels.TIMED_DEPENDENCY,
     ),
-    _histogram(
+    histogram(
         "replica_startup_seconds",
         "seconds",
         "Startup times of replicas, as they became ready.",
@@ -343,37 +326,33 @@ _COUNTS = (
 )
 
 _OF_DAEMON = (
-    Spec(
+    gauge(
         "shared_budget_gpus",
-        Kind.GAUGE,
         "gpus",
         "GPUs that the services of a shared budget may hold together.",
         "what the rest of them is compared with",
         subject=BUDGET,
     ),
-    Spec(
+    gauge(
         "shared_budget_held_gpus",
-        Kind.GAUGE,
         "gpus",
         "GPUs that they hold or were granted, leaving replicas included.",
         "how full the budget is",
         subject=BUDGET,
     ),
-    Spec(
+    gauge(
         "shared_budget_waiting_gpus",
-        Kind.GAUGE,
         "gpus",
         "GPUs that they would hold beyond that, each as if it were alone.",
         "what the budget costs them; for long above 0, it is too small",
         subject=BUDGET,
     ),
-    Spec(
+    counter(
         "webhook_messages",
-        Kind.COUNTER,
         "",
         "Messages to a webhook by what became of them; lines that were dropped count singly.",
         "whether the people behind it are told",
-        (labels.TELLING,),
+        labels.TELLING,
         subject=WEBHOOK,
     ),
 )
