@@ -12,10 +12,10 @@ from autoscaler.daemon.assembly import Surroundings, competitors, switch_competi
 from autoscaler.daemon.places import target_aims
 from autoscaler.daemon.pod_marks import MarksError, PodMarks
 from autoscaler.daemon.rights import Right, target_rights, telling_rights
-from autoscaler.kube.api import KubeApi, configure
+from autoscaler.kube.api import KubeApi
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.competitors import Competition
-from autoscaler.targets.kubernetes.connection import connect
+from autoscaler.targets.kubernetes.connection import configure, connect
 from autoscaler.targets.kubernetes.errors import KubeError
 from autoscaler.targets.kubernetes.refs import ObjectRef
 

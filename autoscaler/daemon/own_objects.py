@@ -20,8 +20,8 @@ from autoscaler.daemon.settings import Settings, StartError, StateKind
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.daemon.state_store import FileStateStore, MemoryStateStore, StateStore
 from autoscaler.daemon.tenancy import Tenancy
-from autoscaler.kube.api import KubeApi, configure, own_namespace
-from autoscaler.targets.kubernetes.connection import KubeConfigError
+from autoscaler.kube.api import KubeApi, own_namespace
+from autoscaler.targets.kubernetes.connection import KubeConfigError, configure
 
 # A lease must be renewed several times within its length, slow answers included.
 _LEASE_TIMEOUT_S = 3.0

@@ -7,39 +7,22 @@ renewed in time even while every connection to read pods with is in use.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import urllib3.exceptions
-from kubernetes.client import ApiClient, ApiException, Configuration
+from kubernetes.client import ApiClient, Configuration
 
 from autoscaler.targets.kubernetes.answers import items_in, object_in
-from autoscaler.targets.kubernetes.client import FIELD_MANAGER
-from autoscaler.targets.kubernetes.connection import SERVICE_ACCOUNT_DIR, from_kubeconfig, in_cluster
-from autoscaler.targets.kubernetes.errors import Operation, UnavailableError, error_of
+from autoscaler.targets.kubernetes.client import FIELD_MANAGER, failures_in_words
+from autoscaler.targets.kubernetes.connection import SERVICE_ACCOUNT_DIR
+from autoscaler.targets.kubernetes.errors import Operation, error_of
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
 _METHODS = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT", "patch": "PATCH"}
-_DEFAULT_KUBECONFIG = "~/.kube/config"
 # A watch that says nothing ends by itself after the time that was asked for; its socket waits a little longer.
 _WATCH_GRACE_S = 5.0
 _FIRST_ERROR = 300
-
-
-def configure(
-    *, kubeconfig: str | None = None, context: str | None = None, environ: Mapping[str, str] = os.environ
-) -> Configuration:
-    """The cluster that the user means, chosen as for the targets.
-
-    Raises:
-        KubeConfigError: No configuration, or one that cannot be used.
-    """
-    named = kubeconfig or environ.get("KUBECONFIG")
-    if named is None and context is None and "KUBERNETES_SERVICE_HOST" in environ:
-        return in_cluster(environ)
-    return from_kubeconfig(named or _DEFAULT_KUBECONFIG, context)
 
 
 def own_namespace() -> str | None:
@@ -146,7 +129,7 @@ class KubeApi:
     ) -> Iterator[Any]:
         """The answer to a request, not read yet; whatever goes wrong until it is read becomes a KubeError."""
         writes = operation.verb in ("create", "update", "patch")
-        with _in_words(operation, timeout_s):
+        with failures_in_words(operation, timeout_s):
             request = self._api.param_serialize(
                 method=_METHODS[operation.verb],
                 resource_path=_path(operation),
@@ -163,21 +146,6 @@ class KubeApi:
                 yield response.response
             finally:
                 response.response.close()
-
-
-@contextmanager
-def _in_words(operation: Operation, timeout_s: float) -> Iterator[None]:
-    try:
-        yield
-    except urllib3.exceptions.NewConnectionError as error:
-        raise UnavailableError(operation, None, f"no connection: {error}") from error
-    except urllib3.exceptions.TimeoutError as error:
-        raise UnavailableError(operation, None, f"no answer within {timeout_s:g} s") from error
-    except (urllib3.exceptions.HTTPError, OSError) as error:  # OSError: a token file that cannot be read
-        raise UnavailableError(operation, None, f"the connection broke: {error}") from error
-    except ApiException as error:  # the client's wrapping of a TLS failure
-        reason = " ".join(str(error.reason).split())
-        raise UnavailableError(operation, None, f"no TLS, check address and CA file: {reason}") from error
 
 
 def _path(operation: Operation) -> str:

@@ -23,8 +23,9 @@ from autoscaler.daemon.shared_budget import SharedBudgets
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.daemon.state_store import MemoryStateStore
 from autoscaler.daemon.tenancy import Tenancy
-from autoscaler.kube.api import KubeApi, configure
+from autoscaler.kube.api import KubeApi
 from autoscaler.targets.kubernetes.competitors.lists import AUTOSCALERS
+from autoscaler.targets.kubernetes.connection import configure
 from autoscaler.targets.kubernetes.refs import guess_plural
 from tests.daemon.builders import HandClock, capturing
 from tests.deploy.rendering import NAME, JsonObject, rendered

@@ -14,8 +14,8 @@ from autoscaler.core.policy import RateRule, Role, RuleKind
 from autoscaler.daemon.election import Election
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
-from autoscaler.kube.api import KubeApi, configure
-from autoscaler.targets.kubernetes.connection import connect
+from autoscaler.kube.api import KubeApi
+from autoscaler.targets.kubernetes.connection import configure, connect
 from autoscaler.targets.kubernetes.refs import ObjectRef
 from tests.daemon.builders import HandClock, ScriptedSource, capturing, crowded_decode_signals, policy, role_policy
 from tests.support.kube import FakeCluster

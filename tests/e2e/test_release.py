@@ -16,7 +16,8 @@ from autoscaler.daemon.assembly import Surroundings, connections
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.daemon.state_store import FileStateStore, StateStore
-from autoscaler.kube.api import KubeApi, configure
+from autoscaler.kube.api import KubeApi
+from autoscaler.targets.kubernetes.connection import configure
 from tests.daemon.builders import HandClock, capturing
 from tests.e2e.stage import policy_document
 from tests.support.kube import FakeCluster

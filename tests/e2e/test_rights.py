@@ -20,9 +20,10 @@ from autoscaler.daemon.event_reporter import EventReporter, Subject
 from autoscaler.daemon.places import target_aims
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
-from autoscaler.kube.api import KubeApi, configure
+from autoscaler.kube.api import KubeApi
 from autoscaler.kube.crd import definition, policy_ref
 from autoscaler.targets.kubernetes.competitors.lists import AUTOSCALERS
+from autoscaler.targets.kubernetes.connection import configure
 from autoscaler.targets.kubernetes.errors import ForbiddenError
 from tests.daemon.builders import HandClock, capturing
 from tests.e2e.stage import policy_document

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler.kube.api import KubeApi, configure
+from autoscaler.kube.api import KubeApi
+from autoscaler.targets.kubernetes.connection import configure
 from tests.support.kube import Cluster, fake_kube_api, kube_api, real_kube_api
 
 __all__ = ["fake_kube_api", "kube_api", "real_kube_api"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from autoscaler.kube.api import KubeApi, configure
-from autoscaler.targets.kubernetes.connection import KubeConfigError
+from autoscaler.kube.api import KubeApi
+from autoscaler.targets.kubernetes.connection import KubeConfigError, configure
 from autoscaler.targets.kubernetes.errors import (
     ConflictError,
     ForbiddenError,

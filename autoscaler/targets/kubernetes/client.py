@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -106,29 +107,40 @@ class KubeClient:
             said = f"not asked: this daemon sends {self._budget.per_s:g} requests/s at most, and as many wait already"
             raise UnavailableError(operation, None, said)
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
-        request = self._api.param_serialize(
-            method=_METHODS[operation.verb],
-            resource_path=operation.ref.path(operation.subresource),
-            query_params=list((query or {}).items()),
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        try:
+        with failures_in_words(operation, self._timeout_s):
+            request = self._api.param_serialize(
+                method=_METHODS[operation.verb],
+                resource_path=operation.ref.path(operation.subresource),
+                query_params=list((query or {}).items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
             response = self._api.call_api(*request, _request_timeout=self._timeout_s)
             payload = response.read()
-        except urllib3.exceptions.NewConnectionError as error:
-            raise UnavailableError(operation, None, f"no connection: {error}") from error
-        except urllib3.exceptions.TimeoutError as error:
-            raise UnavailableError(operation, None, f"no answer within {self._timeout_s:g} s") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise UnavailableError(operation, None, f"the connection broke: {error}") from error
-        except ApiException as error:  # the client's wrapping of a TLS failure
-            reason = " ".join(str(error.reason).split())
-            raise UnavailableError(operation, None, f"no TLS, check address and CA file: {reason}") from error
         text = payload.decode(errors="replace")
         if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
             refused = error_of(operation, response.status, text, response.headers.get("Retry-After"))
             self._resume_s = self._clock() + min(refused.retry_after_s or 0.0, _LONGEST_REST_S)
             raise refused
         return object_in(operation, text)
+
+
+@contextmanager
+def failures_in_words(operation: Operation, timeout_s: float) -> Iterator[None]:
+    """Whatever keeps a request from its answer as an error of ours.
+
+    Raises:
+        UnavailableError: There is no answer; says why.
+    """
+    try:
+        yield
+    except urllib3.exceptions.NewConnectionError as error:
+        raise UnavailableError(operation, None, f"no connection: {error}") from error
+    except urllib3.exceptions.TimeoutError as error:
+        raise UnavailableError(operation, None, f"no answer within {timeout_s:g} s") from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:  # OSError: a token file that cannot be read
+        raise UnavailableError(operation, None, f"the connection broke: {error}") from error
+    except ApiException as error:  # the client's wrapping of a TLS failure
+        reason = " ".join(str(error.reason).split())
+        raise UnavailableError(operation, None, f"no TLS, check address and CA file: {reason}") from error

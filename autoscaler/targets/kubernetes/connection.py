@@ -31,10 +31,7 @@ def connect(
     environ: Mapping[str, str] = os.environ,
     budget: RequestBudget | None = None,
 ) -> KubeClient:
-    """Connect to the cluster that the user means.
-
-    A kubeconfig that is named, by argument or by KUBECONFIG, comes first; then the service account of the pod that we
-    run in; then `~/.kube/config`. No request is made yet.
+    """Connect to the cluster that the user means; see `configure`. No request is made yet.
 
     Args:
         kubeconfig: Path, or several separated like PATH.
@@ -46,10 +43,30 @@ def connect(
     Raises:
         KubeConfigError: No configuration, or one that cannot be used.
     """
+    configuration = configure(kubeconfig=kubeconfig, context=context, environ=environ)
+    return KubeClient(configuration, timeout_s=timeout_s, budget=budget)
+
+
+def configure(
+    *, kubeconfig: str | None = None, context: str | None = None, environ: Mapping[str, str] = os.environ
+) -> Configuration:
+    """The cluster that the user means.
+
+    A kubeconfig that is named, by argument or by KUBECONFIG, comes first; then the service account of the pod that we
+    run in; then `~/.kube/config`.
+
+    Args:
+        kubeconfig: Path, or several separated like PATH.
+        context: Name of a context in it; None for its current one.
+        environ: Environment variables.
+
+    Raises:
+        KubeConfigError: No configuration, or one that cannot be used.
+    """
     named = kubeconfig or environ.get("KUBECONFIG")
     if named is None and context is None and "KUBERNETES_SERVICE_HOST" in environ:
-        return KubeClient(in_cluster(environ), timeout_s=timeout_s, budget=budget)
-    return KubeClient(from_kubeconfig(named or _DEFAULT_KUBECONFIG, context), timeout_s=timeout_s, budget=budget)
+        return in_cluster(environ)
+    return from_kubeconfig(named or _DEFAULT_KUBECONFIG, context)
 
 
 def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT_DIR) -> Configuration:
