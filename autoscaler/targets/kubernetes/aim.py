@@ -139,8 +139,7 @@ def aim(spec: TargetSpec, service: Service, role: Role) -> Aim:
 
     def refs(model: ObjectModel) -> tuple[ObjectRef, ...]:
         name = own(model.name).fill(values)
-        versions = [f"{model.group}/{version}" if model.group else version for version in model.versions]
-        return tuple(ObjectRef(version, model.kind, model.plural, service.namespace, name) for version in versions)
+        return ObjectRef.versions(model.group, model.versions, model.kind, model.plural, service.namespace, name)
 
     def check(one: Condition) -> Check:
         return Check(own(one.path).fill(values), one.values, one.reason, check(one.unless) if one.unless else None)

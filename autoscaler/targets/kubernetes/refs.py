@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote
@@ -34,6 +35,14 @@ class ObjectRef:
     def pods(cls, namespace: str) -> Self:
         """The pods of a namespace."""
         return cls("v1", "Pod", "pods", namespace)
+
+    @classmethod
+    def versions(
+        cls, group: str, versions: Iterable[str], kind: str, plural: str, namespace: str, name: str = ""
+    ) -> tuple[Self, ...]:
+        """An object, or a collection, under each version of its kind."""
+        paths = (f"{group}/{version}" if group else version for version in versions)
+        return tuple(cls(path, kind, plural, namespace, name) for path in paths)
 
     @property
     def group(self) -> str:

@@ -18,10 +18,9 @@ class Kind:
     name: str
     plural: str
 
-    def refs(self, namespace: str, name: str = "") -> tuple[ObjectRef, ...]:
-        """An object, or the collection, under each version."""
-        versions = [f"{self.group}/{version}" if self.group else version for version in self.versions]
-        return tuple(ObjectRef(version, self.name, self.plural, namespace, name) for version in versions)
+    def refs(self, namespace: str) -> tuple[ObjectRef, ...]:
+        """The collection under each version."""
+        return ObjectRef.versions(self.group, self.versions, self.name, self.plural, namespace)
 
 
 _OTHERS = (

@@ -116,8 +116,7 @@ def switch_field(spec: SwitchSpec, place: SwitchPlace) -> Path | None:
 
 def _refs(model: ObjectModel, place: SwitchPlace) -> tuple[ObjectRef, ...]:
     name = model.name[Role.PREFILL].fill(place.values())
-    versions = [f"{model.group}/{version}" for version in model.versions]
-    return tuple(ObjectRef(version, model.kind, model.plural, place.namespace, name) for version in versions)
+    return ObjectRef.versions(model.group, model.versions, model.kind, model.plural, place.namespace, name)
 
 
 def _path(spec: SwitchSpec, path: Path, place: SwitchPlace) -> Path:
