@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from autoscaler.targets.kubernetes.aim import Aim
 from autoscaler.targets.kubernetes.errors import UnavailableError
-from autoscaler.targets.kubernetes.paths import Path
+from autoscaler.targets.kubernetes.paths import Path, guarded_patch
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef, lookup
 from autoscaler.targets.kubernetes.specs.model import Shape
 from autoscaler.targets.role import UnreadableError
@@ -119,11 +119,7 @@ class ScaleCount:
         """See `CountHolder.change`."""
         if not version.replicas:
             return {"metadata": {"resourceVersion": version.resource_version}, "spec": {"replicas": replicas}}
-        return [
-            {"op": "test", "path": "/metadata/uid", "value": version.uid},
-            {"op": "test", "path": "/spec/replicas", "value": version.replicas},
-            {"op": "replace", "path": "/spec/replicas", "value": replicas},
-        ]
+        return guarded_patch(version.uid, [("/spec/replicas", version.replicas)], (), replicas)
 
     def _scale(self, ref: ObjectRef) -> JsonObject | None:
         """The Scale; None where a custom resource leaves its count unset, which the server answers with a 500."""
@@ -183,15 +179,8 @@ class EntryCount(FieldCount):
     """
 
     def change(self, version: Version, replicas: int) -> Change:
-        """See `CountHolder.change`: a JSON patch; an absent field cannot be tested, and is added."""
-        tests: list[JsonObject] = [{"op": "test", "path": "/metadata/uid", "value": version.uid}]
-        tests += [{"op": "test", "path": pointer, "value": value} for pointer, value in version.guards]
-        writes: list[JsonObject] = []
-        for pointer, value in version.fields:
-            if value is not None:
-                tests.append({"op": "test", "path": pointer, "value": value})
-            writes.append({"op": "add" if value is None else "replace", "path": pointer, "value": replicas})
-        return tests + writes
+        """See `CountHolder.change`: a JSON patch."""
+        return guarded_patch(version.uid, version.fields, version.guards, replicas)
 
 
 def count_holder(client: KubeClient, aim: Aim) -> CountHolder:

@@ -6,7 +6,7 @@ A path may hold placeholders such as `{entry}`, filled in step by step, so that 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -190,6 +190,29 @@ class Path:
             else:
                 text += f'["{step.name.text}"]'
         return text
+
+
+def guarded_patch(
+    uid: str, fields: Iterable[tuple[str, Any]], guards: Iterable[tuple[str, str]], wanted: Any
+) -> list[JsonObject]:
+    """A JSON patch (RFC 6902) that sets fields of an object if they are still as they were read.
+
+    An absent field cannot be tested, and is added.
+
+    Args:
+        uid: Of the object.
+        fields: JSON pointers, each with its value then; None for an absent one.
+        guards: Pointers and values that must still hold, see `Place.guards`.
+        wanted: The new value.
+    """
+    tests: list[JsonObject] = [{"op": "test", "path": "/metadata/uid", "value": uid}]
+    tests += [{"op": "test", "path": pointer, "value": value} for pointer, value in guards]
+    writes: list[JsonObject] = []
+    for pointer, value in fields:
+        if value is not None:
+            tests.append({"op": "test", "path": pointer, "value": value})
+        writes.append({"op": "add" if value is None else "replace", "path": pointer, "value": wanted})
+    return tests + writes
 
 
 def _escaped(part: str) -> str:

@@ -8,8 +8,8 @@ from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.kubernetes.errors import KubeError, RejectedError
 from autoscaler.targets.kubernetes.managers import last_writer
 from autoscaler.targets.kubernetes.object_role import OUTCOMES
-from autoscaler.targets.kubernetes.paths import MissingFieldError, Path, Place
-from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
+from autoscaler.targets.kubernetes.paths import MissingFieldError, Path, Place, guarded_patch
+from autoscaler.targets.kubernetes.refs import ObjectRef
 from autoscaler.targets.kubernetes.served import ServedObject
 from autoscaler.targets.kubernetes.switches.dials import Dial, RefusedError, written_as
 from autoscaler.targets.role import UnreadableError
@@ -72,7 +72,8 @@ class FieldSwitch:
             return WriteResult(Outcome.APPLIED, f"{subject} is {wanted} already")
         before = self._value(place)
         try:
-            self._client.patch(self._object.ref, _change(document, place, wanted), dry_run=dry_run)
+            change = guarded_patch(document["metadata"]["uid"], [(place.pointer, place.value)], place.guards, wanted)
+            self._client.patch(self._object.ref, change, dry_run=dry_run)
         except RejectedError as error:
             return self._rejected(place, error)
         except KubeError as error:
@@ -93,12 +94,3 @@ class FieldSwitch:
 
     def _value(self, place: Place) -> object:
         return self._absent if place.value is None else place.value
-
-
-def _change(document: JsonObject, place: Place, wanted: int | str) -> list[JsonObject]:
-    tests: list[JsonObject] = [{"op": "test", "path": "/metadata/uid", "value": document["metadata"]["uid"]}]
-    tests += [{"op": "test", "path": pointer, "value": value} for pointer, value in place.guards]
-    if place.value is None:
-        return [*tests, {"op": "add", "path": place.pointer, "value": wanted}]
-    old = {"op": "test", "path": place.pointer, "value": place.value}
-    return [*tests, old, {"op": "replace", "path": place.pointer, "value": wanted}]
