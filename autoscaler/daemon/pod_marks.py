@@ -14,6 +14,7 @@ from autoscaler.core.policy import Role
 from autoscaler.targets.kubernetes.aim import Aim
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.errors import SHAPE_ERRORS, ForbiddenError, KubeError, NotFoundError
+from autoscaler.targets.kubernetes.pods import is_ready
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 from autoscaler.targets.kubernetes.specs.model import Shape
 
@@ -74,12 +75,11 @@ class Pod:
     @classmethod
     def of(cls, document: JsonObject) -> Pod:
         """Read a document."""
-        metadata, status = document["metadata"], document.get("status", {})
-        ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", []))
+        metadata = document["metadata"]
         namespace, annotations = str(metadata.get("namespace", "")), metadata.get("annotations", {})
         return cls(
             ref=ObjectRef("v1", "Pod", "pods", namespace, str(metadata["name"])),
-            serves=ready and "deletionTimestamp" not in metadata,
+            serves=is_ready(document) and "deletionTimestamp" not in metadata,
             leaves="deletionTimestamp" in metadata,
             controller=_controller(namespace, metadata.get("ownerReferences", [])),
             grace_s=float(document.get("spec", {}).get("terminationGracePeriodSeconds", _DEFAULT_GRACE_S)),

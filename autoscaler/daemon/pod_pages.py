@@ -10,6 +10,7 @@ from autoscaler.sources.endpoints import INSTANCE, Endpoint, EndpointsError
 from autoscaler.targets.kubernetes.aim import Aim
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.errors import KubeError
+from autoscaler.targets.kubernetes.pods import is_ready
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
 
@@ -44,7 +45,7 @@ class PodPages:
                 self._endpoint(pod, self.labels[role])
                 for role, aimed in self.aims.items()
                 for pod in self._pods(aimed)
-                if _serves(pod)
+                if is_ready(pod) and pod["status"].get("podIP")
             ]
         except KubeError as error:
             raise EndpointsError(str(error)) from error
@@ -66,9 +67,3 @@ class PodPages:
         host = f"[{address}]" if ":" in address else address
         own = {self.pod_label: pod["metadata"]["name"], INSTANCE: f"{host}:{self.port}"}
         return Endpoint(f"http://{host}:{self.port}{self.path}", {**own, **labels})
-
-
-def _serves(pod: JsonObject) -> bool:
-    status = pod.get("status", {})
-    ready = any(item["type"] == "Ready" and item["status"] == "True" for item in status.get("conditions", []))
-    return ready and bool(status.get("podIP"))

@@ -54,6 +54,11 @@ def count_ready(pods: Sequence[JsonObject], per_replica: int = 1) -> int:
     return sum(_ready_since(pod) is not None and not _terminating(pod) for pod in pods) // per_replica
 
 
+def is_ready(pod: JsonObject) -> bool:
+    """Whether a pod says that it can serve."""
+    return bool(_condition(pod, "Ready").get("status") == "True")
+
+
 def gpus_of(pods: Sequence[JsonObject]) -> int | None:
     """Accelerators that a pod of these asks for; None without a pod or without any."""
     return max((sum(map(accelerators_of, pod["spec"]["containers"])) for pod in pods), default=0) or None
@@ -86,8 +91,7 @@ def _startup_time_s(pod: JsonObject) -> float:
 
 
 def _ready_since(pod: JsonObject) -> str | None:
-    condition = _condition(pod, "Ready")
-    return condition.get("lastTransitionTime") if condition.get("status") == "True" else None
+    return _condition(pod, "Ready").get("lastTransitionTime") if is_ready(pod) else None
 
 
 def _found_no_node(pod: JsonObject) -> bool:
