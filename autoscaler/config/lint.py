@@ -8,8 +8,8 @@ from autoscaler.config.document import Document, Loc
 from autoscaler.config.model import ScalingPolicy, Spec
 from autoscaler.config.problems import Problem, Severity
 from autoscaler.config.roles import RoleSpec
-from autoscaler.config.translate import path_of
 from autoscaler.config.values import format_duration as text
+from autoscaler.config.wording import path_of
 from autoscaler.core.policy import Role, SelectPolicy
 
 _FASTEST_TPOT_S = 0.002  # small models on the fastest hardware need about this for a step

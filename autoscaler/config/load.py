@@ -15,7 +15,8 @@ from autoscaler.config.files import FILES, PolicyFiles, nearest_file
 from autoscaler.config.lint import lint
 from autoscaler.config.model import API_VERSION, KIND, ScalingPolicy
 from autoscaler.config.problems import PolicyError, Problem
-from autoscaler.config.translate import problems_of, shorten
+from autoscaler.config.translate import problems_of
+from autoscaler.config.wording import shorten
 
 SUFFIXES = (".yaml", ".yml", ".json")
 STACK_SUFFIXES = (".stack.yaml", ".stack.yml")

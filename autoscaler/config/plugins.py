@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from autoscaler.config.fields import keys_of
 from autoscaler.config.problems import nearest
 from autoscaler.config.refusal import Conflict
 from autoscaler.core.decision import Reason
@@ -147,7 +148,7 @@ def _load(point: EntryPoint) -> Plugin:
 
 
 def _settings_conflicts(error: ValidationError, plugin: Plugin) -> Iterable[Conflict]:
-    keys = [info.alias or name for name, info in plugin.settings.model_fields.items()]
+    keys = keys_of(plugin.settings)
     for detail in error.errors(include_url=False):
         loc = ("settings", *detail["loc"])
         if detail["type"] == "extra_forbidden":

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from autoscaler.config.base import Strict
 from autoscaler.config.document import Document, read_documents
+from autoscaler.config.fields import keys_of
 from autoscaler.config.problems import Problem, nearest
 from autoscaler.config.profile_fit import DecodePoints, PrefillPoints
 from autoscaler.config.profile_tables import Column, ProfileError, Table, read_bytes, read_table
@@ -231,7 +232,7 @@ class _OwnProfile(Strict):
 
 def _own(path: Path) -> Measured:
     documents, problems = read_documents(
-        read_bytes(path), str(path), holds="profile", keys=", ".join(_keys(_OwnProfile))
+        read_bytes(path), str(path), holds="profile", keys=", ".join(keys_of(_OwnProfile))
     )
     if problems or len(documents) != 1:
         raise ProfileError(str(problems[0]) if problems else f"{path}: holds {len(documents)} documents; one is wanted")
@@ -256,17 +257,13 @@ def _problem(detail: ErrorDetails, document: Document) -> Problem:
     place, line = path_of(loc), document.line_of(loc)
     if kind == "extra_forbidden":
         model = _POINTS.get(loc[0], _OwnProfile) if len(loc) > 1 else _OwnProfile
-        keys = _keys(model)
+        keys = keys_of(model)
         near = nearest(str(loc[-1]), keys)
         return Problem(place, "is no key of this place", None, ", ".join(keys), near, document.file, line)
     written = document.written(loc)
     message, allowed, near = words_of(kind, detail.get("ctx", {}), detail, written)
     value = shorten(written or "''") if written is not None and kind != "missing" else None
     return Problem(place, message, value, allowed, near, document.file, line)
-
-
-def _keys(model: type[Strict]) -> list[str]:
-    return [info.alias or name for name, info in model.model_fields.items()]
 
 
 def _own_prefill(points: tuple[_PrefillPoint, ...]) -> PrefillPoints | None:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from autoscaler.config.document import Document, Loc
+from autoscaler.config.fields import field_at, inner_model, keys_of
 from autoscaler.config.model import ScalingPolicy
 from autoscaler.config.problems import Problem, nearest
 from autoscaler.config.refusal import CONFLICTS, Conflict
 from autoscaler.config.wording import path_of, shorten, words_of
-
-__all__ = ["path_of", "problems_of", "shorten"]
 
 _LONGEST_MEANT = 200
 _BAD_KEY = "[key]"  # pydantic's mark of a mapping's key that is wrong itself
@@ -59,7 +58,7 @@ def _conflict(conflict: Conflict, loc: Loc, document: Document) -> Problem:
 def _unknown_key(loc: Loc, document: Document) -> Problem:
     key = str(loc[-1])
     model = _model_at(loc[:-1])
-    allowed = _keys(model) if model is not None else []
+    allowed = keys_of(model) if model is not None else []
     home = _homes().get(key)
     if home is not None:
         return _problem(loc, f"is no key of this place: it belongs to {home}", document, allowed=", ".join(allowed))
@@ -79,36 +78,22 @@ def _problem(
     return Problem(path_of(loc), message, value, allowed, meant, document.file, line)
 
 
-def _keys(model: type[BaseModel]) -> list[str]:
-    return [info.alias or name for name, info in model.model_fields.items()]
-
-
-def _field_at(model: type[BaseModel], key: str) -> FieldInfo | None:
-    return next((info for name, info in model.model_fields.items() if (info.alias or name) == key), None)
-
-
-def _inner_model(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for arg in get_args(annotation) if (model := _inner_model(arg)) is not None), None)
-
-
 def _fields(loc: Loc) -> Iterator[FieldInfo]:
     """The fields that lead to a place, from the top."""
     model: type[BaseModel] | None = ScalingPolicy
     for part in loc:
         if isinstance(part, int):
             continue
-        info = _field_at(model, part) if model is not None else None
+        info = field_at(model, part) if model is not None else None
         if info is None:
             return
         yield info
-        model = _inner_model(info.annotation)
+        model = inner_model(info.annotation)
 
 
 def _model_at(loc: Loc) -> type[BaseModel] | None:
     fields = list(_fields(loc))
-    return _inner_model(fields[-1].annotation) if fields else ScalingPolicy
+    return inner_model(fields[-1].annotation) if fields else ScalingPolicy
 
 
 def _is_secret(loc: Loc) -> bool:
@@ -122,10 +107,10 @@ def _homes() -> dict[str, str]:
     homes: dict[str, set[str]] = {}
 
     def visit(model: type[BaseModel], path: str) -> None:
-        for key in _keys(model):
+        for key in keys_of(model):
             homes.setdefault(key, set()).add(path)
-            info = _field_at(model, key)
-            inner = _inner_model(info.annotation) if info is not None else None
+            info = field_at(model, key)
+            inner = inner_model(info.annotation) if info is not None else None
             if inner is not None:
                 visit(inner, f"{path}.{key}".replace(".decode", ".prefill").removeprefix("."))
 

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from autoscaler.config import ScalingPolicy
 from autoscaler.config.connection import HttpUrl, Prometheus
 from autoscaler.config.problems import Problem, Severity
-from autoscaler.config.translate import shorten
+from autoscaler.config.wording import shorten
 from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.daemon.clock import Clock, WallClock
 from autoscaler.daemon.competition import Lookout, UncontestedTarget

@@ -9,15 +9,16 @@ from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from autoscaler.config.document import Document, read_documents
+from autoscaler.config.fields import field_at, inner_model, keys_of
 from autoscaler.config.problems import nearest
-from autoscaler.config.translate import path_of
+from autoscaler.config.wording import path_of
 
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?$"
 _A_POLICY = "a policy (keys apiVersion, kind, metadata, spec)"  # what the reader of documents expects
@@ -206,10 +207,8 @@ def _words(kind: str, message: str, loc: tuple[Any, ...]) -> str:
 
 
 def _keys_at(loc: tuple[Any, ...]) -> list[str]:
-    model: Any = FileSettings
+    model: type[BaseModel] = FileSettings
     for part in loc:
-        if isinstance(part, str):
-            fields = {info.alias: info for info in model.model_fields.values()}
-            annotation = fields[part].annotation
-            model = next(iter(get_args(annotation)), annotation)
-    return [str(info.alias) for info in model.model_fields.values()]
+        info = field_at(model, part) if isinstance(part, str) else None
+        model = (inner_model(info.annotation) if info is not None else None) or model
+    return keys_of(model)

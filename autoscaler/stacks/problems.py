@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from autoscaler.config.fields import inner_model
 from autoscaler.stacks.errors import did_you_mean
 
 
@@ -51,11 +51,5 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
     for part in location:
         field = model.model_fields.get(str(part))
         if field is not None:
-            model = _inner_model(field.annotation) or model
+            model = inner_model(field.annotation) or model
     return model
-
-
-def _inner_model(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for arg in get_args(annotation) if (found := _inner_model(arg))), None)

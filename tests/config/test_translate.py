@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from autoscaler.config.translate import path_of
+from autoscaler.config.wording import path_of
 from tests.config.builders import REMOVED, as_yaml, changed, error, errors, report
 
 SECRET = "hunter2-hunter2"
