@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from autoscaler.config.files import nearest_file
 from autoscaler.config.problems import nearest
 
 MAX_BYTES = 16 << 20
@@ -112,7 +113,7 @@ def read_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        near = nearest(path.name, [entry.name for entry in path.parent.iterdir()]) if path.parent.is_dir() else None
+        near = nearest_file(path)
         meant = f"; did you mean {path.parent / near}?" if near else ""
         raise ProfileError(f"{path}: cannot be read: {error.strerror}{meant}") from error
     if len(raw) > MAX_BYTES:
