@@ -50,7 +50,21 @@ _UP_RULES = (_rule(plain.RuleKind.PERCENT, 100, 15), _rule(plain.RuleKind.PODS, 
 _DOWN_RULES = (_rule(plain.RuleKind.PERCENT, 25, 60), _rule(plain.RuleKind.PODS, 1, 60))
 
 
-class ScaleUp(Strict):
+class _Direction(Strict):
+    window_s: _Window | None
+    policies: Annotated[tuple[RateRule, ...], Field(strict=False)]
+    select: Annotated[plain.SelectPolicy, Field(strict=False)] = Field(
+        default=plain.SelectPolicy.MAX, alias="selectPolicy", description=_SELECT
+    )
+    tolerance: Tolerance
+
+    def core(self) -> plain.DirectionBehavior:
+        """The same as plain data."""
+        rules = tuple(rule.core() for rule in self.policies)
+        return plain.DirectionBehavior(self.window_s, rules, self.select, self.tolerance)
+
+
+class ScaleUp(_Direction):
     """How fast a pool grows."""
 
     window_s: _Window | None = Field(
@@ -68,18 +82,10 @@ class ScaleUp(Strict):
         min_length=1,
         description=f"{_POLICIES} Default 100 % or 4 pods per 15 s, as an HPA: a burst is met within two ticks.",
     )
-    select: Annotated[plain.SelectPolicy, Field(strict=False)] = Field(
-        default=plain.SelectPolicy.MAX, alias="selectPolicy", description=_SELECT
-    )
     tolerance: Tolerance = Field(default=0.05, description=_TOLERANCE_UP)
 
-    def core(self) -> plain.DirectionBehavior:
-        """The same as plain data."""
-        rules = tuple(rule.core() for rule in self.policies)
-        return plain.DirectionBehavior(self.window_s, rules, self.select, self.tolerance)
 
-
-class ScaleDown(Strict):
+class ScaleDown(_Direction):
     """How fast a pool shrinks."""
 
     window_s: _Window | None = Field(
@@ -100,15 +106,7 @@ class ScaleDown(Strict):
             "missed costs a whole startup, and requests need time to finish before the next one goes."
         ),
     )
-    select: Annotated[plain.SelectPolicy, Field(strict=False)] = Field(
-        default=plain.SelectPolicy.MAX, alias="selectPolicy", description=_SELECT
-    )
     tolerance: Tolerance = Field(default=0.1, description=_TOLERANCE_DOWN)
-
-    def core(self) -> plain.DirectionBehavior:
-        """The same as plain data."""
-        rules = tuple(rule.core() for rule in self.policies)
-        return plain.DirectionBehavior(self.window_s, rules, self.select, self.tolerance)
 
 
 class Behavior(Strict):
