@@ -1,4 +1,4 @@
-"""What every part of a stack file has in common."""
+"""What every part of a data file of ours has in common: stacks, targets, switches."""
 
 from __future__ import annotations
 

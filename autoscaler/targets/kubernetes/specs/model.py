@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from autoscaler.core.policy import Role
+from autoscaler.stacks.base import Strict, Text
 from autoscaler.targets.kubernetes.paths import Path
 from autoscaler.targets.kubernetes.specs.values import (
     InstructionByRole,
@@ -16,9 +17,7 @@ from autoscaler.targets.kubernetes.specs.values import (
     PathsByRole,
     PathValue,
     Scalar,
-    Strict,
     TemplateByRole,
-    Text,
 )
 from autoscaler.targets.kubernetes.templates import Template
 

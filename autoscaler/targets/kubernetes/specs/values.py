@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, StringConstraints
+from pydantic import PlainValidator
 
 from autoscaler.core.policy import Role
 from autoscaler.stacks.errors import did_you_mean
@@ -18,12 +18,6 @@ PLACEHOLDERS = frozenset({"name", "namespace", "role", "entry", "entry_lower"})
 INSTRUCTION_PLACEHOLDERS = PLACEHOLDERS | {"replicas", "current", "change"}
 
 Value = TypeVar("Value")
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors, and nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _template(placeholders: frozenset[str]) -> Callable[[Any], Template]:
@@ -78,5 +72,4 @@ PathByRole = Annotated[Mapping[Role, Path], PlainValidator(_per_role(_path))]
 PathsByRole = Annotated[Mapping[Role, tuple[Path, ...]], PlainValidator(_per_role(_paths))]
 TemplateByRole = Annotated[Mapping[Role, Template], PlainValidator(_per_role(_template(PLACEHOLDERS)))]
 InstructionByRole = Annotated[Mapping[Role, Template], PlainValidator(_per_role(_template(INSTRUCTION_PLACEHOLDERS)))]
-Text = Annotated[str, StringConstraints(min_length=1)]
 Scalar = bool | int | str | None

@@ -12,8 +12,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from autoscaler.core.policy import Role
+from autoscaler.stacks.base import Strict, Text
 from autoscaler.targets.kubernetes.specs.model import ObjectModel
-from autoscaler.targets.kubernetes.specs.values import PathValue, Strict, TemplateValue, Text
+from autoscaler.targets.kubernetes.specs.values import PathValue, TemplateValue
 
 
 class SwitchShape(StrEnum):
