@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from autoscaler.targets.base import Outcome, WriteResult
-from autoscaler.targets.role import RoleReading, RoleTarget
+from autoscaler.targets.role import RoleReader, RoleReading
 
 Words = Callable[[int, int], str]
 """From the present count and the wanted one to the exact change to make."""
@@ -21,7 +21,7 @@ class InstructedRole:
         words: The change to make.
     """
 
-    def __init__(self, reader: RoleTarget, refusal: Callable[[int], str], words: Words) -> None:
+    def __init__(self, reader: RoleReader, refusal: Callable[[int], str], words: Words) -> None:
         self._reader = reader
         self._refusal = refusal
         self._words = words

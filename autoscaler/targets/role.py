@@ -36,8 +36,8 @@ class RoleReading:
     by_hand: bool = False
 
 
-class RoleTarget(Protocol):
-    """Reads and writes the replica count of one role."""
+class RoleReader(Protocol):
+    """Reads the replica count of one role."""
 
     def read(self) -> RoleReading:
         """Read the role.
@@ -46,6 +46,10 @@ class RoleTarget(Protocol):
             UnreadableError: It cannot be told.
         """
         ...
+
+
+class RoleTarget(RoleReader, Protocol):
+    """Reads and writes the replica count of one role."""
 
     def write(self, replicas: int, *, basis: str, dry_run: bool) -> WriteResult:
         """Set the count if the object is still the one that was read; see `Target.write`."""
@@ -97,19 +101,15 @@ class RoleTargets:
 
 
 class RoleOf:
-    """One role of a target as a role's target: where counts come from metrics, say. Implements `RoleTarget`."""
+    """One role of another target: where counts come from metrics, say. Implements `RoleReader`."""
 
     def __init__(self, target: Target, role: Role) -> None:
         self._target = target
         self._role = role
 
     def read(self) -> RoleReading:
-        """Read the whole target and keep the role; see `RoleTarget.read`."""
+        """Read the whole target and keep the role; see `RoleReader.read`."""
         reading = self._target.read()
         if self._role not in reading.pools:
             raise UnreadableError(reading.errors.get(self._role, f"there is no {self._role} pool"))
         return RoleReading(reading.pools[self._role], reading.basis.get(self._role, ""))
-
-    def write(self, replicas: int, *, basis: str, dry_run: bool) -> WriteResult:
-        """Write through the target; see `Target.write`."""
-        return self._target.write(self._role, replicas, basis=basis, dry_run=dry_run)

@@ -16,8 +16,6 @@ from autoscaler.targets.instructed import InstructedRole
 from autoscaler.targets.kubernetes.aim import Limits
 from autoscaler.targets.role import RoleOf, RoleReading, RoleTargets, UnreadableError
 
-DONE = WriteResult(Outcome.APPLIED, "done")
-
 
 @dataclass
 class Held:
@@ -42,7 +40,7 @@ class Held:
         return WriteResult(Outcome.DRY_RUN if dry_run else self.outcome, "done")
 
 
-def targets(roles: Mapping[Role, Held | RoleOf | InstructedRole]) -> RoleTargets:
+def targets(roles: Mapping[Role, Held]) -> RoleTargets:
     return RoleTargets(roles, close=lambda: None)
 
 
@@ -107,12 +105,6 @@ def test_a_role_that_another_target_cannot_read_says_why() -> None:
 def test_a_role_that_another_target_does_not_have_is_said_so() -> None:
     with pytest.raises(UnreadableError, match="there is no aggregated pool"):
         RoleOf(Counted(), Role.AGGREGATED).read()
-
-
-def test_a_role_of_another_target_is_written_through_it() -> None:
-    result = RoleOf(Counted(), Role.DECODE).write(5, basis="b", dry_run=True)
-
-    assert result.message == "decode 5 b True"
 
 
 def instructed(reader: Held) -> InstructedRole:

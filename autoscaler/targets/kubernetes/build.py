@@ -10,14 +10,14 @@ from autoscaler.targets.kubernetes.aim import Service, aim, limits_of
 from autoscaler.targets.kubernetes.object_role import ObjectRole
 from autoscaler.targets.kubernetes.specs.model import TargetSpec
 from autoscaler.targets.kubernetes.specs.problems import SpecError
-from autoscaler.targets.role import RoleTarget
+from autoscaler.targets.role import RoleReader, RoleTarget
 
 if TYPE_CHECKING:
     from autoscaler.targets.kubernetes.client import KubeClient  # importing it costs half a second
 
 
 def role_target(
-    client: KubeClient | None, spec: TargetSpec, service: Service, role: Role, *, reader: RoleTarget | None = None
+    client: KubeClient | None, spec: TargetSpec, service: Service, role: Role, *, reader: RoleReader | None = None
 ) -> RoleTarget:
     """Make the target of one role.
 
