@@ -64,7 +64,6 @@ class Look:
         texts: Every text shown, with `size`, `contrast`, `left`, `right` and whether it `scrolls` by itself.
         console: What the browser complained about.
         named: Role and accessible name of everything that needs one.
-        screenshot: PNG of the whole page.
         background: Colour of the page.
     """
 
@@ -73,7 +72,6 @@ class Look:
     texts: list[dict[str, Any]]
     console: list[dict[str, Any]]
     named: list[tuple[str, str]]
-    screenshot: bytes
     background: str
 
 
@@ -101,14 +99,12 @@ def look(driver: Chrome, url: str, width: int, scheme: str, media: str = "screen
     driver.get(url)
     driver.execute_script("for (const found of document.querySelectorAll('details')) found.open = true")
     _window(driver, width, int(driver.execute_script("return document.documentElement.scrollHeight")))
-    picture = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"]
     return Look(
         width,
         int(driver.execute_script("return document.documentElement.scrollWidth")),
         driver.execute_script(_TEXTS),
         _console(driver),
         _named(driver),
-        base64.b64decode(picture),
         driver.execute_script("return getComputedStyle(document.body).backgroundColor"),
     )
 

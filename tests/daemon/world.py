@@ -47,10 +47,6 @@ class World:
         found = self.store.select(self.address("coordination.k8s.io/v1", "leases"))
         return {lease["metadata"]["name"]: lease for lease in found}
 
-    def holders(self) -> list[str]:
-        """Who holds each lease, as it is written."""
-        return [str(lease["spec"].get("holderIdentity") or "") for lease in self.leases().values()]
-
     def delete(self, name: str) -> None:
         """As somebody with kubectl might."""
         self.store.delete(self.address("coordination.k8s.io/v1", "leases", name=name), {})

@@ -25,9 +25,6 @@ OBJECTIVES = Objectives(LatencyObjective(0.95, 0.9), LatencyObjective(0.9, 0.06)
 SCOPES = (Scope.PREFILL, Scope.DECODE, Scope.SERVICE)
 ALL_PATHS = frozenset(f"{scope}.{name}" for scope in SCOPES for name in CATALOGUE[scope])
 
-Expected = Mapping[str, float | str]
-"""Per signal its value, or what the reason says that it has none."""
-
 
 def service(
     stack: str,

@@ -34,7 +34,6 @@ plugins:
 """
 HEIMDALL = "plugins:\n- type: pd-profile-handler\n  parameters: {threshold: 0, decodeProfile: decode}\n"
 DYNAMIC = json.dumps({"service_discovery": "k8s", "routing_logic": "disaggregated_prefill"}, indent=2)
-SETTLED = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "readyReplicas": 2}
 
 
 def config_map(text: str, **more: Any) -> dict[str, Any]:
