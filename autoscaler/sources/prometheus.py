@@ -37,12 +37,10 @@ class ReadStats:
     Attributes:
         requests: Requests sent.
         errors: Failed requests by kind.
-        latency_s: Time from the first request to the last answer.
     """
 
     requests: int = 0
     errors: Mapping[FailureKind, int] = field(default_factory=dict)
-    latency_s: float = 0.0
 
 
 class PrometheusSource:
@@ -117,7 +115,7 @@ class PrometheusSource:
         else:
             self._backoff.failed(self._clock())
             self._outage = questions.latest_failure.message if questions.latest_failure is not None else ""
-        self.last_read = ReadStats(questions.requests, dict(questions.errors), self._clock() - started_s)
+        self.last_read = ReadStats(questions.requests, dict(questions.errors))
         return queries, self._unless_behind(questions, found, now_s)
 
     def _unless_behind(

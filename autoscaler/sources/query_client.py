@@ -43,7 +43,7 @@ _LONGEST_QUOTE = 300
 
 
 class FailureKind(StrEnum):
-    """What went wrong with a request; exported as the label of the error counter."""
+    """What went wrong with a request."""
 
     CONNECTION = "connection"
     TIMEOUT = "timeout"

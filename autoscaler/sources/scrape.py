@@ -53,13 +53,11 @@ class ScrapeStats:
     Attributes:
         pages: Pages that were read.
         failures: By address what failed.
-        latency_s: Time from the first request to the last page.
         discovery_error: Why the pages could not be found out; those of the last time were read.
     """
 
     pages: int = 0
     failures: Mapping[str, str] = field(default_factory=dict)
-    latency_s: float = 0.0
     discovery_error: str = ""
 
     @property
@@ -97,7 +95,6 @@ class ScrapeSource:
         self._listener = Listener(queries)
         self._endpoints = endpoints
         self._timeout_s = timeout_s
-        self._clock = clock
         self._expressions = {text: _checked(text) for text in self._listener.texts()}
         self._store = SampleStore(_LOOKBACK_S + max(map(_reach_s, self._expressions.values()), default=0.0))
         self._lock = threading.Lock()
@@ -113,7 +110,6 @@ class ScrapeSource:
         Args:
             now_s: Unix time that the samples get; one before the last scrape's counts as that.
         """
-        started_s = self._clock()
         discovery_error = ""
         known = self._known
         try:
@@ -125,9 +121,7 @@ class ScrapeSource:
             self._scraped_s = max(now_s, self._scraped_s)
             failures = self._keep(fetched, self._scraped_s)
             self._forget(known, self._scraped_s)
-            self.last_scrape = ScrapeStats(
-                len(known) - len(failures), failures, self._clock() - started_s, discovery_error
-            )
+            self.last_scrape = ScrapeStats(len(known) - len(failures), failures, discovery_error)
             return self.last_scrape
 
     def read(self, now_s: float) -> Signals:
