@@ -15,7 +15,8 @@ from autoscaler.daemon.assembly import AssemblyError, prometheus_connection
 from autoscaler.daemon.queries import service_queries
 from autoscaler.simulation.traces.history import LengthHistory, LoadHistory, Reconstruction, reconstruct
 from autoscaler.simulation.traces.trace import TraceError
-from autoscaler.sources.history import Floats, Histogram, History, HistoryError, HistoryReader, Name, RangeClient
+from autoscaler.sources.history import Floats, Histogram, History, HistoryError, HistoryReader, Name
+from autoscaler.sources.query_client import QueryClient
 from autoscaler.stacks.errors import StackError
 
 STEP_S = 120.0
@@ -45,7 +46,7 @@ def read_history(
     """
     until_s = time.time() if until_s is None else until_s
     try:
-        reader = HistoryReader(service_queries(policy), RangeClient(prometheus_connection(policy, url)))
+        reader = HistoryReader(service_queries(policy), QueryClient(prometheus_connection(policy, url)))
     except (AssemblyError, StackError) as error:
         raise CliError(f"{policy.service}: {error}") from error
     try:

@@ -16,9 +16,8 @@ from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.core.signals import Scope
 from autoscaler.core.state import State
 from autoscaler.daemon.logs import Log
-from autoscaler.sources.history import RangeClient
 from autoscaler.sources.http import Connection
-from autoscaler.sources.query_client import Failure, FailureKind
+from autoscaler.sources.query_client import Failure, FailureKind, QueryClient
 from autoscaler.stacks.candidates import Kind
 from autoscaler.stacks.queries import Candidate, ServiceQueries
 
@@ -100,7 +99,7 @@ class HistoryReader:
     ) -> None:
         self.moments: list[Moment] = []
         self._dialects = (queries, *queries.alternatives)
-        self._client = RangeClient(connection, clock)
+        self._client = QueryClient(connection, clock)
         self._log = log
         self._patience_s = patience_s
         self._clock = clock

@@ -9,20 +9,15 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
-import requests
-import urllib3
 from numpy.typing import NDArray
-from prometheus_api_client.exceptions import PrometheusApiClientException
 
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
 from autoscaler.sources.answers import Answer, Element
-from autoscaler.sources.matrix import ODD_FORM, series_of
-from autoscaler.sources.query_client import Failure, FailureKind, QueryClient
+from autoscaler.sources.query_client import Failure, FailureKind
 from autoscaler.sources.readings import age_expression, read_query, read_replicas, replica_expressions
 from autoscaler.stacks.queries import ServiceQueries, SignalQuery
 
@@ -100,27 +95,6 @@ class Ranges(Protocol):
 
     def close(self) -> None:
         """Let go of what it holds."""
-
-
-class RangeClient(QueryClient):
-    """Asks for ranges."""
-
-    def ask_range(
-        self, expression: str, start_s: float, end_s: float, step_s: float, timeout_s: float
-    ) -> list[dict[str, Any]] | Failure:
-        """See `Ranges.ask_range`."""
-        start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (start_s, end_s))
-        try:
-            found = self._client.custom_query_range(expression, start, end, f"{step_s:g}", timeout=timeout_s)
-            return series_of(found)
-        except PrometheusApiClientException:
-            return self._refused()
-        except requests.JSONDecodeError:
-            return self._malformed("no JSON")
-        except (requests.RequestException, OSError, urllib3.exceptions.HTTPError) as error:
-            return self._unreachable(error, timeout_s)
-        except ODD_FORM:
-            return self._malformed("JSON of an unknown form")
 
 
 Series = tuple[Mapping[str, str], Floats]

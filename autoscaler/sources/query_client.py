@@ -6,10 +6,11 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 import urllib3
@@ -27,7 +28,7 @@ from autoscaler.sources.http import (
     root_of,
     without_credentials,
 )
-from autoscaler.sources.matrix import ODD_FORM, labels_of
+from autoscaler.sources.matrix import ODD_FORM, labels_of, series_of
 
 _EXPRESSION_STATUS = frozenset(
     {
@@ -40,6 +41,7 @@ _EXPRESSION_STATUS = frozenset(
 _ANNOTATION = "PromQL "
 _REMARK = "PromQL info"
 _LONGEST_QUOTE = 300
+_Found = TypeVar("_Found")
 
 
 class FailureKind(StrEnum):
@@ -70,7 +72,7 @@ class Failure:
 
 
 class QueryClient:
-    """Asks instant queries, one at a time.
+    """Asks for one instant or for a span of time, one question at a time.
 
     Args:
         connection: Where to and as whom.
@@ -93,18 +95,23 @@ class QueryClient:
             timeout_s: Longest wait.
         """
         params = {"time": f"{now_s:.3f}", "timeout": f"{max(timeout_s, 0.001):.3f}"}
-        try:
+
+        def answer() -> Answer:
             result = self._client.custom_query(expression, params=params, timeout=timeout_s)
-            answer = Answer(tuple(map(_element, result)), warning=self._warning())
-        except PrometheusApiClientException:
-            return self._refused()
-        except requests.JSONDecodeError:
-            return self._malformed("no JSON")
-        except (requests.RequestException, OSError, urllib3.exceptions.HTTPError) as error:
-            return self._unreachable(error, timeout_s)
-        except ODD_FORM:
-            return self._malformed("JSON of an unknown form")
-        return answer
+            return Answer(tuple(map(_element, result)), warning=self._warning())
+
+        return self._answered(answer, timeout_s)
+
+    def ask_range(
+        self, expression: str, start_s: float, end_s: float, step_s: float, timeout_s: float
+    ) -> list[dict[str, Any]] | Failure:
+        """Evaluate an expression at every step from start to end, in Unix seconds; see `history.Ranges.ask_range`."""
+        start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (start_s, end_s))
+
+        def series() -> list[dict[str, Any]]:
+            return series_of(self._client.custom_query_range(expression, start, end, f"{step_s:g}", timeout=timeout_s))
+
+        return self._answered(series, timeout_s)
 
     @property
     def server_s(self) -> float | None:
@@ -118,6 +125,19 @@ class QueryClient:
     def close(self) -> None:
         """Let go of connections."""
         self._client.close()
+
+    def _answered(self, ask: Callable[[], _Found], timeout_s: float) -> _Found | Failure:
+        """What asking gives, or how it failed."""
+        try:
+            return ask()
+        except PrometheusApiClientException:
+            return self._refused()
+        except requests.JSONDecodeError:
+            return self._malformed("no JSON")
+        except (requests.RequestException, OSError, urllib3.exceptions.HTTPError) as error:
+            return self._unreachable(error, timeout_s)
+        except ODD_FORM:
+            return self._malformed("JSON of an unknown form")
 
     def _unreachable(self, error: Exception, timeout_s: float) -> Failure:
         where = f"Prometheus at {self._url}"

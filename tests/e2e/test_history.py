@@ -22,7 +22,8 @@ from autoscaler.core.signals import Scope
 from autoscaler.daemon.assembly import prometheus_connection
 from autoscaler.daemon.queries import service_queries
 from autoscaler.simulation.traces import Trace, between, bundled_trace
-from autoscaler.sources.history import History, HistoryError, HistoryReader, RangeClient
+from autoscaler.sources.history import History, HistoryError, HistoryReader
+from autoscaler.sources.query_client import QueryClient
 from tests.e2e.day_one import MODEL, document, policy
 from tests.support.prometheus import running_prometheus
 from tests.support.simulated_history import Remembered, remembered
@@ -105,7 +106,7 @@ def test_a_signal_that_the_stack_does_not_know_is_unknown(history: History) -> N
 
 def test_a_server_that_cannot_be_reached_is_said() -> None:
     nowhere = policy("http://127.0.0.1:1")
-    reader = HistoryReader(service_queries(nowhere), RangeClient(prometheus_connection(nowhere, None)))
+    reader = HistoryReader(service_queries(nowhere), QueryClient(prometheus_connection(nowhere, None)))
     try:
         with pytest.raises(HistoryError, match="cannot be reached"):
             reader.read(0.0, 3600.0, 120.0, LOAD)

@@ -9,9 +9,9 @@ import pytest
 
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
-from autoscaler.sources.history import History, HistoryError, HistoryReader, RangeClient
+from autoscaler.sources.history import History, HistoryError, HistoryReader
 from autoscaler.sources.http import Connection
-from autoscaler.sources.query_client import Failure, FailureKind
+from autoscaler.sources.query_client import Failure, FailureKind, QueryClient
 from autoscaler.stacks.candidates import Kind
 from autoscaler.stacks.queries import Candidate, Expression, ReplicaQuery, ServiceQueries, SignalQuery
 from tests.support.loopback import Reply, running_loopback
@@ -208,7 +208,7 @@ def matrix(series: str) -> bytes:
 )
 def test_an_answer_of_another_form_is_named_so(body: bytes) -> None:
     with running_loopback(lambda _: Reply(200, body)) as server:
-        client = RangeClient(Connection(server.url))
+        client = QueryClient(Connection(server.url))
         found = client.ask_range("up", 0.0, 240.0, STEP_S, 5.0)
         client.close()
 
@@ -220,7 +220,7 @@ def test_an_answer_of_another_form_is_named_so(body: bytes) -> None:
 def test_series_without_points_are_no_obstacle() -> None:
     body = matrix('[{"metric": {}, "values": []}, {"metric": {"a": "b"}, "values": [[120, "NaN"], [240, "+Inf"]]}]')
     with running_loopback(lambda _: Reply(200, body)) as server:
-        client = RangeClient(Connection(server.url))
+        client = QueryClient(Connection(server.url))
         found = client.ask_range("up", 0.0, 240.0, STEP_S, 5.0)
         client.close()
 
