@@ -5,14 +5,13 @@ Plain data; the table, markdown, JSON and HTML are renderings of it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from autoscaler.core.policy import Objectives, Role
 from autoscaler.report.charts.series import Floats
-from autoscaler.report.record import rfc3339
+from autoscaler.report.record import plain, rfc3339
 
 DAYS_A_MONTH = 30.0
 
@@ -194,12 +193,12 @@ def record_of(assessment: Assessment) -> dict[str, Any]:
         "start": rfc3339(assessment.start_s),
         "end": rfc3339(assessment.end_s),
         "hours": assessment.hours,
-        "price": _plain(assessment.price),
-        "used": {**_plain(assessment.used), "cost": assessment.price.of(assessment.used.gpu_hours)},
-        "risk": _plain(assessment.risk),
+        "price": plain(assessment.price),
+        "used": {**plain(assessment.used), "cost": assessment.price.of(assessment.used.gpu_hours)},
+        "risk": plain(assessment.risk),
         "needed_gpu_hours": assessment.needed_gpu_hours,
         "static_peak_gpu_hours": assessment.peak_gpu_hours,
-        "policies": [{**_plain(one), "cost": assessment.price.of(one.gpu_hours)} for one in assessment.played],
+        "policies": [{**plain(one), "cost": assessment.price.of(one.gpu_hours)} for one in assessment.played],
         "saved_gpu_hours": assessment.saved_gpu_hours,
         "saved_cost": assessment.price.of(assessment.saved_gpu_hours),
         "saved_cost_per_month": assessment.saved_per_month,
@@ -207,17 +206,7 @@ def record_of(assessment: Assessment) -> dict[str, Any]:
         "confidence": {
             "level": assessment.confidence,
             "ratio": assessment.confidence_ratio,
-            "grounds": [_plain(ground) for ground in assessment.grounds],
+            "grounds": [plain(ground) for ground in assessment.grounds],
         },
         "remarks": list(assessment.remarks),
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, int | str) or value is None:
-        return value
-    return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}

@@ -30,7 +30,7 @@ def record(decision: Decision) -> Record:
         if item.name == "at_s":
             rendered["at"] = rfc3339(decision.at_s)
         else:
-            rendered[item.name] = _plain(getattr(decision, item.name))
+            rendered[item.name] = plain(getattr(decision, item.name))
     return rendered
 
 
@@ -68,16 +68,17 @@ def rfc3339(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A record, or anything below one, as plain data: what is no finite number is None."""
     if isinstance(value, Enum):
         return value.value
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):
-        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+        return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, Iterable):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     number = float(value)
     return number if math.isfinite(number) else None

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from autoscaler.report.console import console_on
 from autoscaler.report.grid import print_grid
+from autoscaler.report.record import plain
 
 Record = Mapping[str, Any]
 
@@ -25,7 +26,7 @@ _KNOWN = frozenset(
 
 def replay_json(record: Record) -> str:
     """The record as JSON; what is no number, such as the TPOT of a load without any, is null."""
-    return json.dumps(_finite(record), indent=2, allow_nan=False) + "\n"
+    return json.dumps(plain(record), indent=2, allow_nan=False) + "\n"
 
 
 def replay_csv(record: Record) -> str:
@@ -67,11 +68,3 @@ def _cells(row: Record) -> dict[str, str]:
 
 def _number(value: float, form: str, unit: str) -> str:
     return f"{value:{form}}{unit}" if math.isfinite(value) else "–"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
