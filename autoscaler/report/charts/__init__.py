@@ -2,6 +2,6 @@
 
 from autoscaler.report.charts.figure import Chart, draw
 from autoscaler.report.charts.series import Mark, Series
-from autoscaler.report.charts.timeline import Span, Timeline, draw_timeline
+from autoscaler.report.charts.timeline import Span, Timeline, draw_timeline, spans_of
 
-__all__ = ["Chart", "Mark", "Series", "Span", "Timeline", "draw", "draw_timeline"]
+__all__ = ["Chart", "Mark", "Series", "Span", "Timeline", "draw", "draw_timeline", "spans_of"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -46,6 +46,22 @@ class Timeline:
     end_s: float
     explanation: str = ""
     unix: bool = False
+
+
+def spans_of(edges_s: Sequence[float], states: Iterable[str]) -> tuple[Span, ...]:
+    """Stretches of states that follow one another, those alike as one.
+
+    Args:
+        edges_s: Where each state begins, and where the last one ends.
+        states: One between each edge and the next.
+    """
+    spans: list[Span] = []
+    for start_s, end_s, state in zip(edges_s[:-1], edges_s[1:], states, strict=True):
+        if spans and spans[-1].state == state:
+            spans[-1] = Span(spans[-1].start_s, end_s, state)
+        else:
+            spans.append(Span(start_s, end_s, state))
+    return tuple(spans)
 
 
 def draw_timeline(timeline: Timeline) -> Markup:

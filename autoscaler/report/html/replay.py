@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autoscaler.core.policy import Objectives, Role
-from autoscaler.report.charts import Chart, Mark, Series, Span, Timeline, draw, draw_timeline
+from autoscaler.report.charts import Chart, Mark, Series, Timeline, draw, draw_timeline, spans_of
 from autoscaler.report.charts.series import Floats
 from autoscaler.report.html.page import Column, Tile, charts, notes, page, section, table, terms, tiles
 from autoscaler.report.markup import Markup
@@ -215,17 +215,10 @@ def _replicas(role: Role, ready: Floats, need: Floats | None, together: bool, fr
 
 
 def _switch(run: RunTimeline, duration_s: float) -> Timeline:
-    spans: list[Span] = []
-    ends_s = [*run.at_s[1:].tolist(), duration_s]
-    for at_s, end_s, ratio in zip(run.at_s.tolist(), ends_s, run.apart_ratio.tolist(), strict=True):
-        state = _arrangement(ratio)
-        if spans and spans[-1].state == state:
-            spans[-1] = Span(spans[-1].start_s, end_s, state)
-        else:
-            spans.append(Span(at_s, end_s, state))
+    spans = spans_of([*run.at_s.tolist(), duration_s], map(_arrangement, run.apart_ratio.tolist()))
     return Timeline(
         "Where did the switch stand?",
-        {"Requests were served with": tuple(spans)},
+        {"Requests were served with": spans},
         {_APART_WORDS: 1, _MIXED_WORDS: 5, _TOGETHER_WORDS: 2, _IDLE_WORDS: 0},
         0.0,
         max(duration_s, 1.0),

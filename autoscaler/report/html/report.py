@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autoscaler.report.assessment import Assessment
-from autoscaler.report.charts import Chart, Mark, Series, Span, Timeline, draw, draw_timeline
+from autoscaler.report.charts import Chart, Mark, Series, Timeline, draw, draw_timeline, spans_of
 from autoscaler.report.charts.series import Floats
 from autoscaler.report.html.page import Column, Tile, charts, notes, page, section, table, terms, tiles
 from autoscaler.report.markdown import headline, money, rows
@@ -116,17 +116,10 @@ def _latency(title: str, values: Floats, target_s: float, scale: float, unit: st
 
 def _risk(one: Assessment) -> Timeline:
     curves = one.curves
-    spans: list[Span] = []
-    ends_s = [*curves.at_s[1:].tolist(), one.end_s]
-    for at_s, end_s, value in zip(curves.at_s.tolist(), ends_s, curves.at_risk.tolist(), strict=True):
-        state = _UNKNOWN if np.isnan(value) else _MISSED if value > 0 else _KEPT
-        if spans and spans[-1].state == state:
-            spans[-1] = Span(spans[-1].start_s, end_s, state)
-        else:
-            spans.append(Span(at_s, end_s, state))
+    states = (_UNKNOWN if np.isnan(value) else _MISSED if value > 0 else _KEPT for value in curves.at_risk.tolist())
     return Timeline(
         "When were promises broken?",
-        {f"{one.service}, as measured": tuple(spans)},
+        {f"{one.service}, as measured": spans_of([*curves.at_s.tolist(), one.end_s], states)},
         {_MISSED: 6, _KEPT: 3, _UNKNOWN: 0},
         one.start_s,
         one.end_s,
