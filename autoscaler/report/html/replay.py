@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from autoscaler.core.policy import Objectives, Role
 from autoscaler.report.charts import Chart, Mark, Series, Timeline, draw, draw_timeline, spans_of
 from autoscaler.report.charts.series import Floats
+from autoscaler.report.html.latency import latency_charts
 from autoscaler.report.html.page import Column, Tile, charts, notes, page, section, table, terms, tiles
 from autoscaler.report.markup import Markup
 from autoscaler.report.run import RunTimeline
@@ -116,11 +115,14 @@ def run_charts(view: ReplayView, run: RunTimeline) -> Iterator[Markup]:
             **frame,
         )
     )
-    objectives = view.objectives
-    yield draw(
-        _latency("How long until the first token? (TTFT)", run.ttft_p95_s, objectives.ttft.target_s, 1.0, "s", frame)
+    yield from latency_charts(
+        view.objectives,
+        run.ttft_p95_s,
+        run.tpot_p95_s,
+        label="95 % of requests were faster",
+        cut="Values above the plot run along its upper edge.",
+        frame=frame,
     )
-    yield draw(_latency("How long between tokens? (TPOT)", run.tpot_p95_s, objectives.tpot.target_s, 1e3, "ms", frame))
     together = bool((run.apart_ratio < _APART).any())
     for role, ready in run.ready.items():
         yield draw(_replicas(role, ready, view.need.get(role), together, frame))
@@ -184,23 +186,6 @@ def _comparison(view: ReplayView) -> Iterator[Markup]:
             end_s=view.duration_s,
             top=100.0,
         )
-    )
-
-
-def _latency(title: str, values: Floats, target_s: float, scale: float, unit: str, frame: Mapping[str, Any]) -> Chart:
-    ceiling = 4.0 * target_s
-    known = values[np.isfinite(values)]
-    cut = bool(known.size and known.max() > ceiling)
-    return Chart(
-        title,
-        series=(
-            Series("95 % of requests were faster", values * scale, Mark.LINE, 1),
-            Series("Target", np.full(values.size, target_s * scale), Mark.LEVEL, 6),
-        ),
-        unit=unit,
-        explanation="Values above the plot run along its upper edge." if cut else "",
-        top=ceiling * scale if cut else None,
-        **frame,
     )
 
 

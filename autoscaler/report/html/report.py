@@ -10,14 +10,13 @@ import numpy as np
 
 from autoscaler.report.assessment import Assessment
 from autoscaler.report.charts import Chart, Mark, Series, Timeline, draw, draw_timeline, spans_of
-from autoscaler.report.charts.series import Floats
+from autoscaler.report.html.latency import latency_charts
 from autoscaler.report.html.page import Column, Tile, charts, notes, page, section, table, terms, tiles
 from autoscaler.report.markdown import headline, money, rows
 from autoscaler.report.markup import Markup, element
 from autoscaler.report.words import FORESIGHT, quantity
 
 _MISSED, _KEPT, _UNKNOWN = "promise broken", "promise kept", "not known"
-_CEILING = 4.0
 _WHOLE = 100.0
 
 
@@ -90,28 +89,15 @@ def _charts(one: Assessment) -> Iterator[Markup]:
     )
     load = (Series("Requests per second", curves.requests_per_s, Mark.AREA, 5),)
     yield draw(Chart("How much was asked for?", series=load, unit="requests/s", **frame))
-    ttft, tpot = one.objectives.ttft, one.objectives.tpot
-    yield draw(_latency("How long until the first token? (TTFT)", curves.ttft_s, ttft.target_s, 1.0, "s", frame))
-    yield draw(_latency("How long between tokens? (TPOT)", curves.tpot_s, tpot.target_s, 1e3, "ms", frame))
+    yield from latency_charts(
+        one.objectives,
+        curves.ttft_s,
+        curves.tpot_s,
+        label="As users saw it",
+        cut="Higher values run along the edge.",
+        frame=frame,
+    )
     yield draw_timeline(_risk(one))
-
-
-def _latency(title: str, values: Floats, target_s: float, scale: float, unit: str, frame: dict[str, Any]) -> Chart:
-    known = values[np.isfinite(values)]
-    cut = bool(known.size and known.max() > _CEILING * target_s)
-    series = (
-        Series("As users saw it", values * scale, Mark.LINE, 1),
-        Series("Target", np.full(values.size, target_s * scale), Mark.LEVEL, 6),
-    )
-    top = _CEILING * target_s * scale if cut else None
-    return Chart(
-        title,
-        series=series,
-        unit=unit,
-        top=top,
-        explanation="Higher values run along the edge." if cut else "",
-        **frame,
-    )
 
 
 def _risk(one: Assessment) -> Timeline:
