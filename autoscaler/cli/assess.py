@@ -38,7 +38,6 @@ def assess(
     *,
     seed: int,
     watcher: Watcher,
-    until_s: float | None = None,
 ) -> Assessment:
     """Assess one service over the last `since_s` seconds.
 
@@ -49,14 +48,13 @@ def assess(
         price: What a GPU-hour costs.
         seed: Of everything random.
         watcher: Told how it gets on, in `PARTS` parts.
-        until_s: Unix time at which to end; None for now.
 
     Raises:
         CliError: There is no history to build on.
     """
     policy = document.core()
     watcher.begins(f"{document.service}: reading history")
-    history = read_history(document, url, since_s, WANTED, until_s=until_s, reached=watcher.reached)
+    history = read_history(document, url, since_s, WANTED, reached=watcher.reached)
     made = load_of(history, seed, document.service)
     measured = measured_of(document, history, made, price)
     if any(pool.engine is None for pool in policy.roles.values()):

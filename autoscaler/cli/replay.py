@@ -204,7 +204,7 @@ def _load(
 
 def _dated(load: Load, policies: Mapping[str, ScalingPolicy], begins: str | None) -> Load:
     """The load at the instant that the user names; where schedules follow the clock, which one it is stands below."""
-    dated = load if begins is None else replace(load, begins_s=parse_instant_s(begins, "--from"))
+    dated = load if begins is None else replace(load, begins_s=parse_instant_s(begins))
     if not any(policy.spec.schedules for policy in policies.values()):
         return dated
     when = datetime.fromtimestamp(dated.begins_s, UTC).strftime("%A, %Y-%m-%d %H:%M UTC")

@@ -147,9 +147,9 @@ def _drain(stack: Stack) -> str:
 
 
 def _signal(signal: SignalModel, *, queries: bool) -> Iterator[str]:
-    yield from _paragraph(signal.explanation, "    ")
+    yield from _paragraph(signal.explanation)
     if signal.candidates is None:
-        yield from _paragraph(f"absent: {signal.absent}", "    ")
+        yield from _paragraph(f"absent: {signal.absent}")
         return
     yield from _ways(signal.candidates, queries=queries)
 
@@ -158,7 +158,7 @@ def _ways(candidates: Iterable[CandidateModel], *, queries: bool) -> Iterator[st
     for index, candidate in enumerate(candidates, start=1):
         words = _candidate(candidate)
         if words or queries:
-            yield from _paragraph(f"{index}. {words}".rstrip(), "    ")
+            yield from _paragraph(f"{index}. {words}".rstrip())
         if queries:
             for template in candidate.templates:
                 yield textwrap.indent(template, "         ")
@@ -177,5 +177,5 @@ def _field(label: str, text: str) -> Iterator[str]:
     )
 
 
-def _paragraph(text: str, indent: str) -> Iterator[str]:
-    return iter(textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}   "))
+def _paragraph(text: str) -> Iterator[str]:
+    return iter(textwrap.wrap(text, _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 7))

@@ -11,7 +11,7 @@ from autoscaler.daemon.logs import Log
 from autoscaler.report.words import binding_stage, reason_text, story_text
 from autoscaler.targets.base import WriteResult
 
-REMIND_AFTER_S = 600.0
+_REMIND_AFTER_S = 600.0  # what lasts is said again
 
 # Said elsewhere, as troubles with the remedy, or no news: the load is as it was.
 _NOT_WORTH_A_LINE = frozenset(
@@ -30,12 +30,10 @@ class Narrator:
 
     Args:
         log: Where to, bound to the service.
-        remind_after_s: Time after which a pool that is held for the same reason is said again.
     """
 
-    def __init__(self, log: Log, remind_after_s: float = REMIND_AFTER_S) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
-        self._remind_after_s = remind_after_s
         self._numbers: dict[Role, tuple[int, int]] = {}
         self._held: dict[tuple[Role, Reason], _Held] = {}
 
@@ -57,7 +55,7 @@ class Narrator:
             return
         held = self._held.setdefault((role, reason), _Held(float("-inf")))
         held.ticks += 1
-        if decision.at_s - held.said_s < self._remind_after_s:
+        if decision.at_s - held.said_s < _REMIND_AFTER_S:
             return
         again = {"ticks": held.ticks} if held.ticks > 1 else {}
         self._held[role, reason] = _Held(decision.at_s)

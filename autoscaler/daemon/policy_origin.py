@@ -99,16 +99,13 @@ class ClusterOrigin:
         namespace: Where to look; empty for all namespaces.
         tenancy: What a policy may do.
         clock: Where the time comes from.
-        watch_s: After how long the server is to end a watch.
     """
 
     strict = False
 
-    def __init__(
-        self, api: ClusterApi, namespace: str, *, tenancy: Tenancy, clock: Clock, watch_s: float = 60.0
-    ) -> None:
+    def __init__(self, api: ClusterApi, namespace: str, *, tenancy: Tenancy, clock: Clock) -> None:
         self._clock = clock
-        self._watching = Watching(api, policy_ref(namespace), watch_s=watch_s)
+        self._watching = Watching(api, policy_ref(namespace))
         self._watched = WatchedPolicies(self._watching, tenancy)
         self._status = StatusReporter(api, self._watched)
         self.policies: Policies = self._watched

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.tick import Dependency, Trouble
 
-REMIND_AFTER_S = 600.0
+_REMIND_AFTER_S = 600.0  # what lasts is said again
 
 
 @dataclass(slots=True)
@@ -26,12 +26,10 @@ class TroubleLog:
 
     Args:
         log: Where to say it, bound to the service.
-        remind_after_s: Time after which a lasting trouble is said again.
     """
 
-    def __init__(self, log: Log, remind_after_s: float = REMIND_AFTER_S) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
-        self._remind_after_s = remind_after_s
         self._lasting: dict[tuple[Dependency, str], _Lasting] = {}
 
     def update(self, troubles: Iterable[Trouble], now_s: float) -> None:
@@ -51,7 +49,7 @@ class TroubleLog:
 
     def _again(self, lasting: _Lasting, trouble: Trouble, now_s: float) -> None:
         lasting.ticks += 1
-        if now_s - lasting.said_s < self._remind_after_s:
+        if now_s - lasting.said_s < _REMIND_AFTER_S:
             return
         lasting.said_s = now_s
         self._say(trouble, ticks=lasting.ticks, for_s=round(now_s - lasting.since_s))

@@ -14,6 +14,8 @@ from autoscaler.sources.http import TooLargeError, cause_of, read_body
 
 _MOST_BYTES = 16 * 1024 * 1024
 _MOST_REDIRECTS = 3
+MOST_AT_ONCE = 32
+"""Pages that are fetched side by side."""
 _MOST_HOSTS = 1024
 
 
@@ -31,15 +33,14 @@ class PageFetcher:
     Args:
         timeout_s: Longest wait for a page.
         clock: Monotonic seconds.
-        connections: Most requests at once.
     """
 
-    def __init__(self, timeout_s: float, clock: Callable[[], float] = time.monotonic, *, connections: int = 32) -> None:
+    def __init__(self, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._timeout_s = timeout_s
         self._clock = clock
         self._pool = urllib3.PoolManager(
             num_pools=_MOST_HOSTS,
-            maxsize=connections,
+            maxsize=MOST_AT_ONCE,
             timeout=timeout_s,
             retries=urllib3.Retry(None, connect=0, read=0, status=0, other=0, redirect=_MOST_REDIRECTS),
             headers={

@@ -18,7 +18,7 @@ from autoscaler.core.signals import Signals
 from autoscaler.sources.answers import Answer, Element
 from autoscaler.sources.dialect import Listener
 from autoscaler.sources.endpoints import Endpoint, Endpoints, EndpointsError
-from autoscaler.sources.page import Page, PageFetcher
+from autoscaler.sources.page import MOST_AT_ONCE, Page, PageFetcher
 from autoscaler.sources.promql import (
     EvaluationError,
     ExpositionError,
@@ -42,7 +42,6 @@ from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.queries import ServiceQueries
 
 _LOOKBACK_S = 300.0
-_MOST_WORKERS = 32
 _MOST_NAMED = 3
 
 
@@ -102,7 +101,7 @@ class ScrapeSource:
         self._known: tuple[Endpoint, ...] = ()
         self._scraped_s = 0.0
         self._fetcher = PageFetcher(timeout_s, clock)
-        self._workers = ThreadPoolExecutor(_MOST_WORKERS, thread_name_prefix="scrape")
+        self._workers = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="scrape")
 
     def scrape(self, now_s: float) -> ScrapeStats:
         """Read all pages once and keep their samples. Never raises for a sick pod.

@@ -270,10 +270,10 @@ def test_without_schedules_nothing_is_said_of_the_clock(trace_file: Path) -> Non
     ],
 )
 def test_an_instant_is_in_utc_where_it_names_no_zone(text: str, seconds: float) -> None:
-    assert parse_instant_s(text, "--from") == seconds
+    assert parse_instant_s(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["monday", "2026-13-01", "0001-01-01", "9999-12-31T23:59"])
 def test_what_is_no_instant_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(CliError, match=rf"--from {text}: wants a date and a time, such as 2026-11-23T08:00"):
-        parse_instant_s(text, "--from")
+        parse_instant_s(text)

@@ -23,7 +23,7 @@ CALM = decided(3, 3, 3, Reason.PREFILL_DEMAND)
 def told(*pools: tuple[float, RoleDecision]) -> list[Mapping[str, object]]:
     """What is said of a prefill pool that is decided so at these seconds."""
     log, lines = capturing()
-    narrator = Narrator(log, remind_after_s=600.0)
+    narrator = Narrator(log)
     for after_s, pool in pools:
         narrator.tell(Decision("chat", START_S + after_s, Mode.ENFORCE, {Role.PREFILL: pool}, {}), {})
     return lines

@@ -14,7 +14,7 @@ def trouble(message: str = "403: needs patch on deployments/scale", subject: str
 class Story:
     def __init__(self) -> None:
         log, self.lines = capturing()
-        self.troubles = TroubleLog(log, remind_after_s=600.0)
+        self.troubles = TroubleLog(log)
 
     def at(self, now_s: float, *troubles: Trouble) -> list[Mapping[str, object]]:
         seen = len(self.lines)

@@ -12,29 +12,29 @@ _STEPS_S = (
     *(_HOUR_S * count for count in (1, 2, 3, 6, 12)),
     *(_DAY_S * count for count in (1, 2, 7, 14, 28)),
 )
+_MOST_STEPS, _MOST_TIMES = 5, 7
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
-def value_ticks(highest: float, most: int = 5, *, whole: bool = False) -> list[float]:
-    """Round numbers from 0 to the first that is not below `highest`, about `most` of them.
+def value_ticks(highest: float, *, whole: bool = False) -> list[float]:
+    """Round numbers from 0 to the first that is not below `highest`, about five of them.
 
     Args:
         highest: Largest value to show; a number that is not above 0 counts as 1.
-        most: How many steps at most.
         whole: Whether only whole numbers are to be marked.
     """
     top = highest if math.isfinite(highest) and highest > 0 else 1.0
-    raw = top / most
+    raw = top / _MOST_STEPS
     magnitude = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * magnitude for factor in _ROUND if factor * magnitude >= raw * (1 - 1e-9))
     step = float(math.ceil(step)) if whole else step
     return [round(step * place, 12) for place in range(math.ceil(top / step - 1e-9) + 1)]
 
 
-def time_ticks(start_s: float, end_s: float, most: int = 7) -> list[float]:
+def time_ticks(start_s: float, end_s: float) -> list[float]:
     """Round times within [start, end]; days begin at midnight UTC if the times are Unix seconds."""
     span_s = max(end_s - start_s, 1.0)
-    step_s = next((step for step in _STEPS_S if span_s / step <= most), _STEPS_S[-1] * math.ceil(span_s / 1e7))
+    step_s = next((step for step in _STEPS_S if span_s / step <= _MOST_TIMES), _STEPS_S[-1] * math.ceil(span_s / 1e7))
     first = math.ceil(start_s / step_s - 1e-9)
     return [step_s * place for place in range(first, math.floor(end_s / step_s + 1e-9) + 1)]
 
