@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from autoscaler.config import ScalingPolicy
@@ -29,8 +28,6 @@ from autoscaler.sources.endpoints import INSTANCE, Endpoint
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.targets.simulated import SimulatedTarget
 
-# Samples per tick: eight in a rate window of two minutes, and few enough to render a fleet's pages in time.
-_SCRAPES_PER_TICK = 1
 _SETTLE_S = 300.0
 
 
@@ -103,9 +100,7 @@ class Rehearsal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self._runner.close()
         self._pods.close()
 
@@ -120,12 +115,11 @@ class Rehearsal:
         elapsed_s = 0.0
         end_s = self._trace.duration_s
         while elapsed_s < end_s or (not self._service.settled and elapsed_s < end_s + _SETTLE_S):
-            for part in range(1, _SCRAPES_PER_TICK + 1):
-                at_s = elapsed_s + interval_s * part / _SCRAPES_PER_TICK
-                self._service.advance_to(at_s)
-                self._pods.publish(self._service.pods())
-                self._source.scrape(self._epoch_s + at_s)
             elapsed_s += interval_s
+            self._service.advance_to(elapsed_s)
+            self._pods.publish(self._service.pods())
+            # Once a tick: eight samples in a rate window of two minutes, and time to render a fleet
+            self._source.scrape(self._epoch_s + elapsed_s)
             tick = self._runner.tick(self._epoch_s + elapsed_s)
             yield Beat(elapsed_s, tick, self._arrived(elapsed_s), self._gpus())
             if speed > 0:
