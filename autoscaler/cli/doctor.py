@@ -21,12 +21,12 @@ from autoscaler.cli.options import (
     PrometheusUrl,
     policy_paths,
 )
-from autoscaler.cli.places import OWN_NAME, refuse_unused_places
+from autoscaler.cli.places import OWN_NAME, own_objects, refuse_unused_places
 from autoscaler.config import PolicyError, load_paths
 from autoscaler.daemon import logs
 from autoscaler.daemon.assembly import AssemblyError, Surroundings
 from autoscaler.daemon.clock import SteadyClock
-from autoscaler.daemon.rights import OwnObjects, own_rights
+from autoscaler.daemon.rights import own_rights
 from autoscaler.daemon.settings import StateKind
 
 
@@ -66,10 +66,7 @@ def doctor(
     logs.configure(logs.LogFormat.AUTO, logs.LogLevel.ERROR, sys.stderr)
     around, clock = Surroundings(prometheus, kubeconfig, context), SteadyClock()
     refuse_unused_places(state, leader_elect=leader_elect, lease_namespace=lease_namespace, lease_name=lease_name)
-    keeps_states = state is StateKind.CONFIGMAP
-    if lease_namespace is None and (leader_elect or keeps_states):
-        raise CliError("where do Leases and state go? pass --lease-namespace, the namespace that the daemon runs in")
-    own = OwnObjects(lease_namespace or "", lease_name, leases=leader_elect, states=keeps_states)
+    own = own_objects(state, leader_elect=leader_elect, namespace=lease_namespace, name=lease_name)
     try:
         loaded = [one.policy for one in load_paths(policy_paths(policies, policy))]
         found = [examine_policy(one, around, clock, own_rights([one.service], [one.service], own)) for one in loaded]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoscaler.cli.exits import CliError
+from autoscaler.daemon.rights import OwnObjects
 from autoscaler.daemon.settings import StateKind
 
 OWN_NAME = "pd-autoscaler"
@@ -31,3 +32,15 @@ def refuse_unused_places(
     for option, given in (("--lease-namespace", lease_namespace is not None), ("--lease-name", lease_name != OWN_NAME)):
         if given:
             raise CliError(f"{option} is about --leader-elect and --state configmap: pass one of them too")
+
+
+def own_objects(state: StateKind, *, leader_elect: bool, namespace: str | None, name: str) -> OwnObjects:
+    """What a daemon that is run with these options keeps in the cluster for itself.
+
+    Raises:
+        CliError: It keeps something there, and nothing says in which namespace.
+    """
+    keeps_states = state is StateKind.CONFIGMAP
+    if namespace is None and (leader_elect or keeps_states):
+        raise CliError("where do Leases and state go? pass --lease-namespace, the namespace that the daemon runs in")
+    return OwnObjects(namespace or "", name, leases=leader_elect, states=keeps_states)

@@ -9,13 +9,12 @@ import yaml
 
 from autoscaler.cli.exits import CliError
 from autoscaler.cli.options import PolicyArguments, PolicyOptions, policy_paths
-from autoscaler.cli.places import OWN_NAME, refuse_unused_places
+from autoscaler.cli.places import OWN_NAME, own_objects, refuse_unused_places
 from autoscaler.cli.settings import SettingsFile, file_settings
 from autoscaler.config import PolicyError, load_paths
 from autoscaler.daemon.assembly import AssemblyError, require_fit
 from autoscaler.daemon.process import shared_budgets
 from autoscaler.daemon.rights import (
-    OwnObjects,
     marking_rights,
     own_rights,
     roles_of,
@@ -66,11 +65,8 @@ def rbac(
         where = f"{unseen[0].service} is in namespace {unseen[0].metadata.namespace}"
         raise CliError(f"{where}, where a daemon with --namespace {namespace} does not look")
     refuse_unused_places(state, leader_elect=leader_elect, lease_namespace=lease_namespace)
-    keeps_states = state is StateKind.CONFIGMAP
-    if lease_namespace is None and (leader_elect or keeps_states):
-        raise CliError("where do Leases and state go? pass --lease-namespace, the namespace that the daemon runs in")
+    own = own_objects(state, leader_elect=leader_elect, namespace=lease_namespace, name=lease_name)
     services, budgets = [document.service for document in documents], shared_budgets(file_settings(settings_file))
-    own = OwnObjects(lease_namespace or "", lease_name, leases=leader_elect, states=keeps_states)
     rights = {
         *(right for document in documents for right in target_rights(document)),
         *(right for document in documents for right in telling_rights(document, is_object=watch_policies)),
