@@ -55,7 +55,8 @@ _OF_SWITCH = {
     Outcome.INSTRUCTED: Topic.ACTION_NEEDED,
     Outcome.DEFERRED: Topic.HELD,
 }
-_REST = frozenset({SwitchStep.ON, SwitchStep.OFF})
+AT_REST = frozenset({SwitchStep.ON, SwitchStep.OFF})
+"""Steps at which the switch is not being moved."""
 _LAST_STEPS = frozenset({(SwitchStep.OBSERVING, SwitchStep.ON), (SwitchStep.DRAINING_PREFILL, SwitchStep.OFF)})
 _GIVEN_UP_OPEN = (SwitchStep.OPENING, SwitchStep.DRAINING_PREFILL)
 _MOVED = frozenset({Outcome.APPLIED, Outcome.DRY_RUN})
@@ -119,7 +120,7 @@ def _of_write(role: Role, decided: RoleDecision, written: WriteResult | None, at
 def _of_switch(decided: SwitchDecision, tick: Tick, mode: Mode) -> _Told | None:
     """What there is to tell of the switch: how a move ended, that one failed, each step of one."""
     result, step = tick.switched, decided.step
-    came_to_rest = step in _REST and tick.stood is not None and tick.stood not in _REST
+    came_to_rest = step in AT_REST and tick.stood is not None and tick.stood not in AT_REST
     if came_to_rest and mode is not Mode.RECOMMEND:
         done = (tick.stood, step) in _LAST_STEPS
         words = f"the switch {'is' if done else 'stays'} {step.value}: {decided.detail}"
@@ -129,7 +130,7 @@ def _of_switch(decided: SwitchDecision, tick: Tick, mode: Mode) -> _Told | None:
     if result is not None and result.outcome not in _MOVED:
         topic = _OF_SWITCH.get(result.outcome, Topic.SWITCH_FAILED)
         return topic, result.outcome.value, f"the switch is not moved: {result.message}"
-    if step in _REST:
+    if step in AT_REST:
         return None
     words = f"{step.value.replace('_', ' ')}: {decided.detail}"
     if mode is Mode.RECOMMEND:

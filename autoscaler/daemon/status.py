@@ -9,17 +9,15 @@ from autoscaler import __version__
 from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Objectives
 from autoscaler.core.signals import Scope
+from autoscaler.daemon.conditions import OF_EFFECTIVE, conditions_of
 from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.logs import blanked, blanked_in
-from autoscaler.daemon.policy_status import conditions_of
 from autoscaler.daemon.tick import Dependency
 from autoscaler.report.record import record, rfc3339
 
 _GOOD_WHEN_FALSE = frozenset({"Limited", "Conflicted"})
 _AS_ASKED = frozenset({"Active", "SwitchInProgress"})
 """Conditions that are what the user asked for, whichever way they stand."""
-_OF_EFFECTIVE = frozenset({Dependency.SIGNALS, Dependency.REPLICAS, Dependency.INTERNAL})
-"""What failed where the condition Effective says so."""
 
 
 def status(accounts: Mapping[str, Account], missing: Sequence[str], now_s: float) -> dict[str, Any]:
@@ -44,7 +42,7 @@ def concerns(account: Account) -> list[str]:
     if tick is None:
         return ["Starting"]
     found = _missed(account.policy.objectives, tick.decision) if tick.decision is not None else []
-    told = set(_OF_EFFECTIVE)
+    told = set(OF_EFFECTIVE)
     for condition in conditions_of(tick):
         wrong = condition.holds is (condition.type in _GOOD_WHEN_FALSE)
         if wrong and condition.type not in _AS_ASKED:

@@ -12,9 +12,9 @@ import numpy as np
 from autoscaler.core.decision import Decision, RoleDecision
 from autoscaler.core.policy import LatencyObjective, Mode, Role
 from autoscaler.core.signals import CATALOGUE, Scope, Signal
+from autoscaler.daemon.conditions import conditions_of
 from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.logs import blanked, blanked_in
-from autoscaler.daemon.policy_status import conditions_of
 from autoscaler.daemon.recent import Instant
 from autoscaler.daemon.status import concerns
 from autoscaler.daemon.tick import Tick
@@ -102,7 +102,7 @@ def _service(name: str, account: Account, recent: Sequence[Instant]) -> Markup:
     parts.append(terms(_facts(account, decision)))
     pools = [_pool(name, role, decided, decision) for role, decided in decision.roles.items()]
     pools += [
-        element("section", element("h3", role.value), f"Not decided: {why}") for role, why in _undecided(decision)
+        element("section", element("h3", role.value), f"Not decided: {why}") for role, why in decision.undecided.items()
     ]
     parts.append(element("div", *pools, class_="pools"))
     if len(recent) >= _LEAST_TO_DRAW:
@@ -261,10 +261,6 @@ def _latency(instant: Instant, name: str) -> float:
 def _counts(decision: Decision | None, role: Role) -> str:
     decided = decision.roles.get(role) if decision is not None else None
     return f"{decided.ready}/{decided.current} → {decided.desired}" if decided is not None else "–"
-
-
-def _undecided(decision: Decision) -> Iterator[tuple[Role, str]]:
-    yield from decision.undecided.items()
 
 
 def _age(signal: Signal) -> str:

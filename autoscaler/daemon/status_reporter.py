@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from autoscaler.config import Problem
-from autoscaler.daemon.policy_status import Condition, accepted, essence, refused, refused_status, status_of
+from autoscaler.daemon.conditions import Condition, accepted, refused
+from autoscaler.daemon.policy_status import essence, refused_status, status_of
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.daemon.watched_policies import PolicyObject
 from autoscaler.targets.kubernetes.errors import KubeError, NotFoundError

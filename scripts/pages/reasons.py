@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from autoscaler.core.decision import StageName
+from autoscaler.daemon.conditions import CONDITIONS
 from autoscaler.daemon.notices import Topic
-from autoscaler.daemon.policy_status import CONDITIONS
 from scripts.pages.markdown import code, page, table
 
 _REASONS = """

@@ -9,7 +9,8 @@ import pytest
 from autoscaler.core.decision import SwitchDecision, SwitchStep
 from autoscaler.core.policy import Hold, HoldKind, Mode, Role
 from autoscaler.core.signals import Scope, Signal, measured
-from autoscaler.daemon.policy_status import accepted, status_of
+from autoscaler.daemon.conditions import accepted
+from autoscaler.daemon.policy_status import status_of
 from autoscaler.daemon.tick import Tick
 from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.kubernetes.refs import JsonObject

@@ -10,11 +10,11 @@ from autoscaler.core.attribution import Attribution, Bottleneck
 from autoscaler.core.decision import SwitchDecision, SwitchStep
 from autoscaler.core.policy import Mode, Role
 from autoscaler.core.signals import Scope, absent
+from autoscaler.daemon.conditions import CONDITIONS
 from autoscaler.daemon.health import HealthServer
 from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.loopback import is_loopback
 from autoscaler.daemon.metrics.page import MetricsPage
-from autoscaler.daemon.policy_status import CONDITIONS
 from autoscaler.daemon.recent import Recent
 from autoscaler.daemon.settings import Settings
 from autoscaler.daemon.status import concerns, status

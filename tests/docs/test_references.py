@@ -14,7 +14,7 @@ from autoscaler.cli.commands import COMMANDS
 from autoscaler.cli.exits import ExitCode
 from autoscaler.config.schema import json_schema
 from autoscaler.core.decision import Reason, StageName
-from autoscaler.daemon import policy_status
+from autoscaler.daemon import conditions
 from autoscaler.daemon.notices import Topic
 from autoscaler.simulation.baselines.registry import BASELINES
 from autoscaler.simulation.replay import STATIC_PEAK
@@ -39,7 +39,7 @@ def test_every_stage_is_documented_in_order() -> None:
 
 
 def test_every_reason_of_a_condition_is_documented() -> None:
-    written = set(re.findall(r'reason="([A-Za-z]+)"', inspect.getsource(policy_status)))
+    written = set(re.findall(r'reason="([A-Za-z]+)"', inspect.getsource(conditions)))
     told = {reason for about in texts()["conditions"].values() for reason in about["reasons"]}
 
     assert written <= told

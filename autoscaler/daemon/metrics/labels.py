@@ -11,7 +11,7 @@ from autoscaler.core.decision import Reason, SwitchStep
 from autoscaler.core.forecast import FORECASTERS
 from autoscaler.core.policy import Mode, Role
 from autoscaler.core.signals import CATALOGUE
-from autoscaler.daemon.policy_status import CONDITIONS
+from autoscaler.daemon.conditions import CONDITIONS
 from autoscaler.daemon.tick import TIMED, Dependency
 from autoscaler.daemon.webhook_reporter import Telling
 from autoscaler.targets.base import Outcome

@@ -8,11 +8,11 @@ from autoscaler.core.attribution import Attribution
 from autoscaler.core.decision import Decision, SwitchDecision, SwitchStep
 from autoscaler.core.policy import Objectives
 from autoscaler.core.signals import Scope, Signals
+from autoscaler.daemon.conditions import conditions_of
 from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.metrics import labels
 from autoscaler.daemon.metrics.labels import Arrangement, Objective, TtftPart
 from autoscaler.daemon.metrics.samples import Sample, one_hot, some
-from autoscaler.daemon.policy_status import conditions_of
 from autoscaler.daemon.tick import Tick
 from autoscaler.targets.switch import Position, SwitchReading
 
