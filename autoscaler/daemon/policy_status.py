@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from autoscaler.core.decision import RoleDecision, SwitchDecision
@@ -13,6 +12,7 @@ from autoscaler.core.signals import Scope, Signals
 from autoscaler.daemon.conditions import Condition, conditions_of
 from autoscaler.daemon.logs import blanked
 from autoscaler.daemon.tick import Tick
+from autoscaler.kube.times import time_text
 from autoscaler.report.words import story_text
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.refs import JsonObject
@@ -34,9 +34,9 @@ def status_of(tick: Tick, ready: Condition, generation: int, before: JsonObject)
     decision = tick.decision
     conditions = [ready, *conditions_of(tick)]
     scaled = any(written.outcome is Outcome.APPLIED for written in tick.writes.values())
-    status: JsonObject = {"observedGeneration": generation, "lastDecisionTime": _time(tick.at_s)}
+    status: JsonObject = {"observedGeneration": generation, "lastDecisionTime": time_text(tick.at_s)}
     if scaled:
-        status["lastScaleTime"] = _time(tick.at_s)
+        status["lastScaleTime"] = time_text(tick.at_s)
     if decision is not None:
         status["mode"] = decision.mode.value
         pools = {role.value: _summary(decision.roles.get(role)) for role in (Role.PREFILL, Role.DECODE)}
@@ -106,7 +106,7 @@ def _dated(conditions: Iterable[Condition], generation: int, at_s: float, before
                 "status": status,
                 "reason": condition.reason,
                 "message": _safe(condition.message),
-                "lastTransitionTime": since or _time(at_s),
+                "lastTransitionTime": since or time_text(at_s),
                 "observedGeneration": generation,
             }
         )
@@ -121,7 +121,3 @@ def _undated(found: JsonObject) -> Condition:
 def _safe(message: str) -> str:
     text = blanked(message)
     return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
-
-
-def _time(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
 from typing import Protocol
 
+from autoscaler.kube.times import time_text
 from autoscaler.targets.kubernetes.errors import NotFoundError
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
@@ -51,7 +51,7 @@ def post(
     name = about.name[: _LONGEST_NAME - len(suffix)].rstrip("-.") + suffix
     ref = ObjectRef("v1", "Event", "events", about.namespace, name)
     involved = {"apiVersion": about.api_version, "kind": about.kind, "name": about.name, "namespace": about.namespace}
-    now = _time(at_s)
+    now = time_text(at_s)
     document = {
         "apiVersion": ref.api_version,
         "kind": ref.kind,
@@ -78,14 +78,10 @@ def repeat(api: EventApi, event: ObjectRef, message: str, at_s: float, count: in
         KubeError: See `targets.kubernetes.errors`.
     """
     try:
-        api.merge(event, {"count": count, "lastTimestamp": _time(at_s), "message": shortened(message)})
+        api.merge(event, {"count": count, "lastTimestamp": time_text(at_s), "message": shortened(message)})
     except NotFoundError:
         return False
     return True
-
-
-def _time(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def shortened(message: str, ending: str = "") -> str:

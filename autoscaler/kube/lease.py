@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Self
 
+from autoscaler.kube.times import micro_time_text
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
 API_VERSION = "coordination.k8s.io/v1"
@@ -15,11 +15,6 @@ WANTED_BY = "pd-autoscaler.io/wanted-by"
 def lease_ref(namespace: str, name: str = "") -> ObjectRef:
     """One Lease, or the Leases of a namespace."""
     return ObjectRef(API_VERSION, "Lease", "leases", namespace, name)
-
-
-def micro_time(at_s: float) -> str:
-    """Unix seconds as a Kubernetes MicroTime, which is refused without its six decimals."""
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +54,7 @@ class Lease:
 
     def taken(self, identity: str, duration_s: float, wall_s: float) -> Self:
         """The same in new hands."""
-        now = micro_time(wall_s)
+        now = micro_time_text(wall_s)
         return replace(
             self,
             holder=identity,
@@ -72,11 +67,11 @@ class Lease:
 
     def kept(self, duration_s: float, wall_s: float) -> Self:
         """The same, renewed; who asked for it is told no."""
-        return replace(self, duration_s=duration_s, renewed=micro_time(wall_s), wanted_by="")
+        return replace(self, duration_s=duration_s, renewed=micro_time_text(wall_s), wanted_by="")
 
     def freed(self, wall_s: float, *, kept_for: str = "") -> Self:
         """The same in nobody's hands."""
-        return replace(self, holder="", renewed=micro_time(wall_s), wanted_by=kept_for)
+        return replace(self, holder="", renewed=micro_time_text(wall_s), wanted_by=kept_for)
 
     def written_to(self, document: JsonObject) -> JsonObject:
         """A document with this record in place of its own; what else it holds stays."""
