@@ -24,10 +24,10 @@ from autoscaler.cli.options import (
 from autoscaler.cli.places import OWN_NAME, own_objects, refuse_unused_places
 from autoscaler.config import PolicyError, load_paths
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import AssemblyError, Surroundings
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.rights import own_rights
 from autoscaler.daemon.settings import StateKind
+from autoscaler.daemon.surroundings import AssemblyError, Surroundings
 
 
 class Output(StrEnum):

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Mode, Role
-from autoscaler.daemon.assembly import Surroundings, competitors, switch_competitors
+from autoscaler.daemon.competition import competitors, switch_competitors
 from autoscaler.daemon.places import target_aims
 from autoscaler.daemon.pod_marks import MarksError, PodMarks
 from autoscaler.daemon.rights import Right, target_rights, telling_rights
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.kube.api import KubeApi
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.competitors import Competition

@@ -17,13 +17,14 @@ from autoscaler.core.signals import Scope, Signal
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import State
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import Surroundings, connections, require_fit, stack_switch
+from autoscaler.daemon.assembly import connections, require_fit, stack_switch
 from autoscaler.daemon.clock import WallClock
 from autoscaler.daemon.places import target_aims
 from autoscaler.daemon.queries import service_queries
 from autoscaler.daemon.rights import Right
 from autoscaler.daemon.scraper import Scraper
 from autoscaler.daemon.stack_check import BROUGHT, NAMED, stack_problems
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.daemon.switching import SwitchHand, with_position
 from autoscaler.report.words import story_text
 from autoscaler.sources.answers import Answer, Ask

@@ -18,8 +18,8 @@ from autoscaler.cli.options import (
 from autoscaler.cli.recommend import exit_code, look_once
 from autoscaler.config import PolicyError, load_paths
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import AssemblyError, Surroundings
 from autoscaler.daemon.clock import SteadyClock
+from autoscaler.daemon.surroundings import AssemblyError, Surroundings
 from autoscaler.report.explain import explain as told
 
 

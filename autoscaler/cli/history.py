@@ -11,8 +11,9 @@ from autoscaler.cli.exits import CliError
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
-from autoscaler.daemon.assembly import AssemblyError, prometheus_connection
+from autoscaler.daemon.prometheus import prometheus_connection
 from autoscaler.daemon.queries import service_queries
+from autoscaler.daemon.surroundings import AssemblyError
 from autoscaler.simulation.traces.history import LengthHistory, LoadHistory, Reconstruction, reconstruct
 from autoscaler.simulation.traces.trace import TraceError
 from autoscaler.sources.history import Floats, Histogram, History, HistoryError, HistoryReader, Name

@@ -12,7 +12,7 @@ from autoscaler.cli.options import PolicyArguments, PolicyOptions, policy_paths
 from autoscaler.cli.places import OWN_NAME, own_objects, refuse_unused_places
 from autoscaler.cli.settings import SettingsFile, file_settings
 from autoscaler.config import PolicyError, load_paths
-from autoscaler.daemon.assembly import AssemblyError, require_fit
+from autoscaler.daemon.assembly import require_fit
 from autoscaler.daemon.process import shared_budgets
 from autoscaler.daemon.rights import (
     marking_rights,
@@ -23,6 +23,7 @@ from autoscaler.daemon.rights import (
     watch_rights,
 )
 from autoscaler.daemon.settings import StateKind
+from autoscaler.daemon.surroundings import AssemblyError
 
 
 def rbac(

@@ -25,19 +25,12 @@ from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.core.policy import Mode
 from autoscaler.core.state import State
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import (
-    AssemblyError,
-    Surroundings,
-    connections,
-    held_policy,
-    on_schedule,
-    require_fit,
-    stack_switch,
-)
+from autoscaler.daemon.assembly import connections, held_policy, on_schedule, require_fit, stack_switch
 from autoscaler.daemon.clock import SteadyClock, WallClock
 from autoscaler.daemon.scraper import Scraper
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_store import MemoryStateStore
+from autoscaler.daemon.surroundings import AssemblyError, Surroundings
 from autoscaler.daemon.tick import Tick
 from autoscaler.report.record import to_json, to_yaml
 from autoscaler.report.table import print_table

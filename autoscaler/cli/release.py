@@ -16,12 +16,14 @@ from autoscaler.cli.places import OWN_NAME, refuse_unused_places
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.core.policy import Mode
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import AssemblyError, Surroundings, competitors, stack_switch, writable_target
+from autoscaler.daemon.assembly import stack_switch, writable_target
 from autoscaler.daemon.clock import SteadyClock
+from autoscaler.daemon.competition import competitors
 from autoscaler.daemon.own_objects import opened_store
 from autoscaler.daemon.release import release as give_back
 from autoscaler.daemon.settings import Settings, StartError, StateKind
 from autoscaler.daemon.state_store import StateStore, StateStoreError
+from autoscaler.daemon.surroundings import AssemblyError, Surroundings
 
 
 def release(
@@ -84,7 +86,7 @@ def _one(document: ScalingPolicy, around: Surroundings, store: StateStore) -> bo
     service = document.service
     if document.spec.mode is Mode.ENFORCE:
         typer.echo(f"{service}: mode is enforce: a daemon that still runs with this policy scales again", err=True)
-    client, target = writable_target(document, around, logs.get(service=service))
+    client, target = writable_target(document, around)
     made = stack_switch(document, around)
     switch = made.make(target) if made is not None else None
     try:

@@ -24,9 +24,9 @@ from autoscaler.cli.options import (
 from autoscaler.cli.places import OWN_NAME, refuse_unused_places
 from autoscaler.cli.settings import SettingsFile, file_settings
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import Surroundings
 from autoscaler.daemon.process import run_daemon
 from autoscaler.daemon.settings import Settings, StartError, StateKind
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.targets.kubernetes.budget import RequestBudget
 
 _LAST_PORT = 65_535

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-
-from pydantic import SecretStr
-from pydantic_core import PydanticCustomError
+from collections.abc import Callable
+from dataclasses import replace
 
 from autoscaler.config import ScalingPolicy
-from autoscaler.config.connection import HttpUrl, Prometheus
-from autoscaler.config.problems import Problem, Severity
-from autoscaler.config.wording import shorten
+from autoscaler.config.problems import Severity
 from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.daemon.clock import Clock, WallClock
-from autoscaler.daemon.competition import Lookout, UncontestedTarget
+from autoscaler.daemon.competition import Lookout, UncontestedTarget, competitors, switch_competitors
 from autoscaler.daemon.draining import DrainingTarget
 from autoscaler.daemon.history import HistoryReader, Past
 from autoscaler.daemon.holds import HoldError, with_holds
@@ -26,50 +20,28 @@ from autoscaler.daemon.pod_load import PodLoads
 from autoscaler.daemon.pod_marks import PodMarks
 from autoscaler.daemon.pod_pages import PodPages
 from autoscaler.daemon.pod_routing import PodRouting
+from autoscaler.daemon.prometheus import prometheus_connection
 from autoscaler.daemon.queries import kv_lease_s, page_labels, pod_label, routing_label, service_queries
 from autoscaler.daemon.scraper import Scraper
 from autoscaler.daemon.stack_check import stack_problems
+from autoscaler.daemon.surroundings import AssemblyError, Surroundings
 from autoscaler.daemon.switching import StackSwitch
 from autoscaler.daemon.withdrawal import Withdrawal
 from autoscaler.sources.endpoints import fixed_endpoints
-from autoscaler.sources.http import Connection
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.load import stack_of
 from autoscaler.targets.base import Target
-from autoscaler.targets.kubernetes.budget import RequestBudget
 from autoscaler.targets.kubernetes.build import role_target
 from autoscaler.targets.kubernetes.client import KubeClient
-from autoscaler.targets.kubernetes.competitors import Competition, Memory, find_competitors, find_switch_competitors
+from autoscaler.targets.kubernetes.competitors import Memory
 from autoscaler.targets.kubernetes.connection import KubeConfigError, connect
-from autoscaler.targets.kubernetes.specs.problems import SpecError
-from autoscaler.targets.kubernetes.switches.build import make_switch, switch_field, switch_objects
+from autoscaler.targets.kubernetes.switches.build import make_switch
 from autoscaler.targets.role import RoleOf, RoleTargets
 from autoscaler.targets.switch import NoSwitch
 
 SWITCH = "switch"
-
-
-class AssemblyError(ValueError):
-    """A policy cannot be put to work here; says what is missing and where to give it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the command line says about the world around all policies.
-
-    Attributes:
-        prometheus_url: Server to ask in place of the one that a policy names.
-        kubeconfig: Path of a kubeconfig; None for the usual places.
-        context: Context in it; None for the current one.
-        requests: How many requests about targets the API server may be sent; None for any number.
-    """
-
-    prometheus_url: str | None = None
-    kubeconfig: str | None = None
-    context: str | None = None
-    requests: RequestBudget | None = None
 
 
 def connections(
@@ -159,7 +131,7 @@ def stack_switch(
     if spec.path is None:
         return StackSwitch(lambda target: make_switch(None, spec, place, target))
     try:
-        client = connect(kubeconfig=around.kubeconfig, context=around.context, budget=around.requests)
+        client = _connect(around)
     except KubeConfigError as error:
         reason = str(error)
         return StackSwitch(lambda _target: NoSwitch(reason))
@@ -199,51 +171,17 @@ def held_policy(policy: ScalingPolicy) -> ServicePolicy:
         raise AssemblyError(f"{policy.service}: {error}") from error
 
 
-def writable_target(policy: ScalingPolicy, around: Surroundings, log: Log) -> tuple[KubeClient, Target]:
+def writable_target(policy: ScalingPolicy, around: Surroundings) -> tuple[KubeClient, Target]:
     """The target of a policy alone, for whoever writes it without asking for signals; closing it closes the client.
 
     Raises:
         AssemblyError: There is no cluster.
     """
-    client = _cluster(policy, around, log, required=True)
-    if client is None:
-        raise AssemblyError(f"{policy.service}: no cluster is configured")
-    return client, _target(policy, client)
-
-
-def competitors(
-    policy: ScalingPolicy, client: KubeClient, memories: Mapping[Role, Memory] | None = None
-) -> dict[Role, Competition]:
-    """Who else sets the counts of a policy's targets. Never raises for a sick API server.
-
-    Args:
-        policy: The policy.
-        client: Connection to the cluster.
-        memories: Per role what the last search has read, for whoever searches again and again.
-    """
-    where, specs = places(policy), target_specs(policy)
-    known = memories or {}
-    return {role: find_competitors(client, specs[role], where[role], role, known.get(role)) for role in specs}
-
-
-def switch_competitors(policy: ScalingPolicy, client: KubeClient, memory: Memory | None = None) -> Competition:
-    """Who else sets the switch of a policy; nobody sets one without an object of its own but as a count.
-
-    Args:
-        policy: The policy.
-        client: Connection to the cluster.
-        memory: What the last search has read, for whoever searches again and again.
-    """
-    if policy.spec.switch is None:
-        return Competition()
-    spec, place = switch_spec(policy, stack_of(policy)), place_of_switch(policy, policy.spec.switch)
     try:
-        path = switch_field(spec, place)
-    except SpecError as error:
-        return Competition(unchecked=(str(error),))
-    if path is None:
-        return Competition()
-    return find_switch_competitors(client, switch_objects(spec, place)[0], path, memory)
+        client = _connect(around)
+    except KubeConfigError as error:
+        raise AssemblyError(f"{policy.service}: {error}") from error
+    return client, _target(policy, client)
 
 
 def _source(policy: ScalingPolicy, around: Surroundings, clock: WallClock) -> PrometheusSource | Scraper:
@@ -256,57 +194,23 @@ def _source(policy: ScalingPolicy, around: Surroundings, clock: WallClock) -> Pr
         pages = {Role.PREFILL: scrape.endpoints.prefill, Role.DECODE: scrape.endpoints.decode}
         fixed = fixed_endpoints(((url, labels[role]) for role, urls in pages.items() for url in urls), pod)
         return Scraper(ScrapeSource(service_queries(policy), fixed), scrape.interval_s, clock)
-    client = connect(kubeconfig=around.kubeconfig, context=around.context, budget=around.requests)
+    client = _connect(around)
     pods = PodPages(client, target_aims(policy), labels, pod, scrape.port, scrape.path)
     return Scraper(ScrapeSource(service_queries(policy), pods), scrape.interval_s, clock, owned=(client,))
 
 
+def _connect(around: Surroundings) -> KubeClient:
+    return connect(kubeconfig=around.kubeconfig, context=around.context, budget=around.requests)
+
+
 def _cluster(policy: ScalingPolicy, around: Surroundings, log: Log, *, required: bool) -> KubeClient | None:
     try:
-        return connect(kubeconfig=around.kubeconfig, context=around.context, budget=around.requests)
+        return _connect(around)
     except KubeConfigError as error:
         if required or around.kubeconfig is not None or around.context is not None:
             raise AssemblyError(f"{policy.service}: {error}") from error
         log.info("replica counts come from metrics", reason=str(error))
         return None
-
-
-def prometheus_connection(policy: ScalingPolicy, url: str | None) -> Connection:
-    """Where to ask for the signals of a policy, and as whom.
-
-    Raises:
-        AssemblyError: Neither the policy nor the command line names a server, or the latter's address is none.
-    """
-    server = policy.spec.prometheus or Prometheus()
-    address = _checked(url) if url is not None else server.url
-    if address is None:
-        raise AssemblyError("no Prometheus is named: set spec.prometheus.url or pass --prometheus")
-    user = server.basic_auth
-    return Connection(
-        url=address,
-        timeout_s=server.timeout_s,
-        bearer_token=_text(server.bearer_token),
-        bearer_token_file=_path(server.bearer_token_file),
-        username=user.username if user is not None else None,
-        password=_text(user.password) if user is not None else None,
-        password_file=_path(user.password_file) if user is not None else None,
-        ca_file=_path(server.tls.ca_file),
-        cert_file=_path(server.tls.cert_file),
-        key_file=_path(server.tls.key_file),
-        verify=server.tls.verify,
-        server_name=server.tls.server_name,
-        headers={name: value.get_secret_value() for name, value in server.headers.items()},
-    )
-
-
-def _checked(url: str) -> str:
-    """An address of the command line, held to the rules of `spec.prometheus.url`."""
-    try:
-        return HttpUrl().check(url)
-    except PydanticCustomError as error:
-        why = error.context or {}
-        problem = Problem("--prometheus", why["message"], shorten(url), why["allowed"], why["nearest"])
-        raise AssemblyError(str(problem)) from None
 
 
 def past(policy: ScalingPolicy, around: Surroundings, clock: WallClock, log: Log) -> Past | None:
@@ -320,11 +224,3 @@ def past(policy: ScalingPolicy, around: Surroundings, clock: WallClock, log: Log
     connection = prometheus_connection(policy, around.prometheus_url)
     patience_s = min(connection.timeout_s, policy.spec.interval_s / 3)
     return Past(HistoryReader(service_queries(policy), connection, log, patience_s=patience_s, wall=clock.wall_s))
-
-
-def _text(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret is not None else None
-
-
-def _path(name: str | None) -> Path | None:
-    return Path(name) if name is not None else None

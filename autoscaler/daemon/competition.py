@@ -6,12 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Role
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.leadership import LED_BY_ANOTHER
 from autoscaler.daemon.logs import Log
+from autoscaler.daemon.places import place_of_switch, places, switch_spec, target_specs
+from autoscaler.stacks.load import stack_of
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
-from autoscaler.targets.kubernetes.competitors import Competition
+from autoscaler.targets.kubernetes.client import KubeClient
+from autoscaler.targets.kubernetes.competitors import Competition, Memory, find_competitors, find_switch_competitors
+from autoscaler.targets.kubernetes.specs.problems import SpecError
+from autoscaler.targets.kubernetes.switches.build import switch_field, switch_objects
 
 SEARCH_EVERY_S = 600.0
 # What could not be looked at is looked at again sooner, for nobody knows; so is whoever was found, for they may go.
@@ -102,3 +108,38 @@ class UncontestedTarget:
     def close(self) -> None:
         """Let go of connections."""
         self._target.close()
+
+
+def competitors(
+    policy: ScalingPolicy, client: KubeClient, memories: Mapping[Role, Memory] | None = None
+) -> dict[Role, Competition]:
+    """Who else sets the counts of a policy's targets. Never raises for a sick API server.
+
+    Args:
+        policy: The policy.
+        client: Connection to the cluster.
+        memories: Per role what the last search has read, for whoever searches again and again.
+    """
+    where, specs = places(policy), target_specs(policy)
+    known = memories or {}
+    return {role: find_competitors(client, specs[role], where[role], role, known.get(role)) for role in specs}
+
+
+def switch_competitors(policy: ScalingPolicy, client: KubeClient, memory: Memory | None = None) -> Competition:
+    """Who else sets the switch of a policy; nobody sets one without an object of its own but as a count.
+
+    Args:
+        policy: The policy.
+        client: Connection to the cluster.
+        memory: What the last search has read, for whoever searches again and again.
+    """
+    if policy.spec.switch is None:
+        return Competition()
+    spec, place = switch_spec(policy, stack_of(policy)), place_of_switch(policy, policy.spec.switch)
+    try:
+        path = switch_field(spec, place)
+    except SpecError as error:
+        return Competition(unchecked=(str(error),))
+    if path is None:
+        return Competition()
+    return find_switch_competitors(client, switch_objects(spec, place)[0], path, memory)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from threading import Event
 
 from autoscaler.core.policy import ServicePolicy
-from autoscaler.daemon.assembly import AssemblyError
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.schedule import Schedule
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.slot import Slot
+from autoscaler.daemon.surroundings import AssemblyError
 from autoscaler.daemon.tick import Tick
 
 _WATCH_S = 1.0

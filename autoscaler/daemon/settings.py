@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from autoscaler.daemon.assembly import Surroundings
 from autoscaler.daemon.elector import Terms
 from autoscaler.daemon.loopback import is_loopback
 from autoscaler.daemon.settings_file import FileSettings
+from autoscaler.daemon.surroundings import Surroundings
 
 
 class StartError(Exception):

@@ -11,7 +11,7 @@ import yaml
 from autoscaler.cli.doctor_text import lines
 from autoscaler.cli.examination import Examination, examine_policy
 from autoscaler.config import load_paths
-from autoscaler.daemon.assembly import Surroundings
+from autoscaler.daemon.surroundings import Surroundings
 from tests.daemon.builders import HandClock
 from tests.e2e.stage import policy_document
 from tests.sources.chat import NOW_S

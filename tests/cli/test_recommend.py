@@ -16,8 +16,8 @@ from autoscaler.cli.main import app
 from autoscaler.cli.recommend import exit_code, instructions, look_once
 from autoscaler.config import load_paths
 from autoscaler.core.policy import Mode
-from autoscaler.daemon.assembly import Surroundings
 from autoscaler.daemon.clock import SteadyClock
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.targets.base import Outcome, WriteResult
 from tests.daemon.builders import Bench, policy, role_policy

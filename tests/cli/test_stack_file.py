@@ -16,13 +16,14 @@ from autoscaler.cli.main import app
 from autoscaler.cli.recommend import look_once
 from autoscaler.config import PolicyStore, ScalingPolicy, load_paths
 from autoscaler.core.signals import CATALOGUE, Scope
-from autoscaler.daemon.assembly import Surroundings, require_fit
+from autoscaler.daemon.assembly import require_fit
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.follower import PolicyFollower
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.loop import Loop, Workload
 from autoscaler.daemon.queries import service_queries
 from autoscaler.daemon.service import ServiceRunner
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.stacks.load import stack_of
 from tests.daemon.builders import Bench, HandClock, capturing
 from tests.e2e.stage import policy_document

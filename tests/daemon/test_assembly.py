@@ -11,13 +11,15 @@ from autoscaler.config import ScalingPolicy, load_paths
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import PoolState
-from autoscaler.daemon.assembly import AssemblyError, Surroundings, connections, on_schedule, prometheus_connection
+from autoscaler.daemon.assembly import connections, on_schedule
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.draining import DrainingTarget
 from autoscaler.daemon.metrics_target import MetricsTarget
 from autoscaler.daemon.places import target_specs
+from autoscaler.daemon.prometheus import prometheus_connection
 from autoscaler.daemon.queries import service_queries
 from autoscaler.daemon.scraper import Scraper
+from autoscaler.daemon.surroundings import AssemblyError, Surroundings
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.readings import ReplicaCounts
 from autoscaler.targets.base import Outcome

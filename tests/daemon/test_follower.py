@@ -9,12 +9,12 @@ import yaml
 
 from autoscaler.config import ScalingPolicy
 from autoscaler.config.store import PolicyStore
-from autoscaler.daemon.assembly import AssemblyError
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.follower import PolicyFollower
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.loop import Loop, Workload
 from autoscaler.daemon.service import ServiceRunner
+from autoscaler.daemon.surroundings import AssemblyError
 from tests.daemon.builders import Bench, capturing
 from tests.e2e.stage import policy_document
 

@@ -10,11 +10,12 @@ import pytest
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Role
 from autoscaler.core.state import State
-from autoscaler.daemon.assembly import Surroundings, past
+from autoscaler.daemon.assembly import past
 from autoscaler.daemon.history import HistoryReader, Past
 from autoscaler.daemon.queries import service_queries
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_store import MemoryStateStore
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.sources.http import Connection
 from tests.config.builders import REMOVED, policy
 from tests.daemon.builders import HandClock, ScriptedSource, ScriptedTarget, capturing

@@ -5,11 +5,11 @@ from threading import Event
 
 import pytest
 
-from autoscaler.daemon.assembly import AssemblyError
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.loop import Loop, Workload
 from autoscaler.daemon.service import ServiceRunner
+from autoscaler.daemon.surroundings import AssemblyError
 from tests.daemon.builders import START_S, Bench, capturing, policy
 
 WAIT_S = 10.0

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from autoscaler.daemon.assembly import Surroundings
 from autoscaler.daemon.leadership import Alone, own_identity
 from autoscaler.daemon.process import run_daemon
 from autoscaler.daemon.settings import Settings, StartError, StateKind
+from autoscaler.daemon.surroundings import Surroundings
 from tests.daemon.builders import capturing
 from tests.e2e.stage import policy_document
 

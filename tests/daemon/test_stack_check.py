@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from autoscaler.config.problems import Severity
-from autoscaler.daemon.assembly import AssemblyError, require_fit
+from autoscaler.daemon.assembly import require_fit
 from autoscaler.daemon.stack_check import stack_problems
+from autoscaler.daemon.surroundings import AssemblyError
 from autoscaler.stacks.load import stack_names
 from tests.config.builders import policy
 

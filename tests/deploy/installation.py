@@ -12,7 +12,7 @@ import yaml
 
 from autoscaler.config import ScalingPolicy, load_paths
 from autoscaler.core.policy import Mode
-from autoscaler.daemon.assembly import Surroundings, connections
+from autoscaler.daemon.assembly import connections
 from autoscaler.daemon.election import Election
 from autoscaler.daemon.event_reporter import EventReporter
 from autoscaler.daemon.policy_origin import ClusterOrigin, FileOrigin, PolicyOrigin
@@ -22,6 +22,7 @@ from autoscaler.daemon.settings_file import load_settings
 from autoscaler.daemon.shared_budget import SharedBudgets
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.daemon.state_store import MemoryStateStore
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.daemon.tenancy import Tenancy
 from autoscaler.kube.api import KubeApi
 from autoscaler.targets.kubernetes.competitors.lists import AUTOSCALERS

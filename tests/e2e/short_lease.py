@@ -8,10 +8,10 @@ from pathlib import Path
 from threading import Event
 
 from autoscaler.daemon import logs
-from autoscaler.daemon.assembly import Surroundings
 from autoscaler.daemon.elector import Terms
 from autoscaler.daemon.process import run_daemon
 from autoscaler.daemon.settings import Settings, StateKind
+from autoscaler.daemon.surroundings import Surroundings
 
 COMMAND = ("-m", "tests.e2e.short_lease")
 TERMS = Terms(lease_s=6.0, renew_s=1.5, write_s=1.0)

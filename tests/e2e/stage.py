@@ -10,9 +10,10 @@ import yaml
 
 from autoscaler.config import load_paths
 from autoscaler.core.policy import Role
-from autoscaler.daemon.assembly import Surroundings, connections
+from autoscaler.daemon.assembly import connections
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_store import MemoryStateStore
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.daemon.tick import Tick
 from tests.daemon.builders import HandClock, capturing
 from tests.e2e.fluid import MODEL, Fluid

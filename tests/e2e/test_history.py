@@ -19,7 +19,7 @@ from autoscaler.cli.history import LOAD, load_of, read_history
 from autoscaler.cli.main import app
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
-from autoscaler.daemon.assembly import prometheus_connection
+from autoscaler.daemon.prometheus import prometheus_connection
 from autoscaler.daemon.queries import service_queries
 from autoscaler.simulation.traces import Trace, between, bundled_trace
 from autoscaler.sources.history import History, HistoryError, HistoryReader

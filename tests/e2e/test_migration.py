@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from autoscaler.cli.main import app
 from autoscaler.config import load_paths
 from autoscaler.core.policy import Role
-from autoscaler.daemon.assembly import Surroundings, connections
+from autoscaler.daemon.assembly import connections
 from autoscaler.daemon.competition import SEARCH_EVERY_S
 from autoscaler.daemon.service import ServiceRunner
+from autoscaler.daemon.surroundings import Surroundings
 from tests.adopt.conftest import add_scaled_object, hpa
 from tests.e2e.fluid import MODEL
 from tests.e2e.stage import Stage

@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 from autoscaler.cli.main import app
 from autoscaler.config import load_paths
 from autoscaler.core.policy import Role
-from autoscaler.daemon.assembly import Surroundings, connections
+from autoscaler.daemon.assembly import connections
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
 from autoscaler.daemon.state_store import FileStateStore, StateStore
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.kube.api import KubeApi
 from autoscaler.targets.kubernetes.connection import configure
 from tests.daemon.builders import HandClock, capturing

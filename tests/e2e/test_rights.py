@@ -14,12 +14,13 @@ from typer.testing import CliRunner
 from autoscaler.cli.main import app
 from autoscaler.config import ScalingPolicy, load_paths
 from autoscaler.core.policy import Role
-from autoscaler.daemon.assembly import Surroundings, connections
+from autoscaler.daemon.assembly import connections
 from autoscaler.daemon.election import Election
 from autoscaler.daemon.event_reporter import EventReporter, Subject
 from autoscaler.daemon.places import target_aims
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_config_map import ConfigMapStateStore
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.kube.api import KubeApi
 from autoscaler.kube.crd import definition, policy_ref
 from autoscaler.targets.kubernetes.competitors.lists import AUTOSCALERS

@@ -10,8 +10,9 @@ from typing import Any
 
 from autoscaler.config import load_paths
 from autoscaler.core.policy import Role
-from autoscaler.daemon.assembly import Surroundings, connections
+from autoscaler.daemon.assembly import connections
 from autoscaler.daemon.pod_marks import COST, OURS, WITHDRAWN
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.targets.base import Outcome, WriteResult
 from tests.daemon.builders import HandClock, capturing
 from tests.e2e.stage import write_policy

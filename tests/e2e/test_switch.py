@@ -13,9 +13,10 @@ from autoscaler.cli.main import app
 from autoscaler.config import load_paths
 from autoscaler.core.decision import SwitchStep
 from autoscaler.core.policy import Role
-from autoscaler.daemon.assembly import Surroundings, connections, require_fit, stack_switch
+from autoscaler.daemon.assembly import connections, require_fit, stack_switch
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.state_store import FileStateStore
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.daemon.tick import Tick
 from autoscaler.targets.base import Outcome
 from autoscaler.targets.switch import Position

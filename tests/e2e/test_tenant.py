@@ -14,9 +14,10 @@ from autoscaler.config import LoadedPolicy
 from autoscaler.config.load import parse
 from autoscaler.core.policy import Role
 from autoscaler.core.state import State
-from autoscaler.daemon.assembly import Surroundings, connections, past
+from autoscaler.daemon.assembly import connections, past
 from autoscaler.daemon.pod_load import PodLoads
 from autoscaler.daemon.queries import pod_label
+from autoscaler.daemon.surroundings import Surroundings
 from autoscaler.daemon.tenancy import Tenancy
 from autoscaler.sources.prometheus import PrometheusSource
 from tests.daemon.builders import HandClock, capturing
