@@ -258,8 +258,7 @@ def test_a_lease_that_says_nothing_sensible_is_free(world: World, spec: dict[str
     address = world.address("coordination.k8s.io/v1", "leases")
     world.store.create(address, document, manager="kubectl")
     a = daemon(world)
-    found = {**world.leases()[NAME], "spec": spec}
-    a.api.list_all = lambda *_, **__: ([found], "1")  # type: ignore[method-assign]
+    a.api.found = [{**world.leases()[NAME], "spec": spec}]
 
     a.turn()
 

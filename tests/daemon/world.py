@@ -58,19 +58,25 @@ def _nothing() -> None:
 
 @dataclass
 class StoreApi:
-    """What we ask of the API server for ourselves; `before` and `after` may let time pass or raise."""
+    """What we ask of the API server for ourselves; `before` and `after` may let time pass or raise.
+
+    Attributes:
+        requests: The verb of each request.
+        found: What a list finds, instead of what the store has: the server keeps nothing senseless.
+    """
 
     world: World
     before: Callable[[], None] = _nothing
     after: Callable[[], None] = _nothing
     requests: list[str] = field(default_factory=list)
+    found: list[JsonObject] | None = None
 
     def get(self, ref: ObjectRef) -> JsonObject:
         return self._ask(Operation("get", ref), lambda: self.world.store.get(self._address(ref)))
 
     def list_all(self, ref: ObjectRef, *, label_selector: str = "") -> tuple[list[JsonObject], str]:
         def select() -> list[JsonObject]:
-            return self.world.store.select(self._address(ref), label_selector)
+            return self.world.store.select(self._address(ref), label_selector) if self.found is None else self.found
 
         return self._ask(Operation("list", ref), select), str(self.world.store.version)
 

@@ -45,6 +45,10 @@ class Fluid:
         for _ in range(round(elapsed_s)):
             self._advance_a_second(prefill, decode)
 
+    def restart_engines(self) -> None:
+        """Their counters begin anew."""
+        self._totals.clear()
+
     def series(self, at_s: float, service: str) -> Iterator[TimeSeries]:
         """What a scrape finds; pods that are gone since the last one end with a staleness marker."""
         for role, pods in self._ready.items():

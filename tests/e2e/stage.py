@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tests.daemon.builders import HandClock, capturing
 from tests.e2e.fluid import MODEL, Fluid
 from tests.support.kube import Cluster
 from tests.support.kube_api.manifests import deployment
-from tests.support.prometheus import Prometheus
+from tests.support.prometheus import Prometheus, TimeSeries
 
 INTERVAL_S = 15.0
 SHRINK_WINDOW_S = 120.0
@@ -76,6 +77,8 @@ class Stage:
         prometheus: Where its series go.
         url: Where the autoscaler finds Prometheus.
         clock: The only time there is, but for the servers' own.
+        arriving: What of the series that a scrape finds reaches Prometheus at that time.
+        quotas: How many pods of a role may be made; without an entry all.
     """
 
     service: str
@@ -87,6 +90,8 @@ class Stage:
     fluid: Fluid = field(default_factory=lambda: Fluid(arrivals_per_s=2.0))
     token: str = ""
     ticks: list[Tick] = field(default_factory=list)
+    arriving: Callable[[Iterable[TimeSeries]], Iterable[TimeSeries]] = iter
+    quotas: dict[Role, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for role in Role.PREFILL, Role.DECODE:
@@ -94,7 +99,7 @@ class Stage:
         self.log, self.lines = capturing()
         self.store = MemoryStateStore()
         self.runner = self._new_runner()
-        self._let_time_pass(WARM_UP_S)
+        self.let_time_pass(WARM_UP_S)
 
     def replicas(self, role: Role) -> int:
         """What the Deployment of a role asks for."""
@@ -102,10 +107,18 @@ class Stage:
 
     def tick(self) -> Tick:
         """One interval passes, and the autoscaler ticks."""
-        self._let_time_pass(INTERVAL_S)
+        self.let_time_pass(INTERVAL_S)
         done = self.runner.tick(self.clock.now_s())
         self.ticks.append(done)
         return done
+
+    def let_time_pass(self, seconds: float) -> None:
+        """The service goes on, and the autoscaler does nothing."""
+        for _ in range(round(seconds / INTERVAL_S)):
+            ready = {role: self._start_pods(role) for role in (Role.PREFILL, Role.DECODE)}
+            self.fluid.advance(INTERVAL_S, ready[Role.PREFILL], ready[Role.DECODE])
+            self.clock.at_s += INTERVAL_S
+            self.prometheus.write(self.arriving(self.fluid.series(self.clock.now_s(), self.service)))
 
     def run(self, seconds: float) -> None:
         """Tick through some time."""
@@ -123,21 +136,18 @@ class Stage:
         source, target = connections(loaded.policy, around, self.clock, self.log, writes=True)
         return ServiceRunner(loaded.policy.core(), source, target, self.store, self.log)
 
-    def _let_time_pass(self, seconds: float) -> None:
-        for _ in range(round(seconds / INTERVAL_S)):
-            ready = {role: self._start_pods(role) for role in (Role.PREFILL, Role.DECODE)}
-            self.fluid.advance(INTERVAL_S, ready[Role.PREFILL], ready[Role.DECODE])
-            self.clock.at_s += INTERVAL_S
-            self.prometheus.write(self.fluid.series(self.clock.now_s(), self.service))
-
     def _start_pods(self, role: Role) -> int:
         """Play the controller: what is asked for serves one interval later."""
         found = self._deployment(role)
         asked_for = int(found["spec"]["replicas"])
+        made = min(asked_for, self.quotas.get(role, asked_for))
         counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
-        status = {**dict.fromkeys(counts, asked_for), "observedGeneration": found["metadata"]["generation"]}
+        status = {**dict.fromkeys(counts, made), "observedGeneration": found["metadata"]["generation"]}
+        if made < asked_for:
+            refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "over quota"}
+            status["conditions"] = [refused]
         self.cluster.patch("apps/v1", "deployments", f"{self.service}-{role}", {"status": status}, "status")
-        return asked_for
+        return made
 
     def _deployment(self, role: Role) -> dict[str, Any]:
         return self.cluster.get("apps/v1", "deployments", f"{self.service}-{role}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +37,7 @@ def test_counters_that_begin_anew_with_a_restarted_engine_are_no_jump_in_demand(
     fake_stage.run(180.0)
     before = counts(fake_stage)
 
-    fake_stage.fluid._totals.clear()  # noqa: SLF001 - a restart of the engines that the fluid plays
+    fake_stage.fluid.restart_engines()
     fake_stage.run(120.0)
 
     assert all(now <= then for now, then in zip(counts(fake_stage), before, strict=True))
@@ -46,29 +46,29 @@ def test_counters_that_begin_anew_with_a_restarted_engine_are_no_jump_in_demand(
 def test_a_service_whose_series_end_is_held_and_goes_on_when_they_return(fake_stage: Stage) -> None:
     fake_stage.fluid.arrivals_per_s = 8.0
     fake_stage.run(300.0)
-    grown, series = counts(fake_stage), fake_stage.fluid.series
+    grown = counts(fake_stage)
 
-    fake_stage.fluid.series = lambda at_s, service: iter(())  # type: ignore[method-assign]  # noqa: ARG005 - its names
+    fake_stage.arriving = lambda _: ()
     fake_stage.fluid.arrivals_per_s = 1.0
     fake_stage.run(420.0)
     assert counts(fake_stage) == grown
     assert set(troubles(fake_stage.ticks[-1], Dependency.SIGNALS)) == {"prefill", "decode"}
 
-    fake_stage.fluid.series = series  # type: ignore[method-assign]
+    fake_stage.arriving = iter
     fake_stage.run(3 * SHRINK_WINDOW_S)
     assert counts(fake_stage) < grown
     assert fake_stage.ticks[-1].troubles == ()
 
 
 def test_samples_that_come_late_are_used_until_they_are_stale(fake_stage: Stage) -> None:
-    series, under_way = fake_stage.fluid.series, deque[list[TimeSeries]]()
+    under_way = deque[list[TimeSeries]]()
     lag_ticks = 2
 
-    def late(at_s: float, service: str) -> Iterator[TimeSeries]:
-        under_way.append(list(series(at_s, service)))
-        yield from under_way.popleft() if len(under_way) > lag_ticks else ()
+    def late(series: Iterable[TimeSeries]) -> Iterable[TimeSeries]:
+        under_way.append(list(series))
+        return under_way.popleft() if len(under_way) > lag_ticks else ()
 
-    fake_stage.fluid.series = late  # type: ignore[method-assign]
+    fake_stage.arriving = late
     fake_stage.fluid.arrivals_per_s = 8.0
     fake_stage.run(300.0)
     grown = counts(fake_stage)
@@ -101,7 +101,7 @@ def test_a_target_that_is_deleted_is_named_and_found_again_when_it_is_made_anew(
 def test_an_api_server_that_is_down_stops_nothing_but_writes_and_its_return_needs_no_restart(fake_stage: Stage) -> None:
     cluster = api_of(fake_stage)
     fake_stage.fluid.arrivals_per_s = 10.0
-    fake_stage._let_time_pass(INTERVAL_S)  # noqa: SLF001 - its own requests must not meet the faults
+    fake_stage.let_time_pass(INTERVAL_S)  # its own requests must not meet the faults
     cluster.api.faults.add(Fault(times=40, code=503))
 
     down = fake_stage.runner.tick(fake_stage.clock.now_s())
@@ -137,24 +137,7 @@ def test_a_server_that_asks_to_be_left_alone_is(fake_kube_api: FakeCluster, tmp_
 
 def test_a_quota_that_is_used_up_ends_growth_as_a_full_cluster_does(fake_stage: Stage) -> None:
     fake_stage.fluid.arrivals_per_s = 10.0
-    name, play = f"{fake_stage.service}-prefill", fake_stage._start_pods  # noqa: SLF001 - the controller it plays
-
-    def start_pods(role: Role) -> int:
-        asked_for = play(role)
-        if role is Role.PREFILL and asked_for > 3:
-            refused = {
-                "type": "ReplicaFailure",
-                "status": "True",
-                "reason": "FailedCreate",
-                "message": "over quota",
-            }
-            made = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 3)
-            status = {"status": {**made, "conditions": [refused]}}
-            fake_stage.cluster.patch("apps/v1", "deployments", name, status, "status")
-            return 3
-        return asked_for
-
-    fake_stage._start_pods = start_pods  # type: ignore[method-assign]  # noqa: SLF001 - as above
+    fake_stage.quotas[Role.PREFILL] = 3
     fake_stage.run(120.0)
 
     last = fake_stage.ticks[-1].decision
