@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from autoscaler.core.policy import Mode
@@ -101,9 +103,9 @@ def test_the_behavior_of_its_hpa_is_carried_over(kube_api: Cluster, import_of: I
     ],
 )
 def test_what_cannot_be_carried_over_is_said(
-    kube_api: Cluster, import_of: Import, spec: dict[str, object], said: str
+    kube_api: Cluster, import_of: Import, spec: dict[str, Any], said: str
 ) -> None:
-    add_scaled_object(kube_api, "theirs", "chat-decode", **spec)  # type: ignore[arg-type]
+    add_scaled_object(kube_api, "theirs", "chat-decode", **spec)
 
     done = import_of("keda", "theirs")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -23,8 +24,8 @@ BY_RULES = service_policy(without_prior(), without_prior())
 either_way = pytest.mark.parametrize("policy", [WITH_PRIOR, BY_RULES], ids=["with a prior", "by rules"])
 
 
-def changed(policy: ServicePolicy, role: Role, **changes: object) -> ServicePolicy:
-    return replace(policy, roles={**policy.roles, role: replace(policy.roles[role], **changes)})  # type: ignore[arg-type]
+def changed(policy: ServicePolicy, role: Role, **changes: Any) -> ServicePolicy:
+    return replace(policy, roles={**policy.roles, role: replace(policy.roles[role], **changes)})
 
 
 @either_way

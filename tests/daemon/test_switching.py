@@ -22,7 +22,7 @@ from autoscaler.targets.switch import (
     Setting,
     SwitchReading,
 )
-from tests.daemon.builders import Bench, ScriptedSource, ScriptedTarget, policy, steady_signals
+from tests.daemon.builders import Bench, ScriptedSource, ScriptedTarget, crowded_decode_signals, policy, steady_signals
 
 OFF = SwitchPolicy(Disaggregation.OFF, confirm_s=60.0, lease_s=30.0)
 
@@ -170,7 +170,7 @@ def test_the_intent_is_kept_before_the_switch_is_moved() -> None:
 def test_a_switch_that_is_refused_is_a_trouble_and_stops_no_count() -> None:
     made = bench(ScriptedSwitch(answer=Outcome.FORBIDDEN))
     stepped(made, SwitchStep.CLOSING)
-    made.source.signals[Scope.DECODE]["waiting"] = measured(200.0, "requests", 1.0)  # type: ignore[index]
+    made.source.signals = crowded_decode_signals()
 
     done = made.tick()
 

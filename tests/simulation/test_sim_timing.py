@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,8 +113,8 @@ def test_transfers_share_the_link_of_their_sender() -> None:
 
 def test_a_transfer_that_ends_as_another_starts_joins_at_once() -> None:
     engine = replace(ENGINE, kv_bytes_per_token=1024.0)
-    slow = {"engine": engine, "link_bytes_per_s": 1024.0 * 1024.0 / 0.25}
-    service = played(split(pool(2, **slow), pool(1, **slow)), Trace.of([0.0, 0.25], 1024, 5))  # type: ignore[arg-type]
+    slow: dict[str, Any] = {"engine": engine, "link_bytes_per_s": 1024.0 * 1024.0 / 0.25}
+    service = played(split(pool(2, **slow), pool(1, **slow)), Trace.of([0.0, 0.25], 1024, 5))
 
     # 1.024 s of prefill, 0.25 s of transfer, 10 ms for the first step: the second is handed over as the first one ends.
     assert service.finish().requests.ttft_s.tolist() == pytest.approx([1.284, 1.284])

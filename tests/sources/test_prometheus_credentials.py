@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,15 +60,15 @@ def test_a_token_that_cannot_be_read_is_named_and_nothing_is_sent(
     ],
 )
 def test_credentials_and_headers_are_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, credentials: dict[str, str], header: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, credentials: dict[str, Any], header: str | None
 ) -> None:
     (tmp_path / "p").write_text("pass\n")
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login stray password stray\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     if "password_file" in credentials:
-        credentials = {**credentials, "password_file": tmp_path / "p"}  # type: ignore[dict-item]
+        credentials = {**credentials, "password_file": tmp_path / "p"}
     with running_loopback(healthy) as server:
-        connection = Connection(server.url, headers={"X-Scope-OrgID": "team"}, **credentials)  # type: ignore[arg-type]
+        connection = Connection(server.url, headers={"X-Scope-OrgID": "team"}, **credentials)
         with reading(server, connection=connection) as source:
             source.read(NOW_S)
 
@@ -105,10 +106,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"ca_file": Path("/nowhere")}, "cannot be reached: Could not find a suitable TLS CA certificate bundle"),
     ],
 )
-def test_certificates_are_checked(certificate: Path, trust: dict[str, object], words: str) -> None:
+def test_certificates_are_checked(certificate: Path, trust: dict[str, Any], words: str) -> None:
     given = {**trust, "ca_file": certificate if trust.get("ca_file") is True else trust.get("ca_file")}
     with running_loopback(healthy, certificate=certificate) as server:
-        connection = Connection(server.url, **given)  # type: ignore[arg-type]
+        connection = Connection(server.url, **given)
         with reading(server, connection=connection) as source:
             signal = pick(source.read(NOW_S), "decode.running")
 
@@ -126,9 +127,9 @@ def test_https_to_a_server_that_speaks_http_says_so() -> None:
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_a_client_certificate_is_shown(certificate: Path, shown: bool) -> None:
-    own = {"cert_file": certificate, "key_file": certificate} if shown else {}
+    own: dict[str, Any] = {"cert_file": certificate, "key_file": certificate} if shown else {}
     with running_loopback(healthy, certificate=certificate, clients=certificate) as server:
-        connection = Connection(server.url, ca_file=certificate, server_name="prometheus.example", **own)  # type: ignore[arg-type]
+        connection = Connection(server.url, ca_file=certificate, server_name="prometheus.example", **own)
         with reading(server, connection=connection) as source:
             signal = pick(source.read(NOW_S), "decode.running")
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.core.signals import Scope
-from autoscaler.stacks.candidates import SignalModel
+from autoscaler.stacks.candidates import CandidateModel, SignalModel
 from autoscaler.stacks.dialects import Dialect, Stack, assemble
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.load import parse_stack
@@ -59,13 +61,19 @@ def pick(dialect: Dialect, path: str) -> SignalModel:
     return dialect.signals[Scope(scope)][name]
 
 
+def first(dialect: Dialect, path: str) -> CandidateModel:
+    candidates = pick(dialect, path).candidates
+    assert candidates is not None
+    return candidates[0]
+
+
 def expressions(of: ServiceQueries, name: str) -> list[str]:
     signal = next(signal for signal in of.signals if signal.name == name)
     return [expression.text for candidate in signal.candidates for expression in candidate.expressions]
 
 
-def resolved(framework: str = "", **labels: object) -> ServiceQueries:
-    known = ServiceLabels(selector=(Matcher("namespace", "ns"), Matcher("job", "j")), model="Llama", **labels)  # type: ignore[arg-type]
+def resolved(framework: str = "", **labels: Any) -> ServiceQueries:
+    known = ServiceLabels(selector=(Matcher("namespace", "ns"), Matcher("job", "j")), model="Llama", **labels)
     return resolve(stack(framework), "chat", known, OBJECTIVES)
 
 
@@ -76,10 +84,8 @@ def test_a_stack_speaks_one_dialect_per_engine_and_spelling() -> None:
 def test_a_spelling_replaces_the_beginning_of_metric_names_and_nothing_else() -> None:
     underscore = stack().dialects[1]
 
-    assert pick(underscore, "prefill.queue_depth").candidates[0].expr == "sum(e_waiting{$prefill}) # not re:waiting"  # type: ignore[index]
-    assert pick(underscore, "service.ttft_attainment_ratio").candidates[0].legs == (  # type: ignore[index]
-        "sum by (le) (rate(e_t_bucket{$decode}[2m]))",
-    )
+    assert first(underscore, "prefill.queue_depth").expr == "sum(e_waiting{$prefill}) # not re:waiting"
+    assert first(underscore, "service.ttft_attainment_ratio").legs == ("sum by (le) (rate(e_t_bucket{$decode}[2m]))",)
     assert underscore.replicas.ready[0].expr == "count(e_up{$pool})"
     assert (underscore.probe, underscore.generations[0].probe) == ("e_up", "e_new{$service}")
 
@@ -103,7 +109,7 @@ def test_names_beside_those_of_the_engine_change_along_with_them(spelling: str, 
 
     (dialect,) = assemble(parse_stack(framework.encode(), "framework"), {"engine": engine}).dialects
 
-    assert pick(dialect, "prefill.in_flight").candidates[0].expr == written  # type: ignore[index]
+    assert first(dialect, "prefill.in_flight").expr == written
 
 
 def test_what_a_file_does_not_say_is_as_in_its_engines_file() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,8 @@ from tests.daemon.builders import role_policy
 POOLS = {Role.PREFILL: role_policy(2), Role.DECODE: role_policy(2)}
 
 
-def pools(role: Role, **changes: float) -> dict[Role, RolePolicy]:
-    return {**POOLS, role: replace(POOLS[role], **changes)}  # type: ignore[arg-type]
+def pools(role: Role, **changes: Any) -> dict[Role, RolePolicy]:
+    return {**POOLS, role: replace(POOLS[role], **changes)}
 
 
 MIN = LimitModel(rule=LimitRule.MIN_REPLICAS, role=Role.PREFILL, value=1, why="The router has no other way.")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -12,8 +13,8 @@ AT_S = np.arange(0.0, 600.0, 60.0)
 RISING = np.linspace(0.0, 9.0, AT_S.size)
 
 
-def chart(*series: Series, **changed: object) -> str:
-    return draw(Chart("How many?", AT_S, series, **changed))  # type: ignore[arg-type]
+def chart(*series: Series, **changed: Any) -> str:
+    return draw(Chart("How many?", AT_S, series, **changed))
 
 
 def paths(drawn: str) -> list[tuple[str, str]]:

@@ -14,7 +14,6 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 JsonObject = dict[str, Any]
-_Container = dict[str, Any] | list[Any]
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -97,17 +96,17 @@ def _add(document: JsonObject, operation: JsonObject) -> None:
 
 def _remove(document: JsonObject, operation: JsonObject) -> None:
     parent, key = _existing(document, operation["path"])
-    del parent[key]  # type: ignore[arg-type]  # a list comes with an int, an object with a str
+    del parent[key]
 
 
 def _replace(document: JsonObject, operation: JsonObject) -> None:
     parent, key = _existing(document, operation["path"])
-    parent[key] = operation["value"]  # type: ignore[index]
+    parent[key] = operation["value"]
 
 
 def _test(document: JsonObject, operation: JsonObject) -> None:
     parent, key = _existing(document, operation["path"])
-    if parent[key] != operation.get("value"):  # type: ignore[index]
+    if parent[key] != operation.get("value"):
         raise patch_does_not_apply()
 
 
@@ -119,7 +118,8 @@ _OPERATIONS: dict[Any, Callable[[JsonObject, JsonObject], None]] = {
 }
 
 
-def _parent(document: JsonObject, pointer: str) -> tuple[_Container, str]:
+def _parent(document: JsonObject, pointer: str) -> tuple[Any, str]:
+    """The object or list that a pointer ends in, and the last part of the pointer."""
     *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
     node: Any = document
     for part in parents:
@@ -134,7 +134,8 @@ def _parent(document: JsonObject, pointer: str) -> tuple[_Container, str]:
     return node, last
 
 
-def _existing(document: JsonObject, pointer: str) -> tuple[_Container, str | int]:
+def _existing(document: JsonObject, pointer: str) -> tuple[Any, str | int]:
+    """As `_parent`, with what is there under the key: a list has an int for it, an object a str."""
     parent, key = _parent(document, pointer)
     if isinstance(parent, list):
         return parent, _index(key, len(parent) - 1)
