@@ -46,7 +46,7 @@ def measured_of(document: ScalingPolicy, history: History, made: Reconstruction,
     """
     policy = document.core()
     gpus = {role: pool.gpus_per_replica for role, pool in policy.roles.items()}
-    used = _used(history, gpus)
+    used, missed = _used(history, gpus), risk_of(history, policy.objectives)
     return Assessment(
         service=document.service,
         objectives=policy.objectives,
@@ -54,10 +54,10 @@ def measured_of(document: ScalingPolicy, history: History, made: Reconstruction,
         end_s=float(history.at_s[-1]),
         price=price,
         used=used,
-        risk=_risk(history, policy.objectives),
+        risk=_risk(history, missed),
         grounds=tuple(_data_grounds(history, used, made)),
         remarks=made.remarks,
-        curves=_curves(history, gpus, risk_of(history, policy.objectives), made.trace),
+        curves=_curves(history, gpus, missed, made.trace),
     )
 
 
@@ -91,8 +91,7 @@ def _used(history: History, gpus: Mapping[Role, float]) -> Used:
     )
 
 
-def _risk(history: History, objectives: Objectives) -> Risk:
-    missed = risk_of(history, objectives)
+def _risk(history: History, missed: Mapping[str, Floats]) -> Risk:
     step_h = history.step_s / 3600.0
     each = np.vstack(list(missed.values()))
     known = np.isfinite(each).any(axis=0)
