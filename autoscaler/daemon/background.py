@@ -5,7 +5,7 @@ from __future__ import annotations
 from queue import Empty, Full, Queue
 from threading import Lock, Thread
 
-from autoscaler.daemon.reporters import Reporter
+from autoscaler.daemon.reporters import Reporter, told
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 
 _MOST_WAITING = 1000
@@ -60,10 +60,6 @@ class BackgroundReporter:
 
     def _run(self) -> None:
         while (tick := self._waiting.get()) is not None:
-            try:
-                said = self._reporter.report(tick)
-            except Exception as error:  # noqa: BLE001 - the thread must outlive a defect
-                message = f"telling failed: {error!r}; this is a defect, please report it with the traceback"
-                said = [Trouble(Dependency.INTERNAL, self._name, message, error)]
+            said = told(self._reporter, tick, self._name)
             with self._lock:
                 self._said[tick.service] = said

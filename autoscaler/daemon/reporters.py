@@ -40,7 +40,9 @@ class Reporters:
 
     def __call__(self, tick: Tick) -> None:
         """Tell a tick. Never raises."""
-        troubles = [trouble for reporter in self._reporters for trouble in _told(reporter, tick)]
+        troubles = [
+            trouble for reporter in self._reporters for trouble in told(reporter, tick, type(reporter).__name__)
+        ]
         self._count(tick.service, [trouble.dependency for trouble in troubles])
         if tick.service not in self._troubles:
             self._troubles[tick.service] = TroubleLog(self._log.bind(service=tick.service))
@@ -48,9 +50,10 @@ class Reporters:
             self._troubles[tick.service].update(troubles, tick.at_s)
 
 
-def _told(reporter: Reporter, tick: Tick) -> list[Trouble]:
+def told(reporter: Reporter, tick: Tick, name: str) -> list[Trouble]:
+    """What a reporter says of a tick; where it fails, a trouble of that name. Never raises."""
     try:
         return reporter.report(tick)
     except Exception as error:  # noqa: BLE001 - a defect in telling must not end what is told about
         message = f"telling failed: {error!r}; this is a defect, please report it with the traceback"
-        return [Trouble(Dependency.INTERNAL, type(reporter).__name__, message, error)]
+        return [Trouble(Dependency.INTERNAL, name, message, error)]
