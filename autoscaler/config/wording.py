@@ -76,4 +76,6 @@ def shorten(text: str) -> str:
     if len(lines) > 1:
         return f"{len(lines)} lines of text"
     masked = _CREDENTIALS.sub("***@", text)
+    if lines and lines[0] != text:
+        masked = repr(masked)  # the line end, as of a block of YAML, is what is wrong with it
     return masked if len(masked) <= _LONGEST_VALUE else f"{masked[:_LONGEST_VALUE]}…"

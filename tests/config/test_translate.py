@@ -157,6 +157,14 @@ def test_a_long_value_is_cut() -> None:
     assert len(error({"spec.mode": "x" * 5000}).value or "") < 70
 
 
+@pytest.mark.parametrize(("path", "value"), [("spec.mode", "enforce"), ("apiVersion", "pd-autoscaler.io/v1alpha1")])
+def test_a_line_end_too_many_is_shown_and_does_not_end_the_message(path: str, value: str) -> None:
+    found = error({path: f"{value}\n"})
+
+    assert found.value == f"'{value}\\n'"
+    assert "\n" not in str(found)
+
+
 def test_a_path_reads_like_the_document() -> None:
     path = path_of(("spec", "roles", "prefill", "behavior", "scaleUp", "policies", 0, "value"))
 
