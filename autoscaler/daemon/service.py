@@ -130,23 +130,10 @@ class ServiceRunner:
         self._watch = watch = Stopwatch()
         with watch.phase("recall", Dependency.STATE):
             memory = self._recall(now_s, troubles)
-        with watch.phase("read replicas", Dependency.REPLICAS):
-            reading = self._guarded.read()
-        with watch.phase("read signals", Dependency.SIGNALS):
-            signals = self._source.read(now_s)
-        snapshot = Snapshot(self.policy.service, now_s, reading.pools, signals, reading.errors)
-        shown = None
-        if self._hand is not None:
-            with watch.phase("read switch", Dependency.REPLICAS):
-                shown = self._hand.read(reading)
-            snapshot = with_position(snapshot, shown)
+        reading, snapshot, shown = self._observe(now_s)
         stood = self._stood or memory.switch.step
         with watch.phase("decide"):
-            policy = self._at(self.policy, now_s)
-            if self._hand is not None and shown is not None:
-                policy = self._hand.give_way(policy, shown)
-            decision, state = self._decide(policy, snapshot, memory)
-            decision = self._hand.worded(decision) if self._hand is not None else decision
+            decision, state = self._decide(snapshot, memory, shown)
         if self._leads:
             state = with_originals(state, decision, shown)
         if self._state is not None:
@@ -164,8 +151,7 @@ class ServiceRunner:
             with watch.phase("read history", Dependency.SIGNALS):  # once everything is written: it may take a while
                 self._state = self._past.put_into(self.policy, self._state, now_s)
         self._stood = decision.switch.step if decision.switch is not None else None
-        troubles += _decision_troubles(decision)
-        troubles += _write_troubles(writes, switched)
+        troubles += [*_decision_troubles(decision), *_write_troubles(writes, switched)]
         return Tick(
             self.policy.service,
             now_s,
@@ -181,7 +167,27 @@ class ServiceRunner:
             stood,
         )
 
-    def _decide(self, policy: ServicePolicy, snapshot: Snapshot, memory: State) -> tuple[Decision, State]:
+    def _observe(self, now_s: float) -> tuple[PoolReading, Snapshot, SwitchReading | None]:
+        """The pools, all that is known of the service, and where its switch stands, if it has one."""
+        with self._watch.phase("read replicas", Dependency.REPLICAS):
+            reading = self._guarded.read()
+        with self._watch.phase("read signals", Dependency.SIGNALS):
+            signals = self._source.read(now_s)
+        snapshot = Snapshot(self.policy.service, now_s, reading.pools, signals, reading.errors)
+        if self._hand is None:
+            return reading, snapshot, None
+        with self._watch.phase("read switch", Dependency.REPLICAS):
+            shown = self._hand.read(reading)
+        return reading, with_position(snapshot, shown), shown
+
+    def _decide(self, snapshot: Snapshot, memory: State, shown: SwitchReading | None) -> tuple[Decision, State]:
+        policy = self._at(self.policy, snapshot.at_s)
+        if self._hand is None or shown is None:
+            return self._within_grant(policy, snapshot, memory)
+        decision, state = self._within_grant(self._hand.give_way(policy, shown), snapshot, memory)
+        return self._hand.worded(decision), state
+
+    def _within_grant(self, policy: ServicePolicy, snapshot: Snapshot, memory: State) -> tuple[Decision, State]:
         """Decide alone; and, where others share the GPUs, once more with what they leave."""
         alone = decide(policy, snapshot, memory, snapshot.at_s)
         granted_gpus = self._grant(policy, snapshot, alone[0])
