@@ -70,9 +70,9 @@ def notes(version: str, tag: str | None, root: Path = ROOT) -> str:
     raise ReleaseError(f"CHANGELOG.md has no section {' or '.join(wanted)}: name what users get")
 
 
-def pack_chart(folder: Path, at_s: int, root: Path = ROOT) -> Path:
+def pack_chart(folder: Path, at_s: int) -> Path:
     """The chart as Helm packs it; the same bytes for the same files and time, which Helm itself does not promise."""
-    target = Path(helm_python.package(root / CHART, destination=folder))
+    target = Path(helm_python.package(ROOT / CHART, destination=folder))
     packed = io.BytesIO()
     with tarfile.open(target) as helms, tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for entry in helms:

@@ -48,16 +48,16 @@ def _shared(name: str) -> Trace:
     return read_trace(path)
 
 
-def _azure(factor: float, minutes: float = 60.0) -> Callable[[], Trace]:
-    return lambda: between(times(bundled_trace(), factor, SEED), 0.0, minutes * 60.0)
+def _azure(factor: float) -> Callable[[], Trace]:
+    return lambda: between(times(bundled_trace(), factor, SEED), 0.0, _HOUR_S)
 
 
 def _steady(rate_per_s: float) -> Callable[[], Trace]:
     return lambda: poisson(rate_per_s, 1200.0, bundled_trace(), SEED)
 
 
-def _excerpt(name: str, factor: float, start_h: float, hours: float = 1.0) -> Callable[[], Trace]:
-    return lambda: times(between(_shared(name), start_h * _HOUR_S, (start_h + hours) * _HOUR_S), factor, SEED)
+def _excerpt(name: str, factor: float, start_h: float) -> Callable[[], Trace]:
+    return lambda: times(between(_shared(name), start_h * _HOUR_S, (start_h + 1.0) * _HOUR_S), factor, SEED)
 
 
 def _mooncake(factor: float) -> Callable[[], Trace]:

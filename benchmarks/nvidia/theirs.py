@@ -21,10 +21,6 @@ from benchmarks.nvidia.outcome import Outcome, request_order
 
 PYTHON = scene.BENCH / "venv" / "bin" / "python"
 _HASH_TOKENS = 512
-_SETTINGS = (
-    *("NUM_BLOCKS", "BLOCK_SIZE", "KV_BYTES_PER_TOKEN"),
-    *("MAX_SEQUENCES", "MAX_BATCHED_TOKENS", "LINK_BYTES_PER_S"),
-)
 _LONGEST_S = 3600.0
 
 PlannerConfig = Mapping[str, object]

@@ -143,13 +143,13 @@ def test_a_tick_that_failed_tells_nothing_here() -> None:
     assert told(bench) == []
 
 
-def switch_notices(answer: Outcome = Outcome.APPLIED, ticks: int = 30) -> list[Notice]:
+def switch_notices(answer: Outcome = Outcome.APPLIED) -> list[Notice]:
     """What is told of a switch that the policy turns off, without what is told of the pools."""
     switch = ScriptedSwitch(answer=answer)
     wanted = replace(policy(), switch=SwitchPolicy(Disaggregation.OFF, confirm_s=60.0, lease_s=30.0))
     bench = Bench(wanted, switch=StackSwitch(lambda _target: switch))
     found = []
-    for _ in range(ticks):
+    for _ in range(30):
         found += [notice for notice in told(bench) if notice.role is None]
         bench.source.signals = without_prefill_load()
     return found

@@ -165,13 +165,13 @@ def hand_on(dial: Dial, clock: HandClock, **more: Any) -> SwitchHand:
     return SwitchHand(StackSwitch(lambda _target: dial, **more), ScriptedTarget(), clock.now_s)
 
 
-def fought(dial: Dial, hand: SwitchHand, clock: HandClock, back: Setting = Position.ON) -> Outcome:
+def fought(dial: Dial, hand: SwitchHand, clock: HandClock) -> Outcome:
     """One move, one move back, a minute later."""
     hand.read(PoolReading({}))
     result = hand.move(CLOSE, Mode.ENFORCE)
     assert result is not None
     clock.at_s += 60.0
-    dial.setting = back
+    dial.setting = Position.ON
     return result.outcome
 
 

@@ -7,7 +7,6 @@ import subprocess
 import tempfile
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -109,6 +108,6 @@ def _strict(schema: Any) -> Any:
     return made
 
 
-def policy_definition(folder: Path = DEPLOY / "crd") -> JsonObject:
+def policy_definition() -> JsonObject:
     """Our CRD, as it is shipped."""
-    return dict(yaml.safe_load((folder / "scalingpolicies.yaml").read_text()))
+    return dict(yaml.safe_load((DEPLOY / "crd" / "scalingpolicies.yaml").read_text()))

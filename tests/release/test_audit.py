@@ -19,9 +19,9 @@ KNOWN = {"id": "GHSA-aaaa-bbbb-cccc", "fix_versions": ["2.0.1"], "aliases": [], 
 NOWHERE = "http://127.0.0.1:1"
 
 
-def audit(folder: Path, requirements: Path, python: str = sys.executable, **environ: str) -> tuple[int, str]:
+def audit(folder: Path, requirements: Path, **environ: str) -> tuple[int, str]:
     """Exit code and what is said."""
-    command = [str(SCRIPT), python, str(folder), str(requirements)]
+    command = [str(SCRIPT), sys.executable, str(folder), str(requirements)]
     done = subprocess.run(command, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 

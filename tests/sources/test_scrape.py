@@ -57,11 +57,11 @@ def scraping(of: ServiceQueries, endpoints: Endpoints, timeout_s: float = 5.0) -
 
 
 @contextlib.contextmanager
-def single(answer: Callable[[Request], Reply], *, timeout_s: float = 5.0) -> Iterator[tuple[Loopback, ScrapeSource]]:
+def single(answer: Callable[[Request], Reply]) -> Iterator[tuple[Loopback, ScrapeSource]]:
     """A service of one decode pod."""
     with running_loopback(answer) as server:
         labels = {"namespace": "one", "role": "decode", "model_name": "llama"}
-        with scraping(queries("one"), fixed_endpoints([(f"{server.url}/metrics", labels)], "pod"), timeout_s) as source:
+        with scraping(queries("one"), fixed_endpoints([(f"{server.url}/metrics", labels)], "pod")) as source:
             yield server, source
 
 
