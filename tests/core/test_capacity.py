@@ -123,6 +123,35 @@ def test_an_objective_below_a_bare_step_is_unreachable_and_does_not_cost_a_repli
     assert kv_setpoint_ratio(ENGINE, 0.010, 1500) == 0.0
 
 
+@given(st.sampled_from([ENGINE, EXPERTS]), st.floats(1.0, 32_000.0))
+def test_an_objective_that_one_sequence_alone_just_keeps_can_be_reached(
+    engine: EngineModel, resident_tokens: float
+) -> None:
+    alone_s = engine.decode.step_ms(1, resident_tokens) / 1e3
+
+    assert decode_point(engine, alone_s * (1 + 1e-6), resident_tokens).sequences == pytest.approx(1.0, abs=0.01)
+    assert decode_point(engine, alone_s * (1 - 1e-6), resident_tokens).limit == "unreachable"
+
+
+def test_a_sequence_that_no_replica_has_room_for_is_planned_as_one_of_a_replica() -> None:
+    small = replace(ENGINE, kv_capacity_tokens=10_000.0)
+
+    point = decode_point(small, 0.05, 32_000.0)
+
+    assert (point.sequences, point.limit) == (1.0, "kv")
+    assert point.kv_utilization_ratio == pytest.approx(3.2)
+
+
+def test_sequences_that_hold_nothing_yet_fill_the_batch_of_an_engine_that_says_nothing_of_its_own() -> None:
+    point = decode_point(ENGINE, 0.05, 0.0)
+
+    assert (point.sequences, point.limit) == (256.0, "sequences")
+
+
+def test_a_step_without_sequences_takes_its_fixed_time() -> None:
+    assert ENGINE.decode.step_ms(0, 0) == ENGINE.decode.d0_ms
+
+
 @given(st.floats(0.016, 0.2), st.floats(0.001, 0.1), st.floats(100.0, 16_000.0))
 def test_a_looser_objective_never_means_a_smaller_batch(tpot_s: float, more_s: float, resident_tokens: float) -> None:
     tight, loose = (decode_point(ENGINE, target_s, resident_tokens) for target_s in (tpot_s, tpot_s + more_s))

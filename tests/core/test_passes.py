@@ -63,6 +63,15 @@ def test_a_prompt_too_long_for_the_budget_is_one() -> None:
     assert full.service_s * 1e3 == pytest.approx(DENSE.prefill.request_ms(20_000.0))
 
 
+def test_a_pass_takes_a_quarter_of_the_target_where_that_is_what_limits_it() -> None:
+    full = full_pass(prompts(1600.0), EXPERTS, ttft_s=1.0)
+
+    a_ms, b_ms, c_ms = EXPERTS.prefill.terms_ms(1600.0)
+    assert 1 < full.prompts < 8192 / 1600
+    assert a_ms + full.prompts * (b_ms + c_ms) == pytest.approx(250.0)
+    assert full.share_s == pytest.approx(0.25 / full.prompts)
+
+
 @given(st.floats(1.0, 200_000.0), st.floats(0.0, 1.0), st.floats(0.05, 60.0))
 def test_no_pass_of_several_prompts_takes_more_than_a_quarter_of_the_target(
     tokens: float, uncached_ratio: float, ttft_s: float
