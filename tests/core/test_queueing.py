@@ -25,7 +25,7 @@ def test_the_probability_of_waiting_is_erlang_c(servers: int, offered: float, wa
 
 def test_everyone_waits_at_a_full_pool_and_nobody_at_an_empty_one() -> None:
     assert probability_of_waiting(4, 1.0) == 1.0
-    assert probability_of_waiting(4, 1.5) == 1.0
+    assert probability_of_waiting(4, 1.2) == 1.0
     assert probability_of_waiting(4, 0.0) == 0.0
 
 
@@ -95,6 +95,27 @@ def test_fewer_wait_longer_the_longer_the_wait_asked_about(
     assert 0.0 <= share_waiting_longer(servers, utilization, 0.2, wait_s + more_s) <= share <= 1.0
 
 
+@pytest.mark.parametrize(("variability", "service_scv"), [(0.3, 0.0), (0.5, 0.0), (0.8, 0.6), (1.0, 1.0), (3.0, 3.0)])
+def test_variability_of_unknown_origin_is_half_of_service_and_arrivals_are_poisson_at_least(
+    variability: float, service_scv: float
+) -> None:
+    told = share_waiting_longer(4, 0.8, 0.2, 0.1, variability, service_scv)
+
+    assert share_waiting_longer(4, 0.8, 0.2, 0.1, variability) == pytest.approx(told)
+
+
+def test_arrivals_are_never_taken_for_smoother_than_poisson() -> None:
+    assert share_waiting_longer(4, 0.8, 0.2, 0.1, 0.1, 0.0) == share_waiting_longer(4, 0.8, 0.2, 0.1, 0.5, 0.0)
+
+
+def test_a_wait_too_short_for_a_number_is_none() -> None:
+    assert share_waiting_longer(1, 0.9, 10.0, 5e-324) == share_waiting_longer(1, 0.9, 10.0, 0.0)
+
+
+def test_work_that_takes_no_time_keeps_nobody_waiting() -> None:
+    assert share_waiting_longer(1, 0.9, 0.0, 0.1) == 0.0
+
+
 LEVELS = st.lists(st.floats(0.0, 60.0), min_size=1, max_size=6).map(sorted)
 MISSED = st.sampled_from([0.01, 0.05, 0.2])
 
@@ -151,9 +172,26 @@ def test_a_level_that_is_rare_enough_may_outrun_the_servers() -> None:
 
 
 def test_a_pool_of_thousands_is_sized_like_several_of_a_hundred() -> None:
-    need, _ = servers_for([3000.0], 0.2, 1.0, 0.05)
+    small, hundred, thousands = (servers_for([work], 0.2, 1.0, 0.05)[0] / work for work in (64.0, 128.0, 3000.0))
 
-    assert 3000.0 < need < 3300.0
+    assert 1.0 < thousands < 1.1
+    assert thousands == pytest.approx(hundred)
+    assert hundred < small
+
+
+@given(st.floats(1.2, 60.0), st.floats(0.05, 0.95))
+def test_the_fraction_tells_how_near_one_server_fewer_is_to_being_enough(work: float, place: float) -> None:
+    servers = math.ceil(work) + 1
+    enough, too_few = (expected_missed([work], count, 0.2, 0.1) for count in (servers, servers - 1))
+
+    between = enough**place * too_few ** (1.0 - place)
+
+    assert servers_for([work], 0.2, 0.1, between)[0] == pytest.approx(servers - 1 + place, abs=0.01)
+
+
+def test_one_server_that_is_enough_is_needed_as_far_as_there_is_work() -> None:
+    assert servers_for([0.1, 0.3], 0.2, 5.0, 0.05)[0] == 0.3
+    assert servers_for([0.1] * 15 + [1.5], 0.2, 5.0, 0.1)[0] == 1.0
 
 
 def test_no_work_needs_no_server() -> None:
