@@ -40,12 +40,15 @@ def test_a_first_value_that_was_too_low_is_soon_forgotten() -> None:
     assert said[-1].upper < 1.5 * 2.0
 
 
-def test_averages_as_old_as_their_time_constant_are_exponential() -> None:
+@pytest.mark.parametrize(
+    ("average", "constant_s"), [("fastest", 20.0), ("fast", 60.0), ("middle", 300.0), ("slow", 900.0)]
+)
+def test_averages_as_old_as_their_time_constant_are_exponential(average: str, constant_s: float) -> None:
     memory, _ = outlooks([2.0] * 80)
 
     after, _ = forecast.observe(memory, 3.0, MIDNIGHT_S + 80 * TICK_S, HORIZON_S, 0.05)
 
-    assert after.slow == pytest.approx(3.0 - math.exp(-TICK_S / 900.0))
+    assert getattr(after, average) == pytest.approx(3.0 - math.exp(-TICK_S / constant_s))
 
 
 def test_a_memory_that_does_not_say_when_it_began_is_old() -> None:
@@ -101,9 +104,9 @@ def lowest_bound(memory: Forecast, predictions: Sequence[float], share: float) -
 
 def test_until_costs_are_known_the_lowest_bound_speaks() -> None:
     """Nobody has proven anything in the first hour; what a forecaster would have cost is not asked then."""
-    demands = wandering(400)
+    demands = wandering(241)
 
-    young, said = outlooks(demands[:200], excess_ratio=0.05)
+    young, said = outlooks(demands[:-1], excess_ratio=0.05)
     old, said_later = outlooks(demands, excess_ratio=0.05)
 
     assert said[-1].upper == pytest.approx(lowest_bound(young, young.pending[-1][1], 0.95))
@@ -182,6 +185,9 @@ def test_a_memory_that_knows_nothing_of_trends_beyond_the_bound_takes_them_at_th
     _, restored = outlooks(ramp, memory=replace(memory, lifts=()), start_s=MIDNIGHT_S + 240 * TICK_S)
 
     assert restored[-1].upper == pytest.approx(fresh[-1].upper, rel=0.05)
+    _, first = outlooks([20.0], memory=replace(memory, lifts=()), start_s=MIDNIGHT_S + 240 * TICK_S)
+    assert first[0].lifted_by == "steep_trend"
+    assert first[0].upper == pytest.approx(first[0].trend)
 
 
 def a_wave(periods: int) -> list[float]:
@@ -231,10 +237,12 @@ def test_a_direction_of_demand_never_asks_for_more_than_both_together(*, rises: 
 
 
 def test_far_in_the_tail_or_after_a_few_errors_a_direction_knows_too_little() -> None:
-    track, young = known(0.1, 0.6, samples=100), known(0.1, 0.6, samples=20)
+    track, young, older = (known(0.1, 0.6, samples=samples) for samples in (100, 24, 26))
 
-    assert track.told_by(rises=True, share=0.9) is track.errors
+    assert track.told_by(rises=True, share=0.76) is track.errors
+    assert track.told_by(rises=True, share=0.74) is track.rising
     assert young.told_by(rises=True, share=0.7) is young.errors
+    assert older.told_by(rises=True, share=0.7) is older.rising
 
 
 def test_a_burstier_load_gets_a_wider_margin() -> None:
@@ -284,6 +292,7 @@ def test_whatever_the_clock_does_the_numbers_stay_numbers(steps: list[tuple[floa
         assert math.isfinite(outlook.upper)
         assert outlook.demand >= 0.0
         assert outlook.upper >= 0.0
+        assert all(due_s >= now for due_s, _ in (*memory.pending, *memory.lifted))
 
 
 def test_a_forecast_that_is_never_due_does_not_pile_up() -> None:

@@ -6,6 +6,8 @@ import math
 from functools import cache
 from statistics import fmean
 
+import pytest
+
 from autoscaler.core import forecast
 from autoscaler.core.forecast import Forecast, Outlook
 from tests.core.forecasts import DAY_S, MIDNIGHT_S, noise, outlooks, wandering
@@ -80,3 +82,88 @@ def test_a_recorded_history_gives_the_season_back_after_a_restart() -> None:
     assert "daily" not in {outlook.forecaster for outlook in unseeded}
     assert seeded.season != plain.season
     assert max(outlook.upper for outlook in said) >= max(outlook.demand for outlook in said)
+
+
+WEEK_S = 7 * DAY_S
+MONDAY_S = 1_699_833_600.0
+# Shortly before nine, when the jump is within the horizon.
+SOON_NINE_S, SOON_S = 9 * 3600.0 - 300.0, 600.0
+DAILY, WEEKLY = forecast.FORECASTERS.index("daily"), forecast.FORECASTERS.index("weekly")
+
+
+def office_hours(at_s: float) -> float:
+    """4 by night, 10 from nine to six, 2 at the weekend."""
+    day, hour = int((at_s - MONDAY_S) % WEEK_S // DAY_S), at_s % DAY_S / 3600.0
+    if day >= 5:
+        return 2.0
+    return 10.0 if 9 <= hour < 18 else 4.0
+
+
+def recorded(days: float, *gap: float) -> Forecast:
+    """What a record of so many days up to a Monday's midnight tells of the season; it may have a gap."""
+    quarters = (MONDAY_S - step * 900.0 for step in range(1, int(days * 96) + 1))
+    kept = [at_s for at_s in quarters if not (gap and gap[0] <= at_s < gap[1])]
+    return forecast.seed_season(Forecast(), [(at_s, office_hours(at_s)) for at_s in kept])
+
+
+def soon_nine_on_monday(memory: Forecast, demand: float) -> tuple[Forecast, Outlook]:
+    memory, said = outlooks([demand], memory=memory, start_s=MONDAY_S + SOON_NINE_S, horizon_s=SOON_S, excess_ratio=0.2)
+    return memory, said[0]
+
+
+def test_a_week_tells_of_monday_what_a_day_cannot() -> None:
+    memory, _ = soon_nine_on_monday(recorded(14), 4.0)
+
+    values = memory.pending[0][1]
+    assert values[DAILY] == pytest.approx(4.0)
+    assert values[WEEKLY] == pytest.approx(10.0, rel=0.05)
+
+
+def test_a_jump_that_came_on_two_mondays_is_expected_on_the_third() -> None:
+    _, usual = soon_nine_on_monday(recorded(14), 4.0)
+    _, busier = soon_nine_on_monday(recorded(14), 8.0)
+    _, quieter = soon_nine_on_monday(recorded(14), 3.0)
+
+    assert {usual.lifted_by, busier.lifted_by, quieter.lifted_by} == {"weekly"}
+    assert usual.upper == pytest.approx(10.0, rel=0.05)
+    assert busier.upper == 10.0
+    assert quieter.upper == pytest.approx(7.5, rel=0.05)
+
+
+def test_one_monday_is_no_habit() -> None:
+    memory, outlook = soon_nine_on_monday(recorded(13), 4.0)
+
+    assert memory.pending[0][1][WEEKLY] > 9.0
+    assert outlook.lifted_by is None
+
+
+@pytest.mark.parametrize("missing_s", [SOON_NINE_S, SOON_NINE_S + SOON_S], ids=["now", "soon"])
+def test_a_quarter_of_an_hour_that_nobody_recorded_tells_nothing(missing_s: float) -> None:
+    then_s = MONDAY_S - WEEK_S + missing_s
+
+    memory, outlook = soon_nine_on_monday(recorded(8, then_s - 900.0, then_s + 900.0), 4.0)
+
+    assert memory.pending[0][1][WEEKLY] == -1.0
+    assert outlook.forecaster != "weekly"
+    assert outlook.upper < 8.0
+
+
+def test_a_quarter_of_an_hour_without_load_is_known() -> None:
+    idle = forecast.seed_season(Forecast(), [(MONDAY_S, 0.0)])
+
+    twice = forecast.seed_season(idle, [(MONDAY_S - WEEK_S, 50.0)])
+
+    assert max(twice.season) == 0.0
+    assert twice.since_s == MONDAY_S - WEEK_S
+
+
+def test_a_season_is_taken_up_at_once_and_changed_slowly() -> None:
+    fresh, _ = outlooks([6.0] * 2)
+    idle, calm = (forecast.seed_season(Forecast(), [(MIDNIGHT_S, demand)]) for demand in (0.0, 10.0))
+
+    after_idle, after_calm = (outlooks([50.0] * 2, memory=known)[0] for known in (idle, calm))
+
+    assert max(fresh.season) == 6.0
+    assert max(after_idle.season) == pytest.approx(50.0 / 20)
+    assert max(after_calm.season) == pytest.approx(10.0 + 40.0 / 20)
+    assert fresh.since_s == after_calm.since_s == MIDNIGHT_S
