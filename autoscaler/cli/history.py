@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from autoscaler.cli.exits import CliError
+from autoscaler.cli.exits import CliError, ExitCode
 from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
@@ -53,7 +53,7 @@ def read_history(
     try:
         history = reader.read(until_s - since_s, until_s, STEP_S, wanted, reached=reached)
     except HistoryError as error:
-        raise CliError(str(error)) from error
+        raise CliError(str(error), ExitCode.UNHEALTHY) from error
     finally:
         reader.close()
     return history
@@ -75,7 +75,7 @@ def load_of(history: History, seed: int, name: str) -> Reconstruction:
     try:
         return reconstruct(load, seed, name=name)
     except TraceError as error:
-        raise CliError(_no_load(history, name) or str(error)) from error
+        raise CliError(_no_load(history, name) or str(error), ExitCode.UNHEALTHY) from error
 
 
 def _no_load(history: History, name: str) -> str:

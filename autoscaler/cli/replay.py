@@ -103,6 +103,8 @@ def replay(
 
     With --trace prometheus the load is what your own Prometheus remembers of the first policy's service: its rates and
     length histograms, turned into requests. With --sweep there is a row for each combination, played on all cores.
+
+    Exit codes: 3 when Prometheus cannot be asked, or does not know the load; 2 for a bad policy, load or usage; else 0.
     """
     _refuse_idle(context, trace, named=bool(policy))
     try:

@@ -50,6 +50,9 @@ def report(
     histograms and replayed on a simulated service under your policy and under the one that the report recommends.
 
     The report says how sure it is, and why. Without spec.engine nothing is replayed: what was used and at risk remains.
+
+    Exit codes: 3 when Prometheus cannot be asked, or does not know the load of a service; 2 for a bad policy or bad
+    usage; else 0.
     """
     amount = checked_price(price, currency)
     since_s = parse_since_s(since)

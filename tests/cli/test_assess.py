@@ -7,7 +7,7 @@ import pytest
 
 from autoscaler.cli.assess import assess, checked_price
 from autoscaler.cli.engine_fit import Fit, corrected, fit_of
-from autoscaler.cli.exits import CliError
+from autoscaler.cli.exits import CliError, ExitCode
 from autoscaler.cli.history import gpus_used, load_of
 from autoscaler.cli.measured import risk_of
 from autoscaler.cli.spans import parse_since_s
@@ -69,8 +69,10 @@ def test_a_load_that_cannot_be_made_says_which_signal_it_lacks_and_why(
 ) -> None:
     known = replace(history(**signals), why_absent={(Scope.SERVICE, absent): "too many samples"})
 
-    with pytest.raises(CliError, match=words):
+    with pytest.raises(CliError, match=words) as ended:
         load_of(known, 0, "chat")
+
+    assert ended.value.code is ExitCode.UNHEALTHY
 
 
 def test_timing_that_is_measured_to_be_right_needs_no_correction() -> None:
@@ -151,5 +153,7 @@ def test_a_price_is_an_amount() -> None:
 
 
 def test_a_prometheus_that_is_not_there_is_said_before_anything_is_made() -> None:
-    with pytest.raises(CliError, match="cannot be reached"):
+    with pytest.raises(CliError, match="cannot be reached") as ended:
         assess(policy("http://127.0.0.1:1"), None, 3600.0, Price(), seed=0, watcher=NOBODY)
+
+    assert ended.value.code is ExitCode.UNHEALTHY
