@@ -184,18 +184,20 @@ def _remarks(fit: Fit, policy: ServicePolicy) -> list[str]:
     return remarks
 
 
-def checked_price(text: str | None, currency: str) -> Price:
+def checked_price(text: str | None, currency: str | None) -> Price:
     """The price that the user gives.
 
     Raises:
-        CliError: It is no amount.
+        CliError: It is no amount, or there is a currency of none.
     """
     if text is None:
-        return Price(None, currency)
+        if currency is not None:
+            raise CliError(f"--currency {currency} is that of --gpu-hour-price: pass that too")
+        return Price()
     try:
         amount = float(text)
     except ValueError:
         amount = math.nan
     if not (math.isfinite(amount) and amount >= 0):
         raise CliError(f"--gpu-hour-price {text}: wants an amount, such as 2.5")
-    return Price(amount, currency)
+    return Price(amount) if currency is None else Price(amount, currency)

@@ -39,7 +39,7 @@ def report(
     price: Annotated[
         str | None, typer.Option("--gpu-hour-price", metavar="AMOUNT", help="What a GPU-hour costs you.")
     ] = None,
-    currency: Annotated[str, typer.Option(metavar="NAME", help="Currency of that price.")] = "USD",
+    currency: Annotated[str | None, typer.Option(metavar="NAME", help="Currency of that price. Default: USD.")] = None,
     seed: Seed = 0,
     output: Annotated[Output, typer.Option("--output", "-o", help="What to print.")] = Output.TABLE,
 ) -> None:

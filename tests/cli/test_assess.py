@@ -146,10 +146,16 @@ def test_a_time_that_is_none_or_too_short_is_refused(text: str) -> None:
 
 def test_a_price_is_an_amount() -> None:
     assert checked_price("2.5", "EUR") == Price(2.5, "EUR")
-    assert checked_price(None, "EUR").of(10.0) is None
+    assert checked_price("2.5", None) == Price(2.5, "USD")
+    assert checked_price(None, None).of(10.0) is None
     for text in ("cheap", "-1", "nan"):
         with pytest.raises(CliError, match="wants an amount"):
             checked_price(text, "EUR")
+
+
+def test_a_currency_without_a_price_is_refused() -> None:
+    with pytest.raises(CliError, match="--currency EUR is that of --gpu-hour-price: pass that too"):
+        checked_price(None, "EUR")
 
 
 def test_a_prometheus_that_is_not_there_is_said_before_anything_is_made() -> None:
