@@ -19,7 +19,7 @@ from autoscaler.cli.history import LOAD, load_of, read_history
 from autoscaler.cli.options import PrometheusUrl, Seed, is_given
 from autoscaler.cli.simulator import say_if_slow
 from autoscaler.cli.spans import parse_instant_s, parse_since_s
-from autoscaler.cli.sweeps import KEYS, MOST_RATE, cases_of, parse_sweeps
+from autoscaler.cli.sweeps import KEYS, MOST_RATE, cases_of, parse_sweeps, refuse_twice
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.report.html.replay import ReplayView, replay_page
 from autoscaler.report.html.sweep import sweep_page
@@ -109,7 +109,7 @@ def replay(
     _refuse_idle(context, trace, named=bool(policy))
     try:
         policies = _policies(policy) if policy else _default(model, gpu, tp, ttft, tpot, startup)
-        names = [known_baseline(name.strip()) for name in against.split(",") if name.strip()]
+        names = _rivals(against)
         varied = parse_sweeps(sweeps or [])
         load = _dated(_load(trace, policies, prometheus, since, seed, named=bool(policy)), policies, begins)
         say_if_slow()
@@ -119,6 +119,12 @@ def replay(
             print_text(_once(policies, load, names, rate, seed, output), output)
     except (PolicyError, TraceError, SimulationError) as error:
         raise CliError(str(error)) from error
+
+
+def _rivals(against: str) -> list[str]:
+    names = [known_baseline(name.strip()) for name in against.split(",") if name.strip()]
+    refuse_twice("--against {}: named twice, and would be played twice: leave one out", names)
+    return names
 
 
 def _refuse_idle(context: typer.Context, trace: str, *, named: bool) -> None:
@@ -217,8 +223,13 @@ def _dated(load: Load, policies: Mapping[str, ScalingPolicy], begins: str | None
 def _policies(paths: list[Path]) -> dict[str, ScalingPolicy]:
     """Policies by name; several may be about one service, each is read for itself."""
     found: dict[str, ScalingPolicy] = {}
+    places: set[tuple[Path, int]] = set()
     for path in paths:
         for loaded in load_paths([path]):
+            place = (loaded.file.resolve(), loaded.line)
+            if place in places:
+                raise CliError(f"--policy {loaded.file}: named twice, and would be played twice: leave one out")
+            places.add(place)
             name = loaded.policy.service
             names = chain(
                 (name, f"{name} ({loaded.file.stem})", f"{name} ({loaded.file})"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -34,7 +34,7 @@ def parse_sweeps(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Values by key.
 
     Raises:
-        CliError: A sweep has another form, a key is not known, or is given twice.
+        CliError: A sweep has another form, a key is not known, or it or one of its values is given twice.
     """
     sweeps: dict[str, tuple[str, ...]] = {}
     for text in given:
@@ -48,8 +48,26 @@ def parse_sweeps(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
             raise CliError(f"--sweep {key}: no such setting; there are {', '.join(KEYS)}{meant}")
         if key in sweeps:
             raise CliError(f"--sweep {key}: given twice; name all its values at once, as in {key}=a,b")
+        refuse_twice(f"--sweep {key}: {{}} is named twice, and would be played twice: leave one out", found)
         sweeps[key] = found
     return sweeps
+
+
+def refuse_twice(refusal: str, names: Iterable[str]) -> None:
+    """Refuse a list that has one name twice.
+
+    Args:
+        refusal: What is said of it, with a place for the name.
+        names: The list.
+
+    Raises:
+        CliError: It has one.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise CliError(refusal.format(name))
+        seen.add(name)
 
 
 def cases_of(

@@ -93,6 +93,7 @@ def test_csv_and_table_show_the_same_policies(trace_file: Path) -> None:
     ("options", "words"),
     [
         (["--model", "llama-3.1-70b", "--tp", "4", "--against", "hpaa"], "no baseline is called hpaa; there are hpa"),
+        (["--model", "llama-3.1-70b", "--tp", "4", "--against", "hpa,keda, hpa"], "--against hpa: named twice"),
         (["--model", "llama-9"], "is not in the built-in table"),
         ([], "Name --policy FILE, or --model"),
         (["--model", "llama-3.1-70b", "--tp", "4", "--ttft", "2 parsecs"], "spec.objectives.ttft.target"),
@@ -145,15 +146,23 @@ def test_policies_of_one_service_in_files_of_one_name_are_all_played(trace_file:
         file.parent.mkdir()
         file.write_text(text)
 
-    options = [part for file in (*files, files[0]) for part in ("--policy", str(file))]
+    options = [part for file in files for part in ("--policy", str(file))]
     rows = json.loads(said("--trace", str(trace_file), *options, "-o", "json"))["rows"]
 
     assert [row["policy"] for row in rows] == [
         "llama-70b",
         "llama-70b (chat)",
         f"llama-70b ({files[2]})",
-        f"llama-70b ({files[0]})",
     ]
+
+
+def test_a_policy_that_is_named_twice_is_refused(trace_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "chat.yaml"
+    file.write_text((resources.files("autoscaler.simulation") / "data" / "demo.yaml").read_text())
+
+    for again in (file, tmp_path, tmp_path / ".." / tmp_path.name / "chat.yaml"):
+        with pytest.raises(CliError, match=r"--policy .*chat\.yaml: named twice, and would be played twice"):
+            said("--trace", str(trace_file), "--policy", str(file), "--policy", str(again))
 
 
 @pytest.mark.parametrize(
@@ -190,6 +199,7 @@ def test_an_option_that_would_change_nothing_is_refused(
         ),
         (["--sweep", "startup"], "wants KEY=VALUE,VALUE"),
         (["--sweep", "ttft=1s", "--sweep", "ttft=2s"], "given twice"),
+        (["--sweep", "startup=60s,240s,60s"], "--sweep startup: 60s is named twice"),
         (["--sweep", "ttft=2 parsecs"], "spec.objectives.ttft.target"),
         (["--sweep", "rate=many"], "is no number"),
         (["--sweep", "rate=-1"], "must be above 0"),
