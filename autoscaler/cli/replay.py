@@ -19,7 +19,7 @@ from autoscaler.cli.history import LOAD, load_of, read_history
 from autoscaler.cli.options import PrometheusUrl, Seed, is_given
 from autoscaler.cli.simulator import say_if_slow
 from autoscaler.cli.spans import parse_instant_s, parse_since_s
-from autoscaler.cli.sweeps import KEYS, MOST_RATE, cases_of, parse_sweeps, refuse_twice
+from autoscaler.cli.sweeps import KEYS, MOST_RATE, cases_of, column_of, parse_sweeps, refuse_twice
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.report.html.replay import ReplayView, replay_page
 from autoscaler.report.html.sweep import sweep_page
@@ -107,10 +107,11 @@ def replay(
     Exit codes: 3 when Prometheus cannot be asked, or does not know the load; 2 for a bad policy, load or usage; else 0.
     """
     _refuse_idle(context, trace, named=bool(policy))
+    varied = parse_sweeps(sweeps or [])
+    _refuse_beside_sweeps(context, varied)
     try:
         policies = _policies(policy) if policy else _default(model, gpu, tp, ttft, tpot, startup)
         names = _rivals(against)
-        varied = parse_sweeps(sweeps or [])
         load = _dated(_load(trace, policies, prometheus, since, seed, named=bool(policy)), policies, begins)
         say_if_slow()
         if varied:
@@ -138,6 +139,13 @@ def _refuse_idle(context: typer.Context, trace: str, *, named: bool) -> None:
             raise CliError(
                 f"--{parameter} goes with --trace prometheus only: {trace} is a file, which is played as a whole"
             )
+
+
+def _refuse_beside_sweeps(context: typer.Context, sweeps: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse the one value of a setting of which a sweep plays others."""
+    for key in sweeps:
+        if is_given(context, key):
+            raise CliError(f"--{key} does not go with --sweep {key}, which names every value that is played")
 
 
 def print_text(rendered: str | Mapping[str, Any], output: Output) -> None:
@@ -184,8 +192,9 @@ def _swept(
             found[place] = rows
             bar.finished(f"{len(found)} of {len(cases)} combinations")
     rows = [row for place in range(len(cases)) for row in found[place]]
-    record = {"trace": load.trace.name, "requests": len(load.trace), "rows": rows, **_remarked(load)}
-    return sweep_page(record, tuple(sweeps), load.remarks) if output is Output.HTML else record
+    trace = load.trace if "rate" in sweeps else at_rate(load.trace, rate, seed)
+    record = {"trace": trace.name, "requests": len(trace), "rows": rows, **_remarked(load)}
+    return sweep_page(record, [column_of(key) for key in sweeps], load.remarks) if output is Output.HTML else record
 
 
 def _remarked(load: Load) -> dict[str, Any]:
@@ -214,6 +223,8 @@ def _dated(load: Load, policies: Mapping[str, ScalingPolicy], begins: str | None
     """The load at the instant that the user names; where schedules follow the clock, which one it is stands below."""
     dated = load if begins is None else replace(load, begins_s=parse_instant_s(begins))
     if not any(policy.spec.schedules for policy in policies.values()):
+        if begins is not None:
+            raise CliError("--from is the clock of schedules, and no policy has any: leave it out")
         return dated
     when = datetime.fromtimestamp(dated.begins_s, UTC).strftime("%A, %Y-%m-%d %H:%M UTC")
     remark = f"Schedules hold as if the load began on {when}; --from names another instant."

@@ -26,6 +26,8 @@ KEYS: Mapping[str, str] = {
     "seed": "of everything random",
 }
 
+_COLUMNS = {"attainment": "goal"}  # of a row, the share that was attained has that name
+
 MOST_RATE = 10_000.0
 """More than any recording has to be multiplied by; beyond it memory ends."""
 
@@ -51,6 +53,11 @@ def parse_sweeps(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
         refuse_twice(f"--sweep {key}: {{}} is named twice, and would be played twice: leave one out", found)
         sweeps[key] = found
     return sweeps
+
+
+def column_of(key: str) -> str:
+    """What a setting is called in the rows of a sweep."""
+    return _COLUMNS.get(key, key)
 
 
 def refuse_twice(refusal: str, names: Iterable[str]) -> None:
@@ -92,7 +99,7 @@ def cases_of(
         varied = {name: with_settings(policy, settings) for name, policy in policies.items()}
         cases.append(
             Case(
-                settings,
+                {column_of(key): value for key, value in settings.items()},
                 {name: policy.core() for name, policy in varied.items()},
                 _rate(settings["rate"]) if "rate" in settings else rate,
                 _seed(settings["seed"]) if "seed" in settings else seed,

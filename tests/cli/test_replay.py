@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,23 @@ def test_a_sweep_has_a_row_for_every_combination_in_order(trace_file: Path) -> N
     assert rows[0]["ttft_p95_s"] != rows[1]["ttft_p95_s"]
 
 
+def test_a_share_that_is_swept_stands_beside_the_share_that_was_attained(trace_file: Path) -> None:
+    options = (*engine(trace_file), "--sweep", "attainment=90%,99.9%")
+    rows = json.loads(said(*options, "-o", "json"))["rows"]
+
+    assert [row["goal"] for row in rows] == ["90%", "99.9%"]
+    assert all(0.99 < row["attainment"] <= 1.0 for row in rows)
+    assert [row["goal"] for row in csv.DictReader(io.StringIO(said(*options, "-o", "csv")))] == ["90%", "99.9%"]
+    assert re.search("rows over goal. Best in time: pd-autoscaler with goal (90|99.9)%:", said(*options, "-o", "html"))
+
+
+def test_a_sweep_says_of_how_many_requests_it_is(trace_file: Path) -> None:
+    once = json.loads(said(*engine(trace_file), "--rate", "0.5", "-o", "json"))
+    swept = json.loads(said(*engine(trace_file), "--rate", "0.5", "--sweep", "seed=1,2", "-o", "json"))
+
+    assert (swept["trace"], swept["requests"]) == (once["trace"], once["requests"])
+
+
 def test_several_policies_about_one_service_are_told_apart(trace_file: Path, tmp_path: Path) -> None:
     text = (resources.files("autoscaler.simulation") / "data" / "demo.yaml").read_text()
     (tmp_path / "as-it-is.yaml").write_text(text)
@@ -176,6 +194,9 @@ def test_a_policy_that_is_named_twice_is_refused(trace_file: Path, tmp_path: Pat
         (["--tp", "4"], "set spec.engine.tensorParallel there"),
         (["--since", "7d"], "--since goes with --trace prometheus only"),
         (["--prometheus", "http://x"], "--prometheus goes with --trace prometheus only"),
+        (["--from", "2026-11-23T08:00"], "--from is the clock of schedules, and no policy has any: leave it out"),
+        (["--rate", "2", "--sweep", "rate=1,3"], "--rate does not go with --sweep rate, which names every value"),
+        (["--seed", "0", "--sweep", "seed=1,3"], "--seed does not go with --sweep seed, which names every value"),
     ],
 )
 def test_an_option_that_would_change_nothing_is_refused(
@@ -207,6 +228,7 @@ def test_an_option_that_would_change_nothing_is_refused(
         (["--sweep", "rate=1e9"], "at most 10000"),
         (["--sweep", "seed=1e400"], "is no whole number from 0 on"),
         (["--sweep", "seed=-1"], "is no whole number from 0 on"),
+        (["--ttft", "1s", "--sweep", "ttft=1s,2s"], "--ttft does not go with --sweep ttft"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused(trace_file: Path, options: list[str], words: str) -> None:
