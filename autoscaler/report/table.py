@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TextIO
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +30,9 @@ _KEY_SIGNALS: Mapping[Role, tuple[tuple[str, str], ...]] = {
     Role.AGGREGATED: (("queue", "queue_depth"), ("running", "running"), ("KV", "kv_utilization_mean")),
 }
 
+_LEAST_WORDS = 16  # columns; less is no text to read
+_ENDLESS = 100_000  # columns; the table is measured as if they were there
+
 
 def print_table(decisions: Iterable[Decision], objectives: Mapping[str, Objectives], file: TextIO) -> None:
     """Print the table; colour and box lines only where `file` is a terminal, no colour with NO_COLOR set.
@@ -39,31 +45,67 @@ def print_table(decisions: Iterable[Decision], objectives: Mapping[str, Objectiv
     console_on(file).print(decision_table(decisions, objectives, boxed=file.isatty()))
 
 
-def decision_table(decisions: Iterable[Decision], objectives: Mapping[str, Objectives], *, boxed: bool) -> Table:
+def decision_table(
+    decisions: Iterable[Decision], objectives: Mapping[str, Objectives], *, boxed: bool
+) -> DecisionTable:
     """Lay decisions out as one row per pool and one for the objectives of each service."""
-    table = Table(box=SIMPLE_HEAD if boxed else None, pad_edge=False, show_edge=False)
-    table.add_column("SERVICE", no_wrap=True)
-    table.add_column("ROLE", no_wrap=True)
-    table.add_column("READY/NOW -> WANT", no_wrap=True)
-    table.add_column("WHY")
-    table.add_column("SIGNALS")
+    return DecisionTable(tuple(_rows(decisions, objectives)), boxed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Cells; `replicas` is the mode in a row about objectives, which ends a service."""
+
+    service: str
+    role: str
+    replicas: Text
+    why: str
+    signals: str
+    is_last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionTable:
+    """A table, or where it would leave too little room for words, a paragraph per row; nothing is cut off."""
+
+    rows: tuple[_Row, ...]
+    boxed: bool
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay it out for the console that there is."""
+        whole = self._table()
+        if console.measure(whole, options=options.update(max_width=_ENDLESS)).minimum <= options.max_width:
+            yield whole
+            return
+        for row in self.rows:
+            yield Text.assemble((f"{row.service} {row.role} ", "bold"), row.replicas)
+            for words in (row.why, row.signals):
+                if words:
+                    yield Padding(Text(words), (0, 0, 0, 2))
+
+    def _table(self) -> Table:
+        table = Table(box=SIMPLE_HEAD if self.boxed else None, pad_edge=False, show_edge=False)
+        for heading in ("SERVICE", "ROLE", "READY/NOW -> WANT"):
+            table.add_column(heading, no_wrap=True)
+        for heading in ("WHY", "SIGNALS"):
+            table.add_column(heading, overflow="fold", min_width=_LEAST_WORDS)
+        for row in self.rows:
+            table.add_row(row.service, row.role, row.replicas, row.why, row.signals, end_section=row.is_last)
+        return table
+
+
+def _rows(decisions: Iterable[Decision], objectives: Mapping[str, Objectives]) -> Iterator[_Row]:
     for decision in decisions:
+        service = decision.service
         for role, decided in decision.roles.items():
             signals = key_signals(role, decision.signals)
-            table.add_row(decision.service, role.value, _replicas(decided), story_text(decided), signals)
+            yield _Row(service, role.value, _replicas(decided), story_text(decided), signals)
         for role, reason in decision.undecided.items():
-            table.add_row(decision.service, role.value, "?", reason, key_signals(role, decision.signals))
-        if decision.service in objectives:
-            promised = objectives_text(objectives[decision.service], decision.signals)
-            table.add_row(
-                decision.service,
-                "objectives",
-                decision.mode.value,
-                promised,
-                bottleneck_text(decision),
-                end_section=True,
-            )
-    return table
+            yield _Row(service, role.value, Text("?"), reason, key_signals(role, decision.signals))
+        if service in objectives:
+            promised = objectives_text(objectives[service], decision.signals)
+            mode = Text(decision.mode.value)
+            yield _Row(service, "objectives", mode, promised, bottleneck_text(decision), is_last=True)
 
 
 def key_signals(role: Role, signals: Signals) -> str:

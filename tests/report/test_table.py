@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -99,3 +100,32 @@ def test_a_terminal_gets_colour(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "[32m" not in on_terminal(monkeypatch, NO_COLOR="1")
     assert "\x1b[1;32m" not in on_terminal(monkeypatch, NO_COLOR="1")
+
+
+@pytest.mark.parametrize("columns", [30, 45, 60, 79, 80, 100])
+def test_no_word_is_cut_off_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    address = "http://prometheus-operated.monitoring.svc:9090"
+    told = replace(decision(prefill=growing()), undecided={Role.DECODE: f"{address} cannot be reached"})
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = Terminal()
+
+    print_table([told], {"chat": OBJECTIVES}, out)
+
+    text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    assert max(map(len, text.splitlines())) <= columns
+    assert "…" not in text
+    assert "2/2 -> 5" in text or "1/2 -> 5" in text
+    assert "objectives" in text
+
+
+def test_a_terminal_too_narrow_for_the_table_shows_a_paragraph_for_each_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = Terminal()
+
+    print_table([decision()], {"chat": OBJECTIVES}, out)
+
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    assert lines[0].rstrip() == "chat prefill 1/2 -> 5 (uncapped 8)"
+    assert lines[1].startswith("  ")
