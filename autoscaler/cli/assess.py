@@ -55,7 +55,7 @@ def assess(
     policy = document.core()
     watcher.begins(f"{document.service}: reading history")
     history = read_history(document, url, since_s, WANTED, reached=watcher.reached)
-    made = load_of(history, seed, document.service)
+    made = load_of(history, seed, document.service, asked_s=since_s)
     measured = measured_of(document, history, made, price)
     if any(pool.engine is None for pool in policy.roles.values()):
         why = "spec.engine says nothing of how fast a replica is, so nothing is replayed"

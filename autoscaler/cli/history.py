@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from autoscaler.stacks.errors import StackError
 STEP_S = 120.0
 """As long as the window of the stacks' rates, so that the steps neither overlap nor leave gaps."""
 
+_WORTH_SAYING_S = 600.0
+
 LOAD: tuple[Name, ...] = (
     (Scope.SERVICE, "request_rate"),
     (Scope.SERVICE, "input_tokens_mean"),
@@ -40,7 +44,9 @@ def read_history(
     until_s: float | None = None,
     reached: Callable[[float], None] = lambda _share: None,
 ) -> History:
-    """Read the last `since_s` seconds of a service.
+    """Read the last `since_s` seconds of a service, as far as its load is known.
+
+    Time in which nobody counted requests would be time without any in a replay, and time with GPUs all the same.
 
     Raises:
         CliError: No server is named, it cannot be asked, or it knows nothing of the service.
@@ -56,11 +62,38 @@ def read_history(
         raise CliError(str(error), ExitCode.UNHEALTHY) from error
     finally:
         reader.close()
-    return history
+    return _known_part(history)
 
 
-def load_of(history: History, seed: int, name: str) -> Reconstruction:
+def _known_part(history: History) -> History:
+    """From the first to the last step with a request rate; the whole history where there is none."""
+    known = np.flatnonzero(np.isfinite(history.signal(*LOAD[0])))
+    if not known.size:
+        return history
+    part = slice(int(known[0]), int(known[-1]) + 1)
+
+    def cut(lengths: Histogram | None) -> Histogram | None:
+        return None if lengths is None else replace(lengths, rates=lengths.rates[part])
+
+    return replace(
+        history,
+        at_s=history.at_s[part],
+        signals={name: values[part] for name, values in history.signals.items()},
+        asked_for={role: counts[part] for role, counts in history.asked_for.items()},
+        ready={role: counts[part] for role, counts in history.ready.items()},
+        inputs=cut(history.inputs),
+        outputs=cut(history.outputs),
+    )
+
+
+def load_of(history: History, seed: int, name: str, *, asked_s: float = 0.0) -> Reconstruction:
     """Make requests of a history.
+
+    Args:
+        history: What is known.
+        seed: Of everything random.
+        name: What to call the load.
+        asked_s: Seconds that were to be looked at; where less is known, a remark says so.
 
     Raises:
         CliError: It has none, or says nothing of their lengths.
@@ -73,9 +106,23 @@ def load_of(history: History, seed: int, name: str) -> Reconstruction:
         history.signal(Scope.PREFILL, "uncached_ratio"),
     )
     try:
-        return reconstruct(load, seed, name=name)
+        made = reconstruct(load, seed, name=name)
     except TraceError as error:
         raise CliError(_no_load(history, name) or str(error), ExitCode.UNHEALTHY) from error
+    return replace(made, remarks=(*_shorter(history, asked_s), *made.remarks))
+
+
+def _shorter(history: History, asked_s: float) -> Iterator[str]:
+    known_s = history.at_s.size * history.step_s
+    if asked_s - known_s > _WORTH_SAYING_S:
+        begin, end = (
+            datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M")
+            for at_s in (history.start_s, float(history.at_s[-1]))
+        )
+        yield (
+            f"The request rate is known from {begin} to {end} UTC only: {known_s / 3600:.3g} of the "
+            f"{asked_s / 3600:.4g} h that were asked for are looked at."
+        )
 
 
 def _no_load(history: History, name: str) -> str:

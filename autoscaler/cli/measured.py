@@ -108,13 +108,16 @@ def _data_grounds(history: History, used: Used, made: Reconstruction) -> list[Gr
     days = hours / 24.0
     lengths = sum(known is not None for known in (history.inputs, history.outputs))
     return [
-        Ground(
-            "span", min(0.5 + days / 7.0 * 0.5, 1.0), f"{hours:.3g} h were looked at; a week holds every day's shape"
-        ),
+        Ground("span", _span_ratio(days), f"{hours:.3g} h were looked at; a week holds every day's shape"),
         Ground("load", made.coverage_ratio, f"the request rate is known for {made.coverage_ratio:.1%} of the time"),
         Ground("usage", used.coverage_ratio, f"replica counts are known for {used.coverage_ratio:.1%} of the time"),
         Ground("lengths", *_LENGTHS[lengths]),
     ]
+
+
+def _span_ratio(days: float) -> float:
+    """Half as good as a week is a day, which has a night; hours are little."""
+    return days / 2.0 if days < 1.0 else min(0.5 + (days - 1.0) / 12.0, 1.0)
 
 
 def _curves(history: History, gpus: Mapping[Role, float], missed: Mapping[str, Floats], trace: Trace) -> Curves:

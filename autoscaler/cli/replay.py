@@ -211,11 +211,11 @@ def _load(
         raise CliError(
             "--trace prometheus needs --policy FILE: it says which service's metrics to read, and from where"
         )
-    first = next(iter(policies.values()))
+    first, since_s = next(iter(policies.values())), parse_since_s(since)
     with ProgressBar(1, sys.stderr) as bar:
         bar.begins(f"reading the last {since} from Prometheus")
-        history = read_history(first, prometheus, parse_since_s(since), LOAD, reached=bar.reached)
-    made = load_of(history, seed, f"{first.service}, last {since}")
+        history = read_history(first, prometheus, since_s, LOAD, reached=bar.reached)
+    made = load_of(history, seed, f"{first.service}, last {since}", asked_s=since_s)
     return Load(made.trace, made.remarks, history.start_s)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -154,12 +155,12 @@ def test_the_report_compares_what_was_used_with_what_was_needed(day_one: DayOne,
     assert found["price"] == {"per_gpu_hour": 2.5, "currency": "EUR"}
 
 
-def reported(day_one: DayOne, folder: Path, *options: str, **spec: Any) -> str:
+def reported(day_one: DayOne, folder: Path, *options: str, since: str = "90m", **spec: Any) -> str:
     file = folder / "chat.yaml"
     made = document(day_one.url, **spec)
     made["spec"] = {key: value for key, value in made["spec"].items() if value is not None}
     file.write_text(yaml.safe_dump(made))
-    code, out, err = command(folder, "report", str(file), "--since", "90m", *options)
+    code, out, err = command(folder, "report", str(file), "--since", since, *options)
     assert code == 0, err
     return out
 
@@ -177,6 +178,16 @@ def test_a_policy_that_is_too_tight_gets_bounds_that_fit(day_one: DayOne, tmp_pa
     assert recommended["spec"]["mode"] == "recommend"
     (tmp_path / "recommended.yaml").write_text(found["recommended_policy"])
     assert command(tmp_path, "check", str(tmp_path / "recommended.yaml"))[0] == 0
+
+
+def test_time_before_anyone_counted_requests_is_neither_used_nor_saved(day_one: DayOne, tmp_path: Path) -> None:
+    (found,) = json.loads(reported(day_one, tmp_path, "-o", "json", since="7d"))
+
+    assert found["hours"] == pytest.approx(SPAN_S / HOUR_S, abs=0.1)
+    assert found["used"]["gpu_hours"] == pytest.approx(sum(FLEET.values()) * 4 * found["hours"], rel=0.02)
+    assert found["policies"][0]["gpu_hours"] < found["used"]["gpu_hours"]
+    assert re.match(r"The request rate is known from .* only: 1\.\d+ of the 168 h that were", found["remarks"][0])
+    assert found["confidence"]["level"] == "low"
 
 
 def test_without_an_engine_the_report_still_says_what_was_used(day_one: DayOne, tmp_path: Path) -> None:
