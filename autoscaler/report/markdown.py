@@ -82,6 +82,11 @@ def money(one: Assessment, amount: float | None) -> str:
     return f"{amount:,.{0 if abs(amount) >= _NO_CENTS else 2}f} {one.price.currency}"
 
 
+def gain(saved: float) -> str:
+    """What an amount is of which the sign is not shown."""
+    return "saved" if saved >= 0 else "more to pay"
+
+
 def _facts(one: Assessment) -> Iterator[str]:
     ttft, tpot = one.objectives.ttft, one.objectives.tpot
     yield (
@@ -94,7 +99,7 @@ def _facts(one: Assessment) -> Iterator[str]:
         f"TPOT {one.risk.tpot_hours:.1f} h"
     )
     if one.saved_per_month is not None:
-        yield f"saved in thirty days like these: {money(one, one.saved_per_month)}"
+        yield f"{gain(one.saved_per_month)} in thirty days like these: {money(one, abs(one.saved_per_month))}"
     yield f"confidence {one.confidence} ({one.confidence_ratio:.0%}), as sure as the weakest of:"
     for ground in one.grounds:
         yield f"  {ground.what} {ground.ratio:.0%}: {ground.words}"

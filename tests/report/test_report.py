@@ -54,6 +54,16 @@ def test_the_headline_says_what_it_comes_to(gpu_hours: float, attainment: float,
     assert words in headline(replace(made, played=(best,)))
 
 
+def test_what_costs_more_in_a_month_is_not_called_saved() -> None:
+    made = assessment()
+    dearer = replace(made, played=(replace(made.played[0], gpu_hours=15_870.0),))
+
+    assert "saved in thirty days like these: 50,786 EUR" in markdown([made])
+    assert "more to pay in thirty days like these: 750.00 EUR" in markdown([dearer])
+    assert "more to pay, if they are like these" in report_page([dearer])
+    assert "-750" not in report_page([dearer])
+
+
 def test_without_a_replay_the_headline_promises_nothing() -> None:
     said = headline(assessment(replayed=False))
 

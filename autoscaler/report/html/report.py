@@ -12,7 +12,7 @@ from autoscaler.report.assessment import Assessment
 from autoscaler.report.charts import Chart, Mark, Series, Timeline, draw, draw_timeline, spans_of
 from autoscaler.report.html.latency import latency_charts
 from autoscaler.report.html.page import Column, Tile, charts, notes, page, section, table, terms, tiles
-from autoscaler.report.markdown import headline, money, rows
+from autoscaler.report.markdown import gain, headline, money, rows
 from autoscaler.report.markup import Markup, element
 from autoscaler.report.words import FORESIGHT, quantity
 
@@ -60,7 +60,8 @@ def _tiles(one: Assessment) -> Iterator[Tile]:
         note = f"{abs(saved) / used:.0%}" + (f"; {money(one, cost)}" if cost is not None else "")
         yield Tile(word, _gpu_hours(abs(saved)), note, "good" if saved > 0 else "bad")
     if one.saved_per_month is not None:
-        yield Tile("In thirty days", money(one, one.saved_per_month), "if they are like these")
+        monthly = one.saved_per_month
+        yield Tile("In thirty days", money(one, abs(monthly)), f"{gain(monthly)}, if they are like these")
     if one.played:
         best = one.played[0]
         kept = best.attainment_ratio >= one.objectives.attainment_ratio
