@@ -80,6 +80,8 @@ def import_policy(
     for name in wanted:
         if "/" in name or name.endswith((".yaml", ".yml")):
             raise CliError(f"import {setter.value} {name}: wants the name of an object in the cluster, not a file")
+    if prefill is not None and prefill == decode:
+        raise CliError(f"{prefill} cannot be both --prefill and --decode: name the pool that it is, once")
     known = {name: role for name, role in ((prefill, Role.PREFILL), (decode, Role.DECODE)) if name is not None}
     try:
         client = connect(kubeconfig=kubeconfig, context=context)

@@ -258,6 +258,14 @@ def test_two_pools_of_one_role_are_refused(kube_api: Cluster, import_of: Import)
     assert "both look like decode" in import_of("deployment", "decode-a", "decode-b").error
 
 
+def test_one_name_cannot_be_both_pools(kube_api: Cluster, import_of: Import) -> None:
+    kube_api.create("deployments", engine("red"))
+
+    refused = import_of("deployment", "--prefill", "red", "--decode", "red")
+
+    assert "red cannot be both --prefill and --decode" in refused.error
+
+
 def test_an_hpa_that_keda_made_sends_its_user_to_keda(kube_api: Cluster, import_of: Import) -> None:
     owner = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "decode", "uid": "1-2-3"}
     kube_api.create("horizontalpodautoscalers", hpa("keda-hpa-decode", "d", metadata={"ownerReferences": [owner]}))
