@@ -42,6 +42,8 @@ def stacks(
 ) -> None:
     """List the serving stacks, or tell what is known of one: signals, targets, switch, limits, what is unverified."""
     if action is None:
+        if queries:
+            raise CliError("--queries goes with show: name a stack, as in stacks show vllm --queries")
         typer.echo("\n".join(_list(load_stack(known) for known in stack_names())))
         return
     if name is None:

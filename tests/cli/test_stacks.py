@@ -68,6 +68,10 @@ def test_a_stack_that_does_not_exist_is_refused_with_the_nearest_name() -> None:
     assert refusal("show", "llmd").startswith("'llmd' is no stack; did you mean llm-d?")
 
 
+def test_queries_without_a_stack_are_refused() -> None:
+    assert "--queries goes with show: name a stack" in refusal("-q")
+
+
 def test_which_stack_to_show_has_to_be_said() -> None:
     assert "stacks show: which one? There are aibrix," in refusal("show")
 
