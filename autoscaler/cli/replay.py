@@ -21,12 +21,14 @@ from autoscaler.cli.simulator import say_if_slow
 from autoscaler.cli.spans import parse_instant_s, parse_since_s
 from autoscaler.cli.sweeps import KEYS, MOST_RATE, cases_of, column_of, parse_sweeps, refuse_twice
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
+from autoscaler.config.problems import nearest
 from autoscaler.report.html.replay import ReplayView, replay_page
 from autoscaler.report.html.sweep import sweep_page
 from autoscaler.report.progress import ProgressBar
 from autoscaler.report.replay import print_replay, replay_csv, replay_json
+from autoscaler.simulation.baselines.registry import BASELINES
 from autoscaler.simulation.config import SimulationError
-from autoscaler.simulation.replay import known_baseline
+from autoscaler.simulation.replay import STATIC_PEAK, known_baseline
 from autoscaler.simulation.replay import replay as played
 from autoscaler.simulation.sweep import Rows, at_rate, sweep
 from autoscaler.simulation.traces import Trace, read_trace
@@ -123,7 +125,13 @@ def replay(
 
 
 def _rivals(against: str) -> list[str]:
-    names = [known_baseline(name.strip()) for name in against.split(",") if name.strip()]
+    names = [name.strip() for name in against.split(",") if name.strip()]
+    for name in names:
+        try:
+            known_baseline(name)
+        except SimulationError as error:
+            near = nearest(name, (*BASELINES, STATIC_PEAK))
+            raise CliError(f"--against {name}: {error}{f'; did you mean {near}?' if near else ''}") from error
     refuse_twice("--against {}: named twice, and would be played twice: leave one out", names)
     return names
 

@@ -94,6 +94,7 @@ def test_csv_and_table_show_the_same_policies(trace_file: Path) -> None:
     ("options", "words"),
     [
         (["--model", "llama-3.1-70b", "--tp", "4", "--against", "hpaa"], "no baseline is called hpaa; there are hpa"),
+        (["--model", "llama-3.1-70b", "--tp", "4", "--against", "HPA"], "static-peak; did you mean hpa?"),
         (["--model", "llama-3.1-70b", "--tp", "4", "--against", "hpa,keda, hpa"], "--against hpa: named twice"),
         (["--model", "llama-9"], "is not in the built-in table"),
         ([], "Name --policy FILE, or --model"),
