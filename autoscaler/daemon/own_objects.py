@@ -80,6 +80,9 @@ def state_store(settings: Settings, stack: ExitStack) -> StateStore:
         raise StartError("--state dir needs a folder: pass --state-dir DIR")
     try:
         return FileStateStore(settings.state_dir)
+    except (FileExistsError, NotADirectoryError) as error:
+        words = "a file stands where the folder should: name another place"
+        raise StartError(f"--state-dir {settings.state_dir}: {words}") from error
     except OSError as error:
         raise StartError(f"--state-dir {settings.state_dir}: {error.strerror}") from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event
@@ -201,8 +203,9 @@ def _health_server(
     except EndpointGuardError as error:
         raise StartError(f"--settings: {error}") from error
     except OSError as error:
-        raise StartError(
-            f"--listen {settings.host}:{settings.port}: {error.strerror}; choose another port, 0 takes any free one"
-        ) from error
+        remedy = "choose another port, 0 takes any free one"
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            remedy = "the host is an address of this machine, such as 127.0.0.1, or none for all of them"
+        raise StartError(f"--listen {settings.host}:{settings.port}: {error.strerror}; {remedy}") from error
     with server:
         yield server

@@ -80,12 +80,21 @@ def test_a_port_in_use_is_refused_with_a_way_out(tmp_path: Path, taken_port: int
     assert "0 takes any free one" in message
 
 
+def test_an_address_of_another_machine_is_refused_as_such(tmp_path: Path) -> None:
+    message = error_of(tmp_path, policy_file(tmp_path), "--listen", "192.0.2.1:0")
+
+    assert "--listen 192.0.2.1:0: " in message
+    assert "the host is an address of this machine, such as 127.0.0.1, or none for all of them" in message
+    assert "port" not in message
+
+
 def test_a_state_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    message = error_of(tmp_path, policy_file(tmp_path), "--state-dir", str(tmp_path / "file" / "state"))
+    for path in (tmp_path / "file", tmp_path / "file" / "state"):
+        message = error_of(tmp_path, policy_file(tmp_path), "--state-dir", str(path))
 
-    assert "--state-dir" in message
+        assert f"--state-dir {path}: a file stands where the folder should: name another place" in message
 
 
 @pytest.mark.parametrize("kind", ["memory", "configmap"])
