@@ -160,7 +160,7 @@ def parse_listen(text: str) -> tuple[str, int]:
     bare = host.removeprefix("[").removesuffix("]")
     if (
         not colon
-        or not port.isascii()
+        or not text.isascii()
         or not port.isdigit()
         or int(port) > _LAST_PORT
         or (":" in bare and bare == host)

@@ -50,7 +50,9 @@ def test_listen_takes_a_host_and_a_port(text: str, host: str, port: int) -> None
     assert parse_listen(text) == (host, port)
 
 
-@pytest.mark.parametrize("text", ["", "9464", "localhost", "localhost:", "localhost:http", "localhost:65536", "::1:94"])
+@pytest.mark.parametrize(
+    "text", ["", "9464", "localhost", "localhost:", "localhost:http", "localhost:65536", "::1:94", "é..:1"]
+)
 def test_listen_refuses_anything_else(text: str) -> None:
     with pytest.raises(CliError, match="wants HOST:PORT"):
         parse_listen(text)
