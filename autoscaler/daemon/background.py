@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection
 from queue import Empty, Full, Queue
 from threading import Lock, Thread
 
@@ -9,6 +11,17 @@ from autoscaler.daemon.reporters import Reporter, told
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 
 _MOST_WAITING = 1000
+PATIENCE_S = 2.0
+"""How long what is under way may take to end."""
+
+
+def close_together(reporters: Collection[BackgroundReporter], patience_s: float = PATIENCE_S) -> None:
+    """Close several; however many of them hang, it takes no longer than `patience_s`."""
+    for reporter in reporters:
+        reporter.stop()
+    until_s = time.monotonic() + patience_s
+    for reporter in reporters:
+        reporter.join(max(until_s - time.monotonic(), 0.0))
 
 
 class BackgroundReporter:
@@ -48,14 +61,22 @@ class BackgroundReporter:
         with self._lock:
             return self._said.get(tick.service, [])
 
-    def close(self, patience_s: float = 2.0) -> None:
+    def close(self, patience_s: float = PATIENCE_S) -> None:
         """Tell no more; what still waits is dropped, what is under way may take `patience_s` to end."""
+        self.stop()
+        self.join(patience_s)
+
+    def stop(self) -> None:
+        """Tell no more, without waiting for what is under way."""
         while True:
             try:
                 self._waiting.get_nowait()
             except Empty:
                 break
         self._waiting.put(None)
+
+    def join(self, patience_s: float) -> None:
+        """Wait for what is under way; `stop` comes first."""
         self._thread.join(patience_s)
 
     def _run(self) -> None:

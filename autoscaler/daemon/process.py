@@ -14,7 +14,7 @@ from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Mode, ServicePolicy
 from autoscaler.core.snapshot import Snapshot
 from autoscaler.daemon.assembly import connections, held_policy, on_schedule, past, require_fit, stack_switch
-from autoscaler.daemon.background import BackgroundReporter
+from autoscaler.daemon.background import BackgroundReporter, close_together
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.endpoint_guard import EndpointGuard, EndpointGuardError
 from autoscaler.daemon.follower import PolicyFollower
@@ -181,7 +181,7 @@ def _notifiers(settings: Settings, stack: ExitStack) -> list[Notifier]:
     for webhook in settings.file.webhooks:
         reporter = WebhookReporter(webhook)
         made.append(Notifier(webhook.name, reporter, BackgroundReporter(reporter, webhook.name)))
-        stack.callback(made[-1].background.close)
+    stack.callback(close_together, [notifier.background for notifier in made])
     return made
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from threading import Event
 
-from autoscaler.daemon.background import BackgroundReporter
+from autoscaler.daemon.background import BackgroundReporter, close_together
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 
 PATIENCE_S = 5.0
@@ -87,3 +88,18 @@ def test_a_defect_does_not_end_the_telling() -> None:
 
     assert slow.done.wait(PATIENCE_S)
     reporter.close()
+
+
+def test_receivers_that_hang_are_closed_together_within_the_patience_of_one() -> None:
+    receivers = [Slow() for _ in range(10)]
+    reporters = [BackgroundReporter(slow, "oncall") for slow in receivers]
+    for reporter, slow in zip(reporters, receivers, strict=True):
+        reporter.report(tick(1.0))
+        assert slow.begun.wait(PATIENCE_S)
+    began_s = time.monotonic()
+
+    close_together(reporters, patience_s=0.2)
+
+    assert time.monotonic() - began_s < 1.0  # one after the other would take 2
+    for slow in receivers:
+        slow.may_go_on.set()
