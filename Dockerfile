@@ -15,12 +15,13 @@ RUN /opt/pip/bin/pip install --no-cache-dir --require-hashes -r requirements/bui
       --only-binary :all: -r requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY autoscaler autoscaler
-COPY deploy/image/prune.py /usr/local/libexec/prune.py
+COPY deploy/image/prune.py deploy/image/health.py /usr/local/libexec/
 # Byte code that holds whatever the files' times are: a read-only root could not renew it.
 RUN /opt/pip/bin/pip wheel --no-cache-dir --no-deps --no-index --no-build-isolation --wheel-dir dist . \
  && /opt/pip/bin/pip --python /opt/pd-autoscaler/bin/python install --no-cache-dir --no-compile --no-deps --no-index \
       dist/*.whl \
  && python3 /usr/local/libexec/prune.py /opt/pd-autoscaler \
+ && install -D -m 644 /usr/local/libexec/health.py /opt/pd-autoscaler/libexec/health.py \
  && /opt/pd-autoscaler/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/pd-autoscaler/lib
 
 FROM ${BASE}
@@ -40,8 +41,8 @@ ENV PATH=/opt/pd-autoscaler/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER 65532:65532
 EXPOSE 9464
-# For engines that look at it; Kubernetes has probes of its own. Any --listen on port 9464 will do.
+# For engines that look at it; Kubernetes has probes of its own. Any --listen on port 9464 will do, with TLS or without.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
-  CMD ["/opt/pd-autoscaler/bin/python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9464/healthz', timeout=4)"]
+  CMD ["/opt/pd-autoscaler/bin/python", "/opt/pd-autoscaler/libexec/health.py"]
 ENTRYPOINT ["/opt/pd-autoscaler/bin/pd-autoscaler"]
 CMD ["--help"]

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from autoscaler.daemon.endpoint_guard import EndpointGuard
+from tests.daemon.test_endpoint_guard import certified, serving
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,3 +38,15 @@ def test_it_copies_nothing_that_the_ignore_file_holds_back() -> None:
     needed = {source for sources in copies for source in sources}
     assert needed
     assert all(any(source == path or source.startswith(f"{path}/") for path in allowed) for source in needed)
+
+
+def probe(port: int) -> int:
+    return subprocess.run([sys.executable, ROOT / "deploy/image/health.py", str(port)], check=False).returncode
+
+
+def test_its_health_check_asks_a_daemon_with_tls_as_well_as_one_without(tmp_path: Path) -> None:
+    for guard in (EndpointGuard(), certified(tmp_path, "autoscaler.serving.svc")):
+        with serving(guard) as server:
+            port = int(server.address.rpartition(":")[2])
+            assert probe(port) == 0
+        assert probe(port) == 1

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from autoscaler import __version__
+from tests.daemon.test_endpoint_guard import certified
 from tests.deploy.container import Container, Image, container
 from tests.e2e.stage import policy_document
 from tests.support.kube import FakeCluster
@@ -169,7 +170,19 @@ def test_its_health_check_tells_a_daemon_that_lives_from_one_that_does_not(
     daemon.wait_for("started")
     assert daemon.execute(check) == 0
 
-    elsewhere = run(*command[:-1], "0.0.0.0:9465", mounts={"/policies": policies}, own_network=True)
+    tls = tmp_path / "tls"
+    tls.mkdir()
+    certified(tls)
+    (tls / "tls.key").chmod(0o644)
+    (tls / "settings.yaml").write_text("endpoint: {certFile: /tls/tls.crt, keyFile: /tls/tls.key}")
+    command += ["--settings", "/tls/settings.yaml"]
+    with_tls = run(*command, mounts={"/policies": policies, "/tls": tls}, own_network=True)
+    with_tls.wait_for("started")
+    assert with_tls.execute(check) == 0
+
+    elsewhere = run(
+        "run", "--policy", "/policies", "--listen", ":9465", mounts={"/policies": policies}, own_network=True
+    )
     elsewhere.wait_for("started")
     assert elsewhere.execute(check) != 0
 
