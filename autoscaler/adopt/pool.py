@@ -56,12 +56,14 @@ class Pool:
         workload: What is scaled.
         min_replicas: Its lower bound; may be 0.
         max_replicas: Its upper bound.
+        is_fixed: Whether nobody is known to set its count.
         behavior: As an HPA words it; empty where it has none.
         bounds_note: Where the bounds come from, if that is not plain.
         fallback_replicas: Where it goes when its signals fail; None where it stays.
         fallback_after_s: After how long.
         prometheus_url: The server that it asks; None where it does not say.
         lost: What has no counterpart in a policy, and what becomes of it.
+        rivals: Who else sets the count, or may, and what to do about it.
         hand_over: Commands that let go of the count without changing it, `{replicas}` for today's.
         hand_back: Commands that undo that.
     """
@@ -70,11 +72,13 @@ class Pool:
     workload: Workload
     min_replicas: int
     max_replicas: int
+    is_fixed: bool = False
     behavior: JsonObject = field(default_factory=dict)
     bounds_note: str = ""
     fallback_replicas: int | None = None
     fallback_after_s: float | None = None
     prometheus_url: str | None = None
     lost: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()
     hand_over: tuple[str, ...] = ()
     hand_back: tuple[str, ...] = ()

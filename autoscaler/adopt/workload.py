@@ -54,6 +54,7 @@ def fixed_pool(workload: Workload, namespace: str) -> Pool:
         workload=workload,
         min_replicas=1,
         max_replicas=today,
+        is_fixed=True,
         bounds_note="today's count is the most: raise it to be told when that is too few",
         hand_over=(f"{kubectl} apply edit-last-applied {what}  # take spec.replicas out: docs/migrate.md",),
         hand_back=(f"{kubectl} scale {what} --replicas={today}",),

@@ -138,20 +138,30 @@ def _header(adoption: Adoption) -> Iterator[str]:
     )
     for remark in adoption.remarks:
         yield from comment_lines(remark)
-    lost: dict[str, list[str]] = {}
-    for role, pool in pools:
-        for line in pool.lost:
-            lost.setdefault(line, []).append(role.value)
-    if lost:
-        yield "#"
-        yield "# Not carried over:"
-        for line, roles in lost.items():
-            yield from comment_lines(f"{' and '.join(roles)}: {line}", "# - ", "#   ")
+    yield from _listed("Who else sets the counts, or may:", {role: pool.rivals for role, pool in pools})
+    yield from _listed("Not carried over:", {role: pool.lost for role, pool in pools})
     yield "#"
     over = [command for _, pool in pools for command in pool.hand_over]
-    letting_go = "let go of the counts and set mode: enforce:" if over else "set mode: enforce."
-    yield from comment_lines(f"When its recommendations have convinced you, {letting_go}")
+    steps = [
+        *(["stop who else sets the counts"] if any(pool.rivals and not pool.is_fixed for _, pool in pools) else []),
+        *(["let go of the counts"] if over else []),
+        f"set mode: enforce{':' if over else '.'}",
+    ]
+    yield from comment_lines(f"When its recommendations have convinced you, {' and '.join(steps)}")
     yield from (f"#   {command}" for command in over)
     back = [command for _, pool in pools for command in pool.hand_back]
     yield from comment_lines("And back: set mode: recommend first, then" if back else "And back: set mode: recommend.")
     yield from (f"#   {command}" for command in back)
+
+
+def _listed(title: str, told: Mapping[Role, tuple[str, ...]]) -> Iterator[str]:
+    """What is told of the pools, each line once; nothing where there is none."""
+    by_line: dict[str, list[str]] = {}
+    for role, lines in told.items():
+        for line in lines:
+            by_line.setdefault(line, []).append(role.value)
+    if by_line:
+        yield "#"
+        yield f"# {title}"
+        for line, roles in by_line.items():
+            yield from comment_lines(f"{' and '.join(roles)}: {line}", "# - ", "#   ")

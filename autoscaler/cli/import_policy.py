@@ -15,6 +15,7 @@ from autoscaler.adopt.hpa import NotOursError, hpa_ref, read_hpa
 from autoscaler.adopt.keda import read_scaled_object, scaled_object_ref
 from autoscaler.adopt.part import with_part
 from autoscaler.adopt.pool import Pool, Workload
+from autoscaler.adopt.rivals import with_rivals
 from autoscaler.adopt.roles import RolesError, assign_roles, other_role, sibling_name
 from autoscaler.adopt.workload import fixed_pool, look_at
 from autoscaler.adopt.write import Adoption, guess_stack, policy_text
@@ -89,6 +90,7 @@ def import_policy(
             found = [_look(client, setter, namespace, name) for name in wanted]
             pools = assign_roles(found, known)
             pools, remarks = _complete(client, namespace, pools)
+            pools = {role: _looked_around(client, pool, role, namespace) for role, pool in pools.items()}
     except NotFoundError as error:
         raise CliError(f"{error}; is it in another namespace? Pass -n") from error
     except (KubeConfigError, KubeError, NotOursError, RolesError) as error:
@@ -123,11 +125,15 @@ def _complete(client: KubeClient, namespace: str, pools: dict[Role, Pool]) -> tu
     guessed = Workload(pool.workload.api_version, pool.workload.kind, sibling_name(pool.workload.name, missing))
     try:
         other = fixed_pool(look_at(client, guessed, namespace), namespace)
-        remark = f"The {missing} pool was found by its name, and nothing looked for that scales it: see doctor."
+        remark = f"The {missing} pool was found by its name."
     except KubeError:
         other = Pool(f"a guess for {missing}", with_part(guessed, {}), 1, pool.max_replicas, bounds_note="<- a guess")
         remark = f"The {missing} pool is a guess: put in its name, or import both."
     return {role: {given: pool, missing: other}[role] for role in _BOTH}, (remark,)
+
+
+def _looked_around(client: KubeClient, pool: Pool, role: Role, namespace: str) -> Pool:
+    return with_rivals(client, pool, role, namespace) if pool.is_fixed else pool
 
 
 def _service(pools: dict[Role, Pool]) -> str:
