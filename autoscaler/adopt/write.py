@@ -9,6 +9,7 @@ from typing import Any
 from autoscaler.adopt.commented import Remark, comment_lines, yaml_lines
 from autoscaler.adopt.pool import Pool, Workload
 from autoscaler.config.model import API_VERSION, KIND
+from autoscaler.config.roles import MOST_REPLICAS
 from autoscaler.config.values import format_duration
 from autoscaler.core.policy import Role
 from autoscaler.stacks.load import load_stack, stack_names
@@ -103,11 +104,16 @@ def _role(role: Role, pool: Pool) -> Iterator[tuple[str, Any]]:
     least = max(pool.min_replicas, 1) if role is Role.DECODE else pool.min_replicas
     raised = f"{pool.min_replicas} before; without decode nothing is served" if least != pool.min_replicas else ""
     yield "min", Remark(least, raised)
-    yield "max", Remark(pool.max_replicas, pool.bounds_note)
+    most = pool.max_replicas
+    # Such a bound means none. A count above it today is no such case, and is refused.
+    if most > MOST_REPLICAS >= (replicas or 0):
+        yield "max", Remark(MOST_REPLICAS, f"{_MARK} {most} before; the most that a policy takes")
+    else:
+        yield "max", Remark(most, pool.bounds_note)
     yield "gpusPerReplica", _gpus(workload.gpus_per_replica)
     yield "startupTime", Remark("5m", f"{_MARK} from creation to the first request, until it has been measured")
     if pool.fallback_replicas is not None:
-        inside = min(max(pool.fallback_replicas, least), pool.max_replicas)
+        inside = min(max(pool.fallback_replicas, least), pool.max_replicas, MOST_REPLICAS)
         moved = "" if inside == pool.fallback_replicas else f", {pool.fallback_replicas}, brought inside min and max"
         yield "fallbackReplicas", Remark(inside, f"fallback.replicas{moved}")
     if pool.behavior:

@@ -15,7 +15,9 @@ from autoscaler.config.target import TargetRef
 from autoscaler.config.values import Duration, LabelName, Matching
 from autoscaler.core import policy as plain
 
-_Replicas = Annotated[int, Field(le=10_000)]
+MOST_REPLICAS = 10_000
+"""The largest bound that a policy takes."""
+_Replicas = Annotated[int, Field(le=MOST_REPLICAS)]
 Labels = dict[LabelName, str]
 
 

@@ -125,15 +125,25 @@ def test_a_tolerance_that_a_policy_cannot_hold_is_left_out_and_said(
     assert f"scaleUp.tolerance {tolerance}: a policy takes 0 to less than 100 %" in done.out
 
 
+def test_a_bound_above_the_most_that_a_policy_takes_becomes_that(kube_api: Cluster, import_of: Import) -> None:
+    kube_api.create("deployments", engine("chat-decode"))
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode", maxReplicas=20_000))
+
+    done = import_of("hpa", "theirs")
+
+    assert done.policy.spec.roles.decode.max_replicas == 10_000
+    assert "<- 20000 before; the most that a policy takes" in done.out
+
+
 def test_bounds_that_no_policy_takes_are_refused_without_a_file_that_is_not_there(
     kube_api: Cluster, import_of: Import
 ) -> None:
     kube_api.create("deployments", engine("chat-decode"))
-    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode", maxReplicas=20_000))
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", "chat-decode", minReplicas=15_000, maxReplicas=20_000))
 
     refused = import_of("hpa", "theirs")
 
-    assert "what was found makes no valid policy: spec.roles.prefill.max: is out of range" in refused.error
+    assert "what was found makes no valid policy: spec.roles.decode.min: is out of range" in refused.error
 
 
 def test_model_gpus_and_count_come_from_the_workload(kube_api: Cluster, import_of: Import) -> None:
