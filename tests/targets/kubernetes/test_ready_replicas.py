@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from autoscaler.targets.role import UnreadableError
+from tests.support.crds import manifest
 from tests.support.kube import Cluster
 from tests.support.kube_api.manifests import deployment, pod
 from tests.targets.kubernetes.cases import case, counts, with_objects
@@ -19,6 +20,7 @@ from tests.targets.kubernetes.objects import (
     OME_REPLICA,
     PAIR,
     RBG,
+    RBGSA,
     SET,
     STORM,
     Object,
@@ -63,6 +65,19 @@ def test_a_group_of_pods_costs_its_size_although_only_leaders_are_selected(kube_
         )
     )
     create(kube_api, ready_pod("leader", {"role": "leader"}, gpus=8))
+
+    assert target.read().gpus_per_replica == 32.0
+
+
+@pytest.mark.parametrize(("version", "field"), [("v1alpha2", "leaderWorkerPattern"), ("v1alpha1", "leaderWorkerSet")])
+def test_a_role_of_several_pods_costs_them_all_in_each_version_of_its_group(
+    kube_api: Cluster, target_of: Make, version: str, field: str
+) -> None:
+    target = target_of(replace(case("rbg"), kinds=(f"{RBG}:{version}", RBGSA), objects=()))
+    role = {"name": "prefill", "replicas": 2, field: {"size": 4}}
+    kube_api.create("rolebasedgroups", manifest(RBG, "chat", {"roles": [role]}, version=version))
+    labels = {"rbg.workloads.x-k8s.io/group-name": "chat", "rbg.workloads.x-k8s.io/role-name": "prefill"}
+    create(kube_api, ready_pod("a", labels, gpus=8))
 
     assert target.read().gpus_per_replica == 32.0
 

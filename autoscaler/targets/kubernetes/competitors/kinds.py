@@ -28,6 +28,7 @@ _OTHERS = (
     Kind("nvidia.com", ("v1beta1", "v1alpha1"), "DynamoComponentDeployment", "dynamocomponentdeployments"),
     Kind("grove.io", ("v1alpha1",), "PodCliqueSet", "podcliquesets"),
     Kind("orchestration.aibrix.ai", ("v1alpha1",), "RoleSet", "rolesets"),
+    Kind("workloads.x-k8s.io", ("v1alpha2",), "RoleInstanceSet", "roleinstancesets"),
 )
 
 

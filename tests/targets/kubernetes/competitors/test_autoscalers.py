@@ -20,6 +20,7 @@ AIBRIX = "PodAutoscaler.autoscaling.aibrix.ai"
 KTHENA = "AutoscalingPolicyBinding.workload.serving.volcano.sh"
 KTHENA_ROLE = "ModelServingRoleReplica.workload.serving.volcano.sh"
 WVA = "VariantAutoscaling.llmd.ai"
+INSTANCES = "RoleInstanceSet.workloads.x-k8s.io"
 COORDINATED = "CoordinatedPolicy.workloads.x-k8s.io"
 
 
@@ -92,6 +93,18 @@ def test_an_hpa_of_a_grandchild_is_found(kube_api: Cluster, search: Search) -> N
     kube_api.create("horizontalpodautoscalers", hpa("theirs", "StatefulSet", "chat-0-abc-prefill"))
 
     assert kinds(search(case("disaggregatedset"))) == ["HorizontalPodAutoscaler"]
+
+
+def test_an_hpa_of_the_instance_set_that_a_role_becomes_by_default_is_found(
+    kube_api: Cluster, search: Search, add: Add
+) -> None:
+    set_up(kube_api, case("rbg"))
+    owners = owned_by(kube_api, "workloads.x-k8s.io/v1alpha2", "rolebasedgroups", "chat")
+    add(INSTANCES, "chat-prefill", {"replicas": 3}, ownerReferences=owners)
+    scaled = ("RoleInstanceSet", "chat-prefill", "workloads.x-k8s.io/v1alpha2")
+    kube_api.create("horizontalpodautoscalers", hpa("theirs", *scaled))
+
+    assert kinds(search(case("rbg"))) == ["HorizontalPodAutoscaler"]
 
 
 def test_an_hpa_of_the_other_roles_child_is_none_of_ours(kube_api: Cluster, search: Search) -> None:
