@@ -104,6 +104,7 @@ class Aim:
     status_refs: tuple[ObjectRef, ...] = ()
     status: tuple[Path, ...] = (Path.parse("status"),)
     ready: tuple[str, ...] = ("readyReplicas",)
+    counts_updated: bool = False
     pods: str = ""
     leaders_only: bool = False
     pods_per_replica: tuple[Path, ...] = ()
@@ -157,6 +158,7 @@ def aim(spec: TargetSpec, service: Service, role: Role) -> Aim:
         status_refs=refs(spec.status_of) if spec.status_of else (),
         status=filled(own(spec.status)),
         ready=spec.ready,
+        counts_updated=spec.counts_updated,
         pods=service.pods or (own(spec.pods).fill(values) if spec.pods else ""),
         leaders_only=spec.leaders_only,
         pods_per_replica=filled(spec.pods_per_replica),

@@ -121,16 +121,19 @@ class ObjectRole:
         per_replica = 1 if self._aim.leaders_only else size
         status = next((found for path in self._aim.status if isinstance(found := path.find(told), dict)), None)
         ready = self._ready(told, status, pods, per_replica)
-        progress = progress_of(told, status or {}, ready=ready, asked_for=count.current)
+        counts = status or {}
+        if self._aim.counts_updated:
+            counts = {"updatedReplicas": 0, **counts}
+        progress = progress_of(told, counts, ready=ready, asked_for=count.current)
         held = any(check.holds(doc) for check in self._aim.hold_if for doc in (document, told))
-        counts = count_pods(pods, per_replica) if pods is not None else PodCounts()
+        in_trouble = count_pods(pods, per_replica) if pods is not None else PodCounts()
         gpus = gpus_of(pods) if pods is not None else None
         state = PoolState(
             current=count.current,
             ready=progress.ready,
-            unschedulable=counts.unschedulable + unmade(told, count.current),
-            failing=counts.failing,
-            terminating=counts.terminating,
+            unschedulable=in_trouble.unschedulable + unmade(told, count.current),
+            failing=in_trouble.failing,
+            terminating=in_trouble.terminating,
             updating=progress.updating or held or lags(document),
             startup_times_s=self._startup_times.observe(pods) if pods is not None else (),
         )

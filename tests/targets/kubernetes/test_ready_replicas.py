@@ -196,6 +196,24 @@ UPDATING = {
             {"roleStatuses": [{"name": "prefill", "replicas": 3, "readyReplicas": 3, "updatedReplicas": 1}]},
         ),
     ),
+    "DisaggregatedSet of which no replica is new yet, a count that it then leaves out": (
+        "disaggregatedset",
+        custom(
+            SET,
+            "chat",
+            {"roles": [{"name": "prefill", "spec": {"replicas": 3}}]},
+            {"roleStatuses": [{"name": "prefill", "replicas": 3, "readyReplicas": 3}]},
+        ),
+    ),
+    "StormService, likewise": (
+        "stormservice",
+        custom(
+            STORM,
+            "chat",
+            {"updateStrategy": {"type": "InPlaceUpdate"}, "template": {"spec": {"roles": PAIR}}},
+            {"roleStatuses": [{"name": "prefill", "replicas": 3, "readyReplicas": 3}]},
+        ),
+    ),
     "Dynamo, by its phase": (
         "dynamo-dgd",
         custom(
@@ -220,6 +238,14 @@ UPDATING = {
 @pytest.mark.parametrize(("spec", "found"), UPDATING.values(), ids=UPDATING)
 def test_a_rollout_is_seen(target_of: Make, spec: str, found: Any) -> None:
     assert target_of(with_objects(spec, found)).read().state.updating
+
+
+def test_a_status_that_has_never_counted_new_replicas_tells_of_no_rollout(target_of: Make) -> None:
+    status = {"roleStatuses": [{"name": "prefill", "replicas": 3, "readyReplicas": 3}]}
+
+    target = target_of(with_objects("rbg", custom(RBG, "chat", {"roles": PAIR}, status)))
+
+    assert not target.read().state.updating
 
 
 def test_a_condition_of_the_past_is_no_rollout(target_of: Make) -> None:

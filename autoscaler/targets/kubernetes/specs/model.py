@@ -104,6 +104,7 @@ class TargetSpec(Strict):
         status_of: The object whose status tells of the replicas; None for the object itself.
         status: Paths of the part of the status that is about the role; the first that is there counts.
         ready: Names of its field that counts replicas that serve, likewise; none counts ready pods.
+        counts_updated: Whether it counts replicas of the newest revision, and leaves that count out where it is 0.
         pods: Label selector of the role's pods; None takes the one of the scale subresource, or of `status_of`.
         leaders_only: Whether that selector matches one pod of each replica, and not all of them.
         pods_per_replica: Paths of the numbers of pods that together make one replica; none of them there means one.
@@ -127,6 +128,7 @@ class TargetSpec(Strict):
     status_of: ObjectModel | None = None
     status: PathsByRole = _STATUS
     ready: tuple[Text, ...] = ("readyReplicas",)
+    counts_updated: bool = False
     pods: TemplateByRole | None = None
     leaders_only: bool = False
     pods_per_replica: tuple[PathValue, ...] = ()
