@@ -11,6 +11,7 @@ from autoscaler.core.policy import Mode, Role
 from autoscaler.daemon.tick import Tick
 from autoscaler.report.words import binding_stage, reason_text, story_text
 from autoscaler.targets.base import Outcome, WriteResult
+from autoscaler.targets.switch import SwitchReading
 
 
 class Topic(StrEnum):
@@ -99,9 +100,17 @@ def notices_of(tick: Tick) -> Iterator[Notice]:
         if told is not None:
             yield Notice(tick.service, role, *told)
     if tick.decision.switch is not None:
+        if tick.switch is not None and tick.switch.is_unread:
+            unread = f"the switch {unread_text(tick.decision.switch, tick.switch)}"
+            yield Notice(tick.service, None, Topic.UNREADABLE, "switch", unread)
         told = _of_switch(tick.decision.switch, tick, tick.decision.mode)
         if told is not None:
             yield Notice(tick.service, None, *told)
+
+
+def unread_text(decided: SwitchDecision, shown: SwitchReading) -> str:
+    """What a switch that cannot be read is taken for, and why it cannot."""
+    return f"cannot be read, and is taken to be {decided.step.value.replace('_', ' ')}: {shown.detail}"
 
 
 _Told = tuple[Topic, str, str]

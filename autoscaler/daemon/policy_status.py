@@ -63,12 +63,16 @@ def _summary(decided: RoleDecision | None) -> str:
 
 
 def _switch(decided: SwitchDecision | None, shown: SwitchReading | None) -> str | None:
-    """Where the switch stands, or which step of a change is under way; None where the policy leaves it alone."""
+    """Where the switch stands, or which step of a change is under way, with ? where it cannot be read now.
+
+    None where the policy leaves it alone.
+    """
     if decided is None:
         return None
     tokens = shown.threshold_tokens if shown is not None else None
     above = f", from {tokens:g} tokens" if tokens and math.isfinite(tokens) else ""
-    return f"{decided.step.value.replace('_', ' ')}{above}"
+    doubt = "?" if shown is not None and shown.is_unread else ""
+    return f"{decided.step.value.replace('_', ' ')}{doubt}{above}"
 
 
 def _kept(signals: Signals) -> str | None:

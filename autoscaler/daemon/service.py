@@ -20,6 +20,7 @@ from autoscaler.daemon.history import Past
 from autoscaler.daemon.logs import Log, deciding
 from autoscaler.daemon.memory import as_standby, later, whole, with_originals
 from autoscaler.daemon.narrator import Narrator
+from autoscaler.daemon.notices import unread_text
 from autoscaler.daemon.state_store import StateStore, StateStoreError, StateTakenError, StateUnreachableError
 from autoscaler.daemon.stopwatch import Stopwatch
 from autoscaler.daemon.switching import (
@@ -151,7 +152,7 @@ class ServiceRunner:
             with watch.phase("read history", Dependency.SIGNALS):  # once everything is written: it may take a while
                 self._state = self._past.put_into(self.policy, self._state, now_s)
         self._stood = decision.switch.step if decision.switch is not None else None
-        troubles += [*_decision_troubles(decision), *_write_troubles(writes, switched)]
+        troubles += [*_decision_troubles(decision, shown), *_write_troubles(writes, switched)]
         return Tick(
             self.policy.service,
             now_s,
@@ -281,8 +282,10 @@ class ServiceRunner:
         self._told_of_switch = news
 
 
-def _decision_troubles(decision: Decision) -> list[Trouble]:
+def _decision_troubles(decision: Decision, shown: SwitchReading | None) -> list[Trouble]:
     troubles = [Trouble(Dependency.REPLICAS, role.value, reason) for role, reason in decision.undecided.items()]
+    if shown is not None and shown.is_unread and decision.switch is not None:
+        troubles.append(Trouble(Dependency.REPLICAS, "switch", unread_text(decision.switch, shown)))
     for role, decided in decision.roles.items():
         stages = [stage for stage in decided.stages if stage.reason in _SIGNAL_TROUBLES]
         if stages:

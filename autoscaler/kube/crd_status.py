@@ -53,7 +53,9 @@ STATUS: JsonObject = {
             "properties": {
                 "prefill": _text("Present and desired replicas."),
                 "decode": _text("Present and desired replicas."),
-                "switch": _text("Where the disaggregation switch stands, or which step of a change is under way."),
+                "switch": _text(
+                    "Where the disaggregation switch stands, or a step of a change; ? where it cannot be read."
+                ),
                 "slo": _text("Shares of requests inside their objectives."),
             },
         },

@@ -47,6 +47,11 @@ class SwitchReading:
     written: Setting | None = None
     writer: str = ""
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether the stack shows a switch and it could not be read: not one that is on its way to the router."""
+        return self.shown and self.position is Position.UNKNOWN and self.written is None
+
 
 Setting = Position | float
 """ON, OFF, or a threshold in tokens. ON is what the user has said that on means."""
@@ -80,8 +85,8 @@ class NoSwitch:
         self._reason = reason
 
     def read(self) -> SwitchReading:
-        """See `Switch.read`; it is never known."""
-        return SwitchReading(Position.UNKNOWN, None, self._reason)
+        """See `Switch.read`; it is never shown."""
+        return SwitchReading(Position.UNKNOWN, None, self._reason, shown=False)
 
     def set(self, setting: Setting, *, dry_run: bool) -> WriteResult:  # noqa: ARG002  # there is nothing to set
         """See `Switch.set`; it is always refused."""

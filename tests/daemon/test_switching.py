@@ -10,6 +10,10 @@ from autoscaler.core.decision import SwitchDecision, SwitchStep
 from autoscaler.core.policy import Disaggregation, Mode, Role, SwitchPolicy
 from autoscaler.core.signals import Scope, Signal, measured
 from autoscaler.daemon.leadership import LED_BY_ANOTHER
+from autoscaler.daemon.ledger import Account
+from autoscaler.daemon.metrics.of_service import of_service
+from autoscaler.daemon.notices import notices_of
+from autoscaler.daemon.policy_status import accepted, conditions_of, status_of
 from autoscaler.daemon.switching import StackSwitch, SwitchHand, setting_text
 from autoscaler.daemon.tick import Dependency, Tick
 from autoscaler.targets.base import Outcome, PoolReading, WriteResult
@@ -69,6 +73,12 @@ def stepped(made: Bench, step: SwitchStep, ticks: int = 20) -> Tick:
         if done.decision.switch.step is step:
             return done
     raise AssertionError(f"never came to {step}")
+
+
+def metrics_of(made: Bench, done: Tick) -> dict[str, object]:
+    """What the metrics say after a tick, those with labels left out."""
+    account = Account(made.policy, "serving", 0.0, latest=done)
+    return {sample.name: sample.value for sample in of_service(account, lambda at_s: at_s) if not sample.labels}
 
 
 def without_prefill_load() -> dict[Scope, dict[str, Signal]]:
@@ -176,6 +186,38 @@ def test_a_switch_that_is_refused_is_a_trouble_and_stops_no_count() -> None:
 
     assert [(one.dependency, one.subject) for one in done.troubles] == [(Dependency.WRITE, "switch")]
     assert done.writes[Role.DECODE].outcome is Outcome.APPLIED
+
+
+def test_a_switch_that_cannot_be_read_is_told_with_what_it_is_taken_for_and_not_shown_as_known() -> None:
+    switch = ScriptedSwitch(position=Position.UNKNOWN)
+    made = bench(switch, off=SwitchPolicy(Disaggregation.AUTO))
+
+    done = made.tick()
+
+    said = "cannot be read, and is taken to be on: the field is unknown"
+    assert [(one.dependency, one.subject, one.message) for one in done.troubles] == [
+        (Dependency.REPLICAS, "switch", said)
+    ]
+    assert f"the switch {said}" in [notice.message for notice in notices_of(done)]
+    assert [line["message"] for line in made.lines if line["event"] == "trouble"] == [said]
+    assert status_of(done, accepted(), 1, {})["summary"]["switch"] == "on?"
+    effective = next(one for one in conditions_of(done) if one.type == "Effective")
+    assert (effective.holds, effective.message) == (False, f"switch: {said}")
+    assert "switch_disaggregated" not in metrics_of(made, done)
+
+    switch.position = Position.ON
+    after = made.tick()
+
+    assert after.troubles == ()
+    assert metrics_of(made, after)["switch_disaggregated"] == 1.0
+
+
+def test_a_switch_that_is_on_its_way_is_no_trouble() -> None:
+    class OnItsWay(ScriptedSwitch):
+        def read(self) -> SwitchReading:
+            return SwitchReading(Position.UNKNOWN, None, "the router is restarting", written=Position.ON)
+
+    assert bench(OnItsWay(), off=SwitchPolicy(Disaggregation.AUTO)).tick().troubles == ()
 
 
 def test_a_defect_in_a_switch_stops_no_count_either() -> None:

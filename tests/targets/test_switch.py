@@ -24,7 +24,7 @@ from autoscaler.targets.switch import (
 def test_no_switch_is_unknown_and_refused() -> None:
     switch = NoSwitch("this stack has none")
 
-    assert switch.read() == SwitchReading(Position.UNKNOWN, None, "this stack has none")
+    assert switch.read() == SwitchReading(Position.UNKNOWN, None, "this stack has none", shown=False)
     assert switch.set(Position.ON, dry_run=False) == WriteResult(Outcome.REFUSED, "this stack has none")
 
 

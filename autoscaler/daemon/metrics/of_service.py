@@ -107,8 +107,10 @@ def _switch(switch: SwitchDecision, shown: SwitchReading | None) -> Iterator[Sam
     yield from some("switch_required_gpus", switch.together_gpus, Arrangement.TOGETHER)
 
 
-def _is_apart(switch: SwitchDecision, shown: SwitchReading | None) -> bool:
-    """What the stack shows; where it shows nothing, what was decided."""
+def _is_apart(switch: SwitchDecision, shown: SwitchReading | None) -> bool | None:
+    """What the stack shows; where it shows nothing, what was decided; None where what it shows could not be read."""
+    if shown is not None and shown.is_unread:
+        return None
     if shown is not None and shown.position is not Position.UNKNOWN:
         return shown.position is Position.ON
     return switch.disaggregate if switch.disaggregate is not None else switch.step in _APART
