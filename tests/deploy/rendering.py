@@ -55,11 +55,11 @@ def helmed(overlay: str) -> list[JsonObject]:
     return chart_objects({**values, "policies": policies, "roles": roles, **given})
 
 
-def chart_objects(values: JsonObject) -> list[JsonObject]:
-    """Everything that the chart makes with some values."""
+def chart_objects(values: JsonObject, namespace: str = NAME) -> list[JsonObject]:
+    """Everything that the chart makes with some values, installed into a namespace."""
     with Chart.load(CHART) as chart:
         chart.validate_schema(values)
-        texts = chart.render(values, name=NAME, namespace=NAME)
+        texts = chart.render(values, name=NAME, namespace=namespace)
     manifests = [text for path, text in sorted(texts.items()) if path.endswith(".yaml")]
     return [document for text in manifests for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 

@@ -148,6 +148,21 @@ def test_what_a_cluster_has_no_use_for_can_be_left_out(values: dict[str, Any], k
     assert kind not in {document["kind"] for document in chart_objects(values)}
 
 
+@pytest.mark.parametrize("name", ["123", "true"])
+def test_a_name_that_yaml_takes_for_something_else_stays_text(name: str) -> None:
+    places = {"scrapers": {"namespace": name}, "dns": {"namespace": name}, "prometheus": {"namespace": name}}
+    found = chart_objects({"networkPolicy": places, "priorityClassName": name, "clusterRoles": [name]}, namespace=name)
+
+    rules = one_of(found, "NetworkPolicy")["spec"]
+    peers = [rules["ingress"][0]["from"][0], *(rules["egress"][number]["to"][0] for number in (0, 2))]
+    labels = [peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for peer in peers]
+    assert labels == [name] * 3
+    assert one_of(found, "Deployment")["spec"]["template"]["spec"]["priorityClassName"] == name
+    binding = one_of(found, "ClusterRoleBinding")
+    assert (binding["roleRef"]["name"], binding["subjects"][0]["namespace"]) == (name, name)
+    assert {one["metadata"]["namespace"] for one in found if one["kind"] != "ClusterRoleBinding"} == {name}
+
+
 def test_a_digest_wins_over_the_tag() -> None:
     digest = f"sha256:{'a' * 64}"
 

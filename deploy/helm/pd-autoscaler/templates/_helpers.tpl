@@ -1,6 +1,6 @@
 {{- define "pd-autoscaler.selector" -}}
 app.kubernetes.io/name: pd-autoscaler
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "pd-autoscaler.labels" -}}
@@ -11,8 +11,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{- define "pd-autoscaler.metadata" -}}
-name: {{ .Release.Name }}
-namespace: {{ .Release.Namespace }}
+name: {{ .Release.Name | quote }}
+namespace: {{ .Release.Namespace | quote }}
 labels:
   {{- include "pd-autoscaler.labels" . | nindent 2 }}
 {{- end }}
@@ -25,8 +25,8 @@ labels:
 
 {{- define "pd-autoscaler.subject" -}}
 - kind: ServiceAccount
-  name: {{ .Release.Name }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ .Release.Name | quote }}
+  namespace: {{ .Release.Namespace | quote }}
 {{- end }}
 
 {{/* Policies without rights would start a daemon that is refused everything. */}}
