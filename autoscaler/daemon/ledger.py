@@ -163,8 +163,9 @@ def _decided(account: Account, decision: Decision) -> Account:
     return replace(
         account,
         decisions=account.decisions + Counter((role.value, decided.reason.value) for role, decided in made),
-        hindsight={
-            role: account.hindsight.get(role, Hindsight()).after(decided.evidence, decision.at_s)
+        hindsight=dict(account.hindsight)
+        | {
+            role: account.hindsight.get(role, Hindsight()).after(decided.evidence, decision.at_s, account.interval_s)
             for role, decided in made
             if decided.evidence is not None
         },

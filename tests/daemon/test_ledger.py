@@ -1,9 +1,13 @@
 from __future__ import annotations
 
-from autoscaler.core.policy import Mode
+from dataclasses import replace
+
+from autoscaler.core.decision import Evidence
+from autoscaler.core.policy import Mode, Role
 from autoscaler.daemon.ledger import TICK_BUCKETS_S, Ledger
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from tests.daemon.builders import policy
+from tests.report.builders import decision, steady
 
 
 def ledger() -> Ledger:
@@ -64,3 +68,15 @@ def test_a_reader_sees_no_later_change() -> None:
 
     assert before.latest is None
     assert before.errors == {}
+
+
+def test_a_pool_that_could_not_be_read_once_keeps_what_was_forecast_for_it() -> None:
+    books = ledger()
+    looked_ahead = Evidence(60.0, "prior", 0.5, demand=3.0, forecast=4.0, horizon_s=30.0)
+    pools = {"prefill": steady(), "decode": replace(steady(), evidence=looked_ahead)}
+    for at_s in (100.0, 115.0, 130.0):
+        read = {name: pool for name, pool in pools.items() if name == "prefill" or at_s != 115.0}
+        made = replace(decision(), at_s=at_s, roles={Role(name): pool for name, pool in read.items()})
+        books.book(Tick("chat", at_s, made), at_s, at_s)
+
+    assert books.accounts()["chat"].hindsight[Role.DECODE].due == 4.0
