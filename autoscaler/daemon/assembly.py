@@ -67,7 +67,7 @@ def connections(
         AssemblyError: Something that the policy needs is not given.
     """
     by_hand = all(spec.object is None for spec in target_specs(policy).values())
-    client = _cluster(policy, around, log, required=writes) if not by_hand else None
+    client = _cluster(policy, around, log, required=writes, may_write=may_write) if not by_hand else None
     try:
         source = _source(policy, around, clock)
     except (StackError, KubeConfigError, AssemblyError) as error:
@@ -112,7 +112,12 @@ def _target(policy: ScalingPolicy, client: KubeClient | None, counted: Target | 
 
 
 def stack_switch(
-    policy: ScalingPolicy, around: Surroundings, clock: Clock | None = None, log: Log | None = None
+    policy: ScalingPolicy,
+    around: Surroundings,
+    clock: Clock | None = None,
+    log: Log | None = None,
+    *,
+    may_write: Callable[[], bool] = lambda: True,
 ) -> StackSwitch | None:
     """The stack's switch, where the policy uses it; where no cluster is configured it cannot be read.
 
@@ -121,6 +126,7 @@ def stack_switch(
         around: What the command line says.
         clock: Where the time comes from, for whoever moves the switch again and again.
         log: Where to say what is done without, likewise; without both nobody looks for others who move it.
+        may_write: Whether we are the one who moves it; asked again right before each request that writes.
 
     Raises:
         AssemblyError: The stack does not have the switch that the policy means.
@@ -131,7 +137,7 @@ def stack_switch(
     if spec.path is None:
         return StackSwitch(lambda target: make_switch(None, spec, place, target))
     try:
-        client = _connect(around)
+        client = _connect(around, may_write)
     except KubeConfigError as error:
         reason = str(error)
         return StackSwitch(lambda _target: NoSwitch(reason))
@@ -199,13 +205,20 @@ def _source(policy: ScalingPolicy, around: Surroundings, clock: WallClock) -> Pr
     return Scraper(ScrapeSource(service_queries(policy), pods), scrape.interval_s, clock, owned=(client,))
 
 
-def _connect(around: Surroundings) -> KubeClient:
-    return connect(kubeconfig=around.kubeconfig, context=around.context, budget=around.requests)
+def _connect(around: Surroundings, may_write: Callable[[], bool] = lambda: True) -> KubeClient:
+    return connect(kubeconfig=around.kubeconfig, context=around.context, budget=around.requests, may_write=may_write)
 
 
-def _cluster(policy: ScalingPolicy, around: Surroundings, log: Log, *, required: bool) -> KubeClient | None:
+def _cluster(
+    policy: ScalingPolicy,
+    around: Surroundings,
+    log: Log,
+    *,
+    required: bool,
+    may_write: Callable[[], bool] = lambda: True,
+) -> KubeClient | None:
     try:
-        return _connect(around)
+        return _connect(around, may_write)
     except KubeConfigError as error:
         if required or around.kubeconfig is not None or around.context is not None:
             raise AssemblyError(f"{policy.service}: {error}") from error

@@ -146,7 +146,7 @@ def _runner(
         may_write=may_write,
         at=on_schedule(document, clock),
         grant=grant,
-        switch=stack_switch(document, settings.around, clock, bound),
+        switch=stack_switch(document, settings.around, clock, bound, may_write=may_write),
         past=past(document, settings.around, clock, bound),
     )
 

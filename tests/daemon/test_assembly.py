@@ -26,6 +26,8 @@ from autoscaler.targets.base import Outcome
 from autoscaler.targets.kubernetes.specs.model import Shape
 from tests.daemon.builders import HandClock, capturing
 from tests.e2e.stage import policy_document
+from tests.support.kube import fake_cluster
+from tests.support.kube_api.manifests import deployment
 from tests.support.loopback import Reply, running_loopback
 
 KUBECONFIG = {
@@ -64,6 +66,25 @@ def test_a_kubeconfig_gives_a_target_that_can_be_written(tmp_path: Path) -> None
     source.close()
 
     assert isinstance(target, DrainingTarget)
+
+
+def test_the_lease_is_asked_for_when_a_count_is_sent_and_not_only_before_its_write_begins(tmp_path: Path) -> None:
+    answers = [True, False]
+    with fake_cluster() as cluster:
+        for role in ("prefill", "decode"):
+            cluster.create("deployments", deployment(f"chat-{role}", replicas=2))
+        around = Surroundings(kubeconfig=str(cluster.kubeconfig(tmp_path / "kubeconfig")))
+        source, target = connections(
+            policy(tmp_path), around, HandClock(), capturing()[0], writes=True, may_write=lambda: answers.pop(0)
+        )
+        basis = target.read().basis[Role.DECODE]
+
+        result = target.write(Role.DECODE, 3, basis=basis, dry_run=False)
+        target.close()
+        source.close()
+
+        assert (result.outcome, answers) == (Outcome.DEFERRED, [])
+        assert cluster.api.log.count("patch") == 0
 
 
 def test_queries_and_schedules_follow_a_wall_clock_that_is_set(tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from kubernetes.client import ApiClient, ApiException, Configuration
 
 from autoscaler.targets.kubernetes.answers import items_in, no_object, object_in
 from autoscaler.targets.kubernetes.budget import RequestBudget
-from autoscaler.targets.kubernetes.errors import Operation, UnavailableError, error_of
+from autoscaler.targets.kubernetes.errors import FencedError, Operation, UnavailableError, error_of
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
 FIELD_MANAGER = "pd-autoscaler"
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
 _LONGEST_REST_S = 120.0  # a number that is wrong must not stop us for long
+_LEAST_TIMEOUT_S = 0.001  # none at all would be none to the libraries below
 _METHODS = {"get": "GET", "list": "GET", "patch": "PATCH"}
 
 
@@ -31,11 +32,14 @@ class KubeClient:
     A server that asks to be left alone for a while is: until then requests fail without being sent. Else, a failed
     request is not repeated: the next tick reads and decides again, which beats a late write of an old number.
 
+    A change does not outlast its timeout: the wait for its turn counts, and the server is told by when to be done.
+
     Args:
         configuration: Address, certificates and credentials, see `connection`.
-        timeout_s: How long a request may wait for its connection and for each part of its answer.
+        timeout_s: How long a request may wait for its turn and its connection, and for each part of its answer.
         clock: Monotonic seconds.
         budget: How many requests may be sent; None for any number.
+        may_write: Whether we are the one who writes; asked right before a change is sent.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class KubeClient:
         timeout_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
         budget: RequestBudget | None = None,
+        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
         configuration.retries = False
         self._api: Any = ApiClient(configuration)  # half of its methods carry no types
@@ -53,6 +58,7 @@ class KubeClient:
         self._resume_s = float("-inf")
         self._clock = clock
         self._budget = budget
+        self._may_write = may_write
 
     def get(self, ref: ObjectRef, subresource: str = "") -> JsonObject:
         """Read one object.
@@ -100,23 +106,31 @@ class KubeClient:
     def _request(
         self, operation: Operation, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = ""
     ) -> JsonObject:
-        left_s = self._resume_s - self._clock()
-        if left_s > 0:
-            raise UnavailableError(operation, None, "not asked, as the server wanted", retry_after_s=math.ceil(left_s))
+        began_s = self._clock()
+        rest_s = self._resume_s - began_s
+        if rest_s > 0:
+            raise UnavailableError(operation, None, "not asked, as the server wanted", retry_after_s=math.ceil(rest_s))
         if self._budget is not None and not self._budget.take(self._timeout_s):
             said = f"not asked: this daemon sends {self._budget.per_s:g} requests/s at most, and as many wait already"
             raise UnavailableError(operation, None, said)
+        # The check before the wait says nothing any more, and a lease outlasts no more than one timeout.
+        left_s = max(self._timeout_s - (self._clock() - began_s), _LEAST_TIMEOUT_S)
+        asked = dict(query or {})
+        if operation.verb == "patch":
+            if not self._may_write():
+                raise FencedError(operation, None, "not sent: the lease ran out before it")
+            asked["timeout"] = f"{left_s:.3f}s"
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
         with failures_in_words(operation, self._timeout_s):
             request = self._api.param_serialize(
                 method=_METHODS[operation.verb],
                 resource_path=operation.ref.path(operation.subresource),
-                query_params=list((query or {}).items()),
+                query_params=list(asked.items()),
                 header_params=headers,
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = self._api.call_api(*request, _request_timeout=self._timeout_s)
+            response = self._api.call_api(*request, _request_timeout=left_s)
             payload = response.read()
         text = payload.decode(errors="replace")
         if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:

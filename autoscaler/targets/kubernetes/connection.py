@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def connect(
     timeout_s: float = 5.0,
     environ: Mapping[str, str] = os.environ,
     budget: RequestBudget | None = None,
+    may_write: Callable[[], bool] = lambda: True,
 ) -> KubeClient:
     """Connect to the cluster that the user means; see `configure`. No request is made yet.
 
@@ -39,12 +40,13 @@ def connect(
         timeout_s: Timeout of each request.
         environ: Environment variables.
         budget: How many requests may be sent; None for any number.
+        may_write: Whether we are the one who writes; asked right before a change is sent.
 
     Raises:
         KubeConfigError: No configuration, or one that cannot be used.
     """
     configuration = configure(kubeconfig=kubeconfig, context=context, environ=environ)
-    return KubeClient(configuration, timeout_s=timeout_s, budget=budget)
+    return KubeClient(configuration, timeout_s=timeout_s, budget=budget, may_write=may_write)
 
 
 def configure(

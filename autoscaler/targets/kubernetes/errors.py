@@ -6,6 +6,7 @@
     ├── NotFoundError      404: no such object, or no such kind
     ├── ConflictError      409: the object is not the one that was read
     ├── RejectedError      other 3xx and 4xx: the server understood and refused (400, 415, 422, admission)
+    ├── FencedError        not sent: we are not the one who writes any more
     └── UnavailableError   429, 5xx, timeout, connection, no JSON: unknown whether a write was applied
 
 Each says what was asked, what came back, and what to do next.
@@ -124,6 +125,12 @@ class RejectedError(KubeError):
     """The server understood and refused."""
 
     advice = "the same request will be refused again: change what is asked, or the rule that refuses it"
+
+
+class FencedError(KubeError):
+    """Not sent: we are not the one who writes any more."""
+
+    advice = "nothing was changed, and whoever leads now decides"
 
 
 class UnavailableError(KubeError):

@@ -15,6 +15,7 @@ from autoscaler.targets.kubernetes.counts import Count, Version, count_holder
 from autoscaler.targets.kubernetes.errors import (
     SHAPE_ERRORS,
     ConflictError,
+    FencedError,
     ForbiddenError,
     KubeError,
     NotFoundError,
@@ -39,6 +40,7 @@ OUTCOMES: Mapping[type[KubeError], Outcome] = {
     NotFoundError: Outcome.MISSING,
     ConflictError: Outcome.CONFLICT,
     RejectedError: Outcome.REJECTED,
+    FencedError: Outcome.DEFERRED,
     UnavailableError: Outcome.UNAVAILABLE,
 }
 """What a failed write amounts to."""

@@ -44,6 +44,7 @@ class Fault:
         resource: Only this resource, with subresource; empty for any.
         code: Answer with this code and do nothing; 0 carries the request out.
         retry_after_s: Header on the answer.
+        held_s: Wait before carrying it out, as admission may; one whose own `timeout` runs out meanwhile is not.
         delay_s: Wait before answering; the request has been carried out by then.
         cut: Close the connection in mid-answer; the request has been carried out by then.
     """
@@ -54,6 +55,7 @@ class Fault:
     code: int = 0
     message: str = "injected failure"
     retry_after_s: int | None = None
+    held_s: float = 0.0
     delay_s: float = 0.0
     cut: bool = False
 

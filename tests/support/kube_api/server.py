@@ -142,9 +142,18 @@ class FakeKubeApi:
                     controller()
             if call.verb == "watch":
                 return call
+            self._hold(call, fault)
             return Answer(*execute(self.store, call, body), fault)
         except ApiError as error:
             return _refusal(error, fault)
+
+    def _hold(self, call: Call, fault: Fault) -> None:
+        """Let a request wait for as long as it is to, and as it says that it may."""
+        allowed_s = float(call.query.get("timeout", "inf").removesuffix("s"))
+        if fault.held_s:
+            self.wait(min(fault.held_s, allowed_s))
+        if fault.held_s > allowed_s:
+            raise ApiError(504, "Timeout", "request did not complete within the requested timeout")
 
     def _authenticate(self, headers: dict[str, str]) -> User:
         scheme, _, token = headers.get("authorization", "").partition(" ")
