@@ -71,7 +71,7 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     mpl.rcParams.update({"font.size": 7.5, "axes.spines.top": False, "axes.spines.right": False})
     with running_prometheus(openmetrics=together.openmetrics()) as server:
-        everything = {"namespace": ".*", "service": ".*"}
+        everything = {"namespace": ".*", "service": ".*", "window": "300"}
         one = {"namespace": together.namespace, "service": next(iter(RATES))}
         for file, chosen in (("fleet", everything), ("service", one), ("health", everything)):
             draw(file, Data(server, together.until_s, chosen))

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 from dashboards.generator import palette
-from dashboards.generator.frame import choice, filled, frame, service_url
+from dashboards.generator.frame import choice, filled, frame, service_url, window
 from dashboards.generator.kit import Column, Query, lines, number, rows
-from dashboards.generator.promql import led, own
+from dashboards.generator.promql import WINDOW, led, own
 
 UID = "pd-autoscaler-fleet"
 _WHERE = 'namespace=~"$namespace",service=~"$service"'
@@ -54,7 +54,7 @@ def fleet() -> dict[str, Any]:
         choice("namespace", "Namespace", "label_values(pd_autoscaler_mode, namespace)", many=True)
     ).with_variable(
         choice("service", "Service", 'label_values(pd_autoscaler_mode{namespace=~"$namespace"}, service)', many=True)
-    )
+    ).with_variable(window(_WHERE))
     return filled(made, [("Promises", _promises()), ("GPUs", _cost()), ("Trouble", _trouble())])
 
 
@@ -187,7 +187,7 @@ def _trouble() -> list[Any]:
             "says that the limits are tight.",
             "percentunit",
             Query(
-                f"sum by (reason) (rate({decided}[5m])) / on () group_left () sum(rate({decided}[5m])) > 0",
+                f"sum by (reason) (rate({decided}{WINDOW})) / on () group_left () sum(rate({decided}{WINDOW})) > 0",
                 "{{reason}}",
             ),
             width=24,

@@ -11,6 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
 from dashboards.generator.kit import SOURCE, Panel
+from dashboards.generator.promql import own
 
 TAG = "pd-autoscaler"
 DOCS_URL = "https://github.com/pd-autoscaler/pd-autoscaler/blob/main/docs"
@@ -19,6 +20,9 @@ Section = tuple[str, list[Panel]]
 # What the SDK fills in for every kind of variable: an id that is the same for all, and what only intervals have. Like
 # the style of a dashboard and the footer of a table, later versions of Grafana know it no more.
 _OF_OTHER_VARIABLES = ("id", "auto", "auto_min", "auto_count")
+# A result is given as `{labels} value time`.
+_WHOLE_VALUE = r"/\} (\d+)/"
+_LEAST_WINDOW_S = 300
 _LINKS = (
     ("Fleet", "pd-autoscaler-fleet"),
     ("Service", "pd-autoscaler-service"),
@@ -86,6 +90,25 @@ def choice(name: str, label: str, query: str, *, many: bool) -> dashboards.Query
     return made
 
 
+def window(where: str) -> dashboards.QueryVariable:
+    """The variable that `promql.WINDOW` is made of: seconds that hold three ticks of the slowest service in view.
+
+    Args:
+        where: Matchers of the services, as they stand between braces.
+    """
+    slowest = f"clamp_min(3 * max({own(where, 'interval_seconds')}), {_LEAST_WINDOW_S}) or vector({_LEAST_WINDOW_S})"
+    shortest = models.VariableOption(text=str(_LEAST_WINDOW_S), value=str(_LEAST_WINDOW_S))
+    return (
+        dashboards.QueryVariable("window")
+        .hide(models.VariableHide.HIDE_VARIABLE)
+        .query(f"query_result({slowest})")
+        .regex(_WHOLE_VALUE)
+        .datasource(SOURCE)
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .current(shortest)
+    )
+
+
 def filled(made: dashboards.Dashboard, sections: Iterable[Section]) -> dict[str, Any]:
     """The dashboard with its panels, as plain data."""
     for title, panels in sections:
@@ -97,6 +120,7 @@ def filled(made: dashboards.Dashboard, sections: Iterable[Section]) -> dict[str,
     for variable in plain["templating"]["list"]:
         for name in _OF_OTHER_VARIABLES:
             variable.pop(name, None)
+        variable["skipUrlSync"] = variable.get("hide") == models.VariableHide.HIDE_VARIABLE
     for panel in plain["panels"]:
         if panel["type"] == "table":
             del panel["options"]["footer"]

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 from dashboards.generator import palette
-from dashboards.generator.frame import choice, filled, frame
+from dashboards.generator.frame import choice, filled, frame, window
 from dashboards.generator.kit import Column, Query, lines, number, rows
-from dashboards.generator.promql import led, own
+from dashboards.generator.promql import WINDOW, led, own
 
 UID = "pd-autoscaler-health"
 _WHERE = 'namespace=~"$namespace",service=~"$service"'
@@ -33,7 +33,7 @@ def health() -> dict[str, Any]:
         choice("namespace", "Namespace", "label_values(pd_autoscaler_mode, namespace)", many=True)
     ).with_variable(
         choice("service", "Service", 'label_values(pd_autoscaler_mode{namespace=~"$namespace"}, service)', many=True)
-    )
+    ).with_variable(window(_WHERE))
     return filled(
         made,
         [
@@ -47,7 +47,7 @@ def health() -> dict[str, Any]:
 
 def _ticks() -> list[Any]:
     spent, count = _metric("tick_duration_seconds_sum"), _metric("tick_duration_seconds_count")
-    per_tick = f"sum(rate({spent}[5m])) / sum(rate({count}[5m]))"
+    per_tick = f"sum(rate({spent}{WINDOW})) / sum(rate({count}{WINDOW}))"
     return [
         number(
             "How many services are looked after?",
@@ -66,7 +66,12 @@ def _ticks() -> list[Any]:
             ),
             steps=[(None, palette.FINE), (2.0, palette.ORANGE), (5.0, palette.BAD)],
         ),
-        number("How long does a tick take?", "Mean over five minutes.", "s", Query(per_tick, "mean")),
+        number(
+            "How long does a tick take?",
+            "Mean over five minutes, or three intervals where those are longer.",
+            "s",
+            Query(per_tick, "mean"),
+        ),
         number(
             "How many things went wrong in the last hour?",
             "Troubled ticks, all services and dependencies.",
@@ -81,7 +86,7 @@ def _ticks() -> list[Any]:
             "skips the next.",
             "s",
             Query(
-                f"histogram_quantile(0.99, sum by (le) (rate({_metric('tick_duration_seconds_bucket')}[5m])))",
+                f"histogram_quantile(0.99, sum by (le) (rate({_metric('tick_duration_seconds_bucket')}{WINDOW})))",
                 "99 of 100 ticks",
                 palette.BLUE,
             ),
@@ -91,13 +96,13 @@ def _ticks() -> list[Any]:
             "How many ticks are there a second?",
             "All services; a step down is a service, or a daemon, that stopped.",
             "suffix: /s",
-            Query(f"sum(rate({_metric('tick_duration_seconds_count')}[5m]))", "ticks", palette.BLUE),
+            Query(f"sum(rate({_metric('tick_duration_seconds_count')}{WINDOW}))", "ticks", palette.BLUE),
         ),
     ]
 
 
 def _dependencies() -> list[Any]:
-    ticks = f"sum(rate({_metric('tick_duration_seconds_count')}[5m]))"
+    ticks = f"sum(rate({_metric('tick_duration_seconds_count')}{WINDOW}))"
     return [
         lines(
             "How long do ticks wait, and for what?",
@@ -106,7 +111,7 @@ def _dependencies() -> list[Any]:
             "s",
             *(
                 Query(
-                    f"sum(rate({_metric('dependency_duration_seconds_sum', dependency=name)}[5m])) / {ticks}",
+                    f"sum(rate({_metric('dependency_duration_seconds_sum', dependency=name)}{WINDOW})) / {ticks}",
                     name,
                     color,
                 )
@@ -119,7 +124,7 @@ def _dependencies() -> list[Any]:
             "Troubled ticks a second, by what failed.",
             "suffix: /s",
             Query(
-                f"sum by (dependency) (rate({_metric('errors_total')}[5m])) > 0 or label_replace(vector(0), "
+                f"sum by (dependency) (rate({_metric('errors_total')}{WINDOW})) > 0 or label_replace(vector(0), "
                 '"dependency", "none", "", "")',
                 "{{dependency}}",
             ),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+WINDOW = "[${window}s]"
+"""The window of rates of what is counted at each tick, however seldom a service ticks; see `frame.window`."""
+
 
 def own(where: str, name: str, **labels: str) -> str:
     """A selector of one of our metrics.

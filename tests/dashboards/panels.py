@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.prometheus import Prometheus
 
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 
@@ -38,10 +41,29 @@ class PanelQuery:
 
     def filled(self, variables: Mapping[str, str]) -> str:
         """The expression with values for the variables."""
-        expr = self.expr
-        for name, value in variables.items():
-            expr = expr.replace(f"${name}", value)
-        return expr
+        return filled(self.expr, variables)
+
+
+def filled(expr: str, variables: Mapping[str, str]) -> str:
+    """An expression with values for Grafana's variables."""
+    for name, value in variables.items():
+        expr = expr.replace(f"${{{name}}}", value).replace(f"${name}", value)
+    return expr
+
+
+def window_s(dashboard: Mapping[str, Any], server: Prometheus, variables: Mapping[str, str], at_s: float) -> str:
+    """The variable `window`, asked for and taken out of the answer as Grafana does; empty where there is none."""
+    found = [variable for variable in dashboard["templating"]["list"] if variable["name"] == "window"]
+    if not found:
+        return ""
+    query = filled(found[0]["query"].removeprefix("query_result(").removesuffix(")"), variables)
+    answer = server.query(query, at_s)
+    assert isinstance(answer, list)
+    ((labels, value),) = answer
+    assert not labels
+    told = re.search(found[0]["regex"].strip("/"), f"{{}} {value:g} {at_s * 1000:.0f}")
+    assert told is not None
+    return told[1]
 
 
 def load(file: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.dashboards.panels import load, queries
+from tests.dashboards.panels import load, queries, window_s
 from tests.support.prometheus import Prometheus, running_prometheus
 
 NOW_S = 1_700_000_000.0
@@ -18,6 +18,14 @@ _Row = tuple[str, str, float, float, tuple[float, ...]]
 GONE, HERE = 'namespace="serving",service="gone"', 'namespace="serving",service="chat"'
 A, B = 'job="pd",instance="a"', 'job="pd",instance="b"'
 LOST = 'namespace="serving",service="lost"'
+SLOW = 'namespace="serving",service="slow"'
+
+
+def _ticked(each: float) -> tuple[float, ...]:
+    """What grows by that much at each of the ticks of three hours, ten minutes apart."""
+    return tuple(each * (minute // 10) for minute in range(180))
+
+
 ROWS: tuple[_Row, ...] = (
     ("peak_gpus", f"{GONE},{A}", 26.0, 24.0, (100.0,)),
     ("current_gpus", f'{GONE},role="decode",{A}', 26.0, 24.0, (100.0,)),
@@ -40,6 +48,14 @@ ROWS: tuple[_Row, ...] = (
     ("last_tick_timestamp_seconds", f"{HERE},{B}", 3.0, 0.0, (NOW_S - 16.0,)),
     ("reason", f'{LOST},role="decode",reason="at_max",{A}', 3.0, 0.0, (1.0,)),
     ("leads", f"{LOST},{A}", 3.0, 0.0, (0.0,)),
+    ("interval_seconds", f"{SLOW},{A}", 3.0, 0.0, (600.0,)),
+    ("tick_duration_seconds_sum", f"{SLOW},{A}", 3.0, 0.0, _ticked(0.5)),
+    ("tick_duration_seconds_count", f"{SLOW},{A}", 3.0, 0.0, _ticked(1.0)),
+    ("tick_duration_seconds_bucket", f'{SLOW},le="0.5",{A}', 3.0, 0.0, _ticked(1.0)),
+    ("tick_duration_seconds_bucket", f'{SLOW},le="+Inf",{A}', 3.0, 0.0, _ticked(1.0)),
+    ("dependency_duration_seconds_sum", f'{SLOW},dependency="signals",{A}', 3.0, 0.0, _ticked(0.2)),
+    ("errors_total", f'{SLOW},dependency="signals",{A}', 3.0, 0.0, _ticked(1.0)),
+    ("decisions_total", f'{SLOW},role="decode",reason="at_max",{A}', 3.0, 0.0, _ticked(1.0)),
 )
 
 
@@ -62,8 +78,9 @@ def prometheus() -> Iterator[Prometheus]:
 def shown(server: Prometheus, file: str, panel: str, place: int = 0, service: str = ".*") -> list[tuple[str, float]]:
     """What a query of a panel shows now: values by what its legend can say."""
     asked = [query for query in queries(load(file)) if query.panel == panel][place]
-    namespace = ".*" if service == ".*" else "serving"
-    found = server.query(asked.filled({"namespace": namespace, "service": service}), NOW_S - 1.0)
+    variables = {"namespace": ".*" if service == ".*" else "serving", "service": service}
+    window = window_s(load(file), server, variables, NOW_S - 1.0)
+    found = server.query(asked.filled({**variables, "window": window}), NOW_S - 1.0)
     assert isinstance(found, list)
     return sorted((" ".join(labels.values()), value) for labels, value in found)
 
@@ -109,3 +126,18 @@ def test_states_are_shown_while_nobody_leads(prometheus: Prometheus) -> None:
     panel = "Why is each pool as large as it is?"
 
     assert shown(prometheus, "service.json", panel, service="lost") == [("at_max decode", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("file", "panel"),
+    [
+        ("fleet.json", "What binds the pools?"),
+        ("health.json", "How long does a tick take?"),
+        ("health.json", "Do ticks end in time?"),
+        ("health.json", "How many ticks are there a second?"),
+        ("health.json", "How long do ticks wait, and for what?"),
+        ("health.json", "What goes wrong?"),
+    ],
+)
+def test_a_service_that_ticks_each_ten_minutes_is_shown(prometheus: Prometheus, file: str, panel: str) -> None:
+    assert any(value > 0 for _, value in shown(prometheus, file, panel, service="slow"))
