@@ -66,7 +66,12 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
         origin = policy_origin(settings, clock, stack)
         budgets = shared_budgets(settings.file)
         notifiers = _notifiers(settings, stack)
-        page = MetricsPage(ledger, of_daemon=lambda: of_daemon(budgets.budgets, notifiers), wall_s=clock.wall_s)
+        page = MetricsPage(
+            ledger,
+            of_daemon=lambda: of_daemon(budgets.budgets, notifiers),
+            wall_s=clock.wall_s,
+            may_write=lambda service: leads.may_write(budgets.lease(service)),
+        )
         reporters = [
             *origin.reporters,
             *event_reporters(settings, origin, identity, stack),

@@ -9,11 +9,18 @@ from autoscaler.core.decision import Reason, SwitchDecision, SwitchStep
 from autoscaler.core.policy import Mode, Role
 from autoscaler.core.signals import Scope, Signal, SignalState, measured
 from autoscaler.core.snapshot import PoolState
+from autoscaler.core.state import State
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.metrics.page import MetricsPage
+from autoscaler.daemon.state_store import MemoryStateStore, StateUnreachableError
 from autoscaler.targets.switch import Position, SwitchReading
 from tests.daemon.builders import Bench, policy, role_policy, steady_signals
 from tests.support.metrics import series_value
+
+
+class Unreachable(MemoryStateStore):
+    def load(self, service: str, now_s: float) -> State:  # noqa: ARG002 - of any
+        raise StateUnreachableError("no answer within 5 s; nothing is scaled before the memory can be read")
 
 
 class Stand:
@@ -21,7 +28,7 @@ class Stand:
         self.bench = Bench(policy(mode, prefill=role_policy(3)))
         self.ledger = Ledger()
         self.ledger.open(self.bench.policy, self.bench.now_s, "serving")
-        self.page = MetricsPage(self.ledger)
+        self.page = MetricsPage(self.ledger, may_write=lambda _service: self.bench.may_write())
 
     def tick(self, took_s: float = 0.3) -> None:
         done = self.bench.tick()
@@ -116,7 +123,25 @@ def test_who_writes_is_shown(stand: Stand) -> None:
     assert stand.value("pd_autoscaler_leads") == 1.0
 
     stand.bench.may_write = lambda: False
+    assert stand.value("pd_autoscaler_leads") == 0.0
+
+
+def test_who_writes_is_shown_before_the_first_tick_and_between_two(stand: Stand) -> None:
+    leads = [False]
+    stand.bench.may_write = lambda: leads[0]
+    assert stand.value("pd_autoscaler_leads") == 0.0
     stand.tick()
+
+    leads[0] = True
+
+    assert stand.value("pd_autoscaler_leads") == 1.0
+
+
+def test_who_has_the_lease_and_cannot_read_the_memory_writes_nothing(stand: Stand) -> None:
+    stand.bench.store = Unreachable()
+    stand.bench.restart()
+    stand.tick()
+
     assert stand.value("pd_autoscaler_leads") == 0.0
 
 

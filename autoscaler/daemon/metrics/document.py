@@ -26,8 +26,8 @@ keeps the two the same, and a metric that is not in the table cannot be exported
   that fails leaves counters and the policy's own numbers. What is not known has no series: absent is never zero.
 - In recommend mode the same is exported as in enforce mode, so `desired` can be compared with `current` before
   anything is handed over.
-- Several daemons (`--leader-elect`) all decide and all export; `pd_autoscaler_leads` says which of them writes. Take
-  the `max` over instances, as the dashboards do.
+- Several daemons (`--leader-elect`) all decide and all export; `pd_autoscaler_leads` says which of them writes at the
+  time of the scrape. Take the `max` over instances, as the dashboards do.
 - There are no exemplars. A single decision is followed by its id, which stands in log lines, Events and records.
 """
 

@@ -13,7 +13,7 @@ from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.metrics import labels
 from autoscaler.daemon.metrics.labels import Arrangement, Objective, TtftPart
 from autoscaler.daemon.metrics.samples import Sample, one_hot, some
-from autoscaler.daemon.tick import Tick
+from autoscaler.daemon.tick import Dependency, Tick
 from autoscaler.targets.switch import Position, SwitchReading
 
 # Below this an error budget is none, and every slow request would burn without measure.
@@ -21,12 +21,15 @@ _LEAST_BUDGET_RATIO = 1e-4
 _APART = frozenset({SwitchStep.ON, SwitchStep.OPENING, SwitchStep.OBSERVING, SwitchStep.GROWING_DECODE})
 
 
-def of_service(account: Account, wall_s: Callable[[float], float]) -> Iterator[Sample]:
+def of_service(
+    account: Account, wall_s: Callable[[float], float], may_write: Callable[[str], bool]
+) -> Iterator[Sample]:
     """Samples of a service but for those of its pools.
 
     Args:
         account: What is known of it.
         wall_s: Gives an instant as the wall clock has it now, by which Prometheus goes.
+        may_write: Whether this daemon is now the one who writes for a service.
     """
     policy = account.policy
     yield from one_hot("mode", labels.MODE, [policy.mode])
@@ -37,8 +40,10 @@ def of_service(account: Account, wall_s: Callable[[float], float]) -> Iterator[S
     yield from _totals(account)
     latest_s = account.latest.at_s if account.latest is not None else account.since_s
     yield from some("last_tick_timestamp_seconds", wall_s(latest_s))
+    yield from some("leads", may_write(policy.service) and not _lacks_memory(account.latest))
     if account.latest is not None:
-        yield from _tick(account.latest)
+        holding = [condition.type for condition in conditions_of(account.latest) if condition.holds]
+        yield from one_hot("condition", labels.CONDITION, holding)
         if account.latest.decision is not None:
             yield from _decision(account.latest.decision, policy.objectives, account.latest.switch)
 
@@ -52,10 +57,11 @@ def _promise(objectives: Objectives) -> Iterator[Sample]:
         yield from some("objective_ratio", objectives.attainment_ratio, objective)
 
 
-def _tick(tick: Tick) -> Iterator[Sample]:
-    yield from some("leads", tick.leads)
-    holding = [condition.type for condition in conditions_of(tick) if condition.holds]
-    yield from one_hot("condition", labels.CONDITION, holding)
+def _lacks_memory(tick: Tick | None) -> bool:
+    """Whether it wrote nothing because nobody could tell what was changed last: a lease alone makes no leader."""
+    if tick is None or tick.leads:
+        return False
+    return any(trouble.dependency is Dependency.STATE for trouble in tick.troubles)
 
 
 def _decision(decision: Decision, objectives: Objectives, shown: SwitchReading | None) -> Iterator[Sample]:

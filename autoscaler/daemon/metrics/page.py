@@ -33,6 +33,7 @@ class MetricsPage:
         readings: What to say of a service; only metrics of the table.
         of_daemon: What to say beside services, each with the name of what it is about.
         wall_s: Gives an instant of the ledger as the wall clock has it now, by which Prometheus goes.
+        may_write: Whether this daemon is now the one who writes for a service.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class MetricsPage:
         readings: Callable[[Account], Iterable[Sample]] | None = None,
         of_daemon: Callable[[], Iterable[tuple[str, Sample]]] = tuple,
         wall_s: Callable[[float], float] = lambda at_s: at_s,
+        may_write: Callable[[str], bool] = lambda _service: True,
     ) -> None:
         self._ledger = ledger
-        self._readings = readings or partial(samples_of, wall_s=wall_s)
+        self._readings = readings or partial(samples_of, wall_s=wall_s, may_write=may_write)
         self._of_daemon = of_daemon
 
     def text(self, *, openmetrics: bool) -> str:
@@ -65,10 +67,12 @@ class MetricsPage:
         return "".join((*parts, "# EOF\n" if openmetrics else ""))
 
 
-def samples_of(account: Account, wall_s: Callable[[float], float]) -> Iterator[Sample]:
+def samples_of(
+    account: Account, wall_s: Callable[[float], float], may_write: Callable[[str], bool]
+) -> Iterator[Sample]:
     """Everything that the metrics say of one service."""
     yield from of_pools(account)
-    yield from of_service(account, wall_s)
+    yield from of_service(account, wall_s, may_write)
 
 
 def _info(*, openmetrics: bool) -> str:

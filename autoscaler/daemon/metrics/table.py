@@ -278,7 +278,7 @@ _GAUGES = (
         "more than it may have; Conflicted: somebody else writes; SwitchInProgress: the switch is being moved",
         labels.CONDITION,
     ),
-    gauge("leads", "", "1 when this daemon was the one to write, else 0.", "exactly one of several daemons"),
+    gauge("leads", "", "1 while this daemon is the one who writes, else 0.", "exactly one of several daemons"),
     gauge("interval_seconds", "seconds", "Seconds between ticks.", "what a tick's age is measured by"),
     gauge(
         "last_tick_timestamp_seconds",
