@@ -123,6 +123,12 @@ class Ledger:
                 errors = account.errors + Counter(dependency.value for dependency in dependencies)
                 self._accounts[service] = replace(account, errors=errors)
 
+    def namespace_of(self, service: str) -> str:
+        """Namespace of the policy of a service; empty where it has none, or is not known."""
+        with self._lock:
+            account = self._accounts.get(service)
+        return account.namespace if account is not None else ""
+
     def accounts(self) -> Mapping[str, Account]:
         """All accounts at this instant; they do not change any more."""
         with self._lock:

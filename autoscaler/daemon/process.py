@@ -68,7 +68,7 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
         notifiers = _notifiers(settings, stack)
         page = MetricsPage(
             ledger,
-            of_daemon=lambda: of_daemon(budgets.budgets, notifiers),
+            of_daemon=lambda: of_daemon(budgets.budgets, notifiers, ledger.namespace_of),
             wall_s=clock.wall_s,
             may_write=lambda service: leads.may_write(budgets.lease(service)),
         )

@@ -29,12 +29,14 @@ class _Member:
         held_gpus: What each pool holds, draining replicas included.
         wanted_gpus: What it would hold all together if it were alone; None before anybody asked.
         reserved_gpus: What it was granted and may hold by now, though it has not been seen to.
+        granted_gpus: The most that it may hold, as of its latest tick; None before, and for an adviser.
     """
 
     policy: ServicePolicy
     held_gpus: dict[Role, float]
     wanted_gpus: float | None = None
     reserved_gpus: float = 0.0
+    granted_gpus: float | None = None
 
     @property
     def holds_gpus(self) -> float:
@@ -67,6 +69,25 @@ class Usage:
     gpus: float
     held_gpus: float
     waiting_gpus: float
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one service has of a budget.
+
+    Attributes:
+        service: Its name.
+        priority: Higher is served first.
+        held_gpus: What it holds or was granted, leaving replicas included.
+        wanted_gpus: What it would hold if it were alone; None before anybody asked.
+        granted_gpus: The most that it may hold; None before its first tick, and where it only recommends.
+    """
+
+    service: str
+    priority: int
+    held_gpus: float
+    wanted_gpus: float | None
+    granted_gpus: float | None
 
 
 class SharedBudget:
@@ -144,6 +165,7 @@ class SharedBudget:
                 granted = max(held_gpus, min(granted, self.gpus - others_gpus))
             if policy.mode is Mode.ENFORCE:
                 member.reserved_gpus = max(held_gpus, min(granted, member.wanted_gpus))
+            member.granted_gpus = granted if policy.mode is Mode.ENFORCE else None
         # A pool that cannot be read is not decided on, and what it may hold is not there for the others.
         unseen_gpus = held_gpus - sum(member.held_gpus[role] for role in policy.roles if role in snapshot.pools)
         own_gpus = granted if policy.budget_gpus is None else policy.budget_gpus
@@ -156,6 +178,14 @@ class SharedBudget:
             held_gpus = sum(one.holds_gpus for one in members)
             waiting_gpus = sum(max((one.wanted_gpus or 0.0) - one.holds_gpus, 0.0) for one in members)
         return Usage(self.gpus, held_gpus, waiting_gpus)
+
+    def holdings(self) -> list[Holding]:
+        """Who has what of it, by name, as far as its services have been looked at."""
+        with self._lock:
+            return [
+                Holding(name, self._priority(one.policy), one.holds_gpus, one.wanted_gpus, one.granted_gpus)
+                for name, one in sorted(self._members.items())
+            ]
 
     def _meet(self, policy: ServicePolicy) -> _Member:
         unseen = _unseen(policy)

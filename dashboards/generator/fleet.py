@@ -7,7 +7,7 @@ from typing import Any
 
 from dashboards.generator import palette
 from dashboards.generator.frame import choice, filled, frame, service_url, window
-from dashboards.generator.kit import Column, Query, lines, number, rows
+from dashboards.generator.kit import THIRD, Column, Query, lines, number, rows
 from dashboards.generator.promql import WINDOW, led, own
 
 UID = "pd-autoscaler-fleet"
@@ -30,6 +30,11 @@ def _condition(name: str) -> str:
 def _there(expr: str) -> str:
     """What reaches back in time, of the services that there are now."""
     return f"({expr} and on (namespace, service) {_metric('mode')})"
+
+
+def _holding(name: str) -> str:
+    """What a service has of a shared budget, by the word of the daemon that divides it."""
+    return led("budget, namespace, service", _WHERE, f"shared_budget_service_{name}")
 
 
 def _burn() -> str:
@@ -55,7 +60,9 @@ def fleet() -> dict[str, Any]:
     ).with_variable(
         choice("service", "Service", 'label_values(pd_autoscaler_mode{namespace=~"$namespace"}, service)', many=True)
     ).with_variable(window(_WHERE))
-    return filled(made, [("Promises", _promises()), ("GPUs", _cost()), ("Trouble", _trouble())])
+    return filled(
+        made, [("Promises", _promises()), ("GPUs", _cost()), ("Shared budgets", _shared()), ("Trouble", _trouble())]
+    )
 
 
 def _promises() -> list[Any]:
@@ -142,6 +149,41 @@ def _cost() -> list[Any]:
                 "{{namespace}}/{{service}}",
             ),
             steps=True,
+        ),
+    ]
+
+
+def _shared() -> list[Any]:
+    held, wanted, granted = (_holding(f"{what}_gpus") for what in ("held", "wanted", "granted"))
+    steps = ((None, palette.GREY), (1.0, palette.BAD))
+    return [
+        lines(
+            "How full are the shared budgets?",
+            "GPUs that the services of a budget hold together, draining ones included, against what they may. Empty "
+            "where no services share GPUs. What they would hold beyond that waits.",
+            "suffix: GPUs",
+            Query("max by (budget) (pd_autoscaler_shared_budget_held_gpus)", "{{budget}} held", palette.BLUE),
+            Query("max by (budget) (pd_autoscaler_shared_budget_waiting_gpus)", "{{budget}} waiting", palette.ORANGE),
+            Query("max by (budget) (pd_autoscaler_shared_budget_gpus)", "{{budget}} all", palette.LIMIT, dashed=True),
+            width=THIRD,
+            steps=True,
+        ),
+        rows(
+            "Who holds what of a shared budget, and who is cut?",
+            "Cut is what a service would hold if it were alone, less what it may: others of a higher priority come "
+            "first, or as many of its own want more. Who holds more than it may gives some back; who holds less "
+            "waits until others have let go. One that only recommends keeps what it has, and has no share.",
+            [
+                Column("cut", f"clamp_min({wanted} - {granted}, 0)", "short", steps),
+                Column("holds", held, "short"),
+                Column("may hold", granted, "short"),
+                Column("wants", wanted, "short"),
+                Column("priority", _holding("priority"), "short"),
+            ],
+            keys=("budget", "namespace", "service"),
+            sort="cut",
+            links=[("Open the service", service_url("${__data.fields.namespace}", "${__data.fields.service}"))],
+            width=2 * THIRD,
         ),
     ]
 

@@ -13,10 +13,12 @@ from autoscaler.config import ScalingPolicy
 from autoscaler.core.policy import Role, ServicePolicy, SwitchPolicy
 from autoscaler.daemon import logs
 from autoscaler.daemon.ledger import Ledger
+from autoscaler.daemon.metrics.of_daemon import of_daemon
 from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.queries import page_labels, pod_label, service_queries
 from autoscaler.daemon.rehearsal import simulated_service
 from autoscaler.daemon.service import ServiceRunner
+from autoscaler.daemon.shared_budget import SharedBudget
 from autoscaler.daemon.state_store import MemoryStateStore
 from autoscaler.daemon.tick import Tick
 from autoscaler.simulation.pods import PodServer
@@ -90,8 +92,10 @@ def record(minutes: float, rate: float = 6.0, seed: int = 0) -> Recording:
     recording = Recording(document.service, namespace, model, EPOCH_S, core)
     ledger = Ledger()
     ledger.open(core, EPOCH_S, namespace)
-    page = MetricsPage(ledger)
-    for tick in _ticks(document, core, recording, trace_of(minutes, rate, seed)):
+    budget = SharedBudget("h100", 200.0)
+    budget.follow({core.service: core})
+    page = MetricsPage(ledger, of_daemon=lambda: of_daemon([budget], [], ledger.namespace_of))
+    for tick in _ticks(document, core, recording, trace_of(minutes, rate, seed), budget):
         recording.ticks.append(tick)
         ledger.book(tick, tick.at_s, tick.at_s + _TICK_S)
         recording.until_s = tick.at_s
@@ -123,13 +127,22 @@ def trace_of(minutes: float, rate: float, seed: int) -> Trace:
     return times(between(bundled_trace("azure2024_morning"), 0.0, minutes * 60.0), rate, seed)
 
 
-def _ticks(document: ScalingPolicy, policy: ServicePolicy, recording: Recording, trace: Trace) -> Iterator[Tick]:
+def _ticks(
+    document: ScalingPolicy, policy: ServicePolicy, recording: Recording, trace: Trace, budget: SharedBudget
+) -> Iterator[Tick]:
     service = Service(simulated_service(document, dict(_START)), trace, 0)
     labels, pod = page_labels(document), pod_label(document)
     pods = PodServer(model_name=recording.model, namespace=recording.namespace, epoch_unix_s=EPOCH_S)
     pages: dict[str, dict[str, str]] = {}
     source = ScrapeSource(service_queries(document), lambda: tuple(Endpoint(url, own) for url, own in pages.items()))
-    runner = ServiceRunner(policy, source, SimulatedTarget(service), MemoryStateStore(), logs.get())
+    runner = ServiceRunner(
+        policy,
+        source,
+        SimulatedTarget(service),
+        MemoryStateStore(),
+        logs.get(),
+        grant=lambda own, snapshot, alone: budget.grant(own, snapshot, alone, 1),
+    )
     try:
         for step in range(1, int(trace.duration_s / STEP_S) + 1):
             at_s = EPOCH_S + step * STEP_S

@@ -19,6 +19,7 @@ GONE, HERE = 'namespace="serving",service="gone"', 'namespace="serving",service=
 A, B = 'job="pd",instance="a"', 'job="pd",instance="b"'
 LOST = 'namespace="serving",service="lost"'
 SLOW = 'namespace="serving",service="slow"'
+SHARES = f'budget="h100",{HERE}'
 
 
 def _ticked(each: float) -> tuple[float, ...]:
@@ -48,6 +49,12 @@ ROWS: tuple[_Row, ...] = (
     ("last_tick_timestamp_seconds", f"{HERE},{B}", 3.0, 0.0, (NOW_S - 16.0,)),
     ("reason", f'{LOST},role="decode",reason="at_max",{A}', 3.0, 0.0, (1.0,)),
     ("leads", f"{LOST},{A}", 3.0, 0.0, (0.0,)),
+    ("shared_budget_service_held_gpus", f"{SHARES},{A}", 3.0, 0.0, (10.0,)),
+    ("shared_budget_service_wanted_gpus", f"{SHARES},{A}", 3.0, 0.0, (12.0,)),
+    ("shared_budget_service_granted_gpus", f"{SHARES},{A}", 3.0, 0.0, (8.0,)),
+    ("shared_budget_service_wanted_gpus", f"{SHARES},{B}", 3.0, 0.0, (14.0,)),
+    ("shared_budget_service_granted_gpus", f"{SHARES},{B}", 3.0, 0.0, (14.0,)),
+    ("shared_budget_service_wanted_gpus", f'budget="h100",{LOST},{A}', 3.0, 0.0, (9.0,)),
     ("interval_seconds", f"{SLOW},{A}", 3.0, 0.0, (600.0,)),
     ("tick_duration_seconds_sum", f"{SLOW},{A}", 3.0, 0.0, _ticked(0.5)),
     ("tick_duration_seconds_count", f"{SLOW},{A}", 3.0, 0.0, _ticked(1.0)),
@@ -126,6 +133,15 @@ def test_states_are_shown_while_nobody_leads(prometheus: Prometheus) -> None:
     panel = "Why is each pool as large as it is?"
 
     assert shown(prometheus, "service.json", panel, service="lost") == [("at_max decode", 1.0)]
+
+
+def test_who_is_cut_by_a_shared_budget_is_told_by_the_daemon_that_divides_it(prometheus: Prometheus) -> None:
+    panel = "Who holds what of a shared budget, and who is cut?"
+    cut, holds, granted, wants = (shown(prometheus, "fleet.json", panel, place) for place in range(4))
+
+    assert cut == [("h100 serving chat", 4.0)]
+    assert (holds, granted) == ([("h100 serving chat", 10.0)], [("h100 serving chat", 8.0)])
+    assert wants == [("h100 serving chat", 12.0), ("h100 serving lost", 9.0)]
 
 
 @pytest.mark.parametrize(

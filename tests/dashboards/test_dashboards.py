@@ -10,7 +10,7 @@ from typing import Any
 import promql_parser
 import pytest
 
-from autoscaler.daemon.metrics.table import INFO, TABLE
+from autoscaler.daemon.metrics.table import DAEMON_TABLE, INFO, TABLE
 from dashboards.generator import palette
 from dashboards.generator.files import files
 from dashboards.generator.frame import DOCS_URL
@@ -108,7 +108,8 @@ def test_prometheus_can_parse_every_query(file: str) -> None:
 
 @pytest.mark.parametrize("file", OURS)
 def test_queries_ask_for_metrics_that_there_are(file: str) -> None:
-    known = {INFO} | {spec.series_name + end for spec in TABLE.values() for end in ("", "_bucket", "_sum", "_count")}
+    specs = (*TABLE.values(), *DAEMON_TABLE.values())
+    known = {INFO} | {spec.series_name + end for spec in specs for end in ("", "_bucket", "_sum", "_count")}
     for query in queries(load(file)):
         assert set(re.findall(r"pd_autoscaler_\w+", query.expr)) <= known
 

@@ -45,7 +45,7 @@ def _tables() -> Iterable[str]:
     for spec in TABLE.values():
         yield f"| `{spec.series_name}` | {_type(spec)} | {_names(spec.dimensions)} | {spec.help} | {spec.why} |"
     yield ""
-    yield "And of what the settings file names, with that name in place of `namespace` and `service`:\n"
+    yield "And of what the settings file names, with that name:\n"
     yield "| metric | type | labels | meaning | what for |"
     yield "| --- | --- | --- | --- | --- |"
     for spec in DAEMON_TABLE.values():
@@ -97,8 +97,8 @@ def _cardinality() -> Iterable[str]:
     yield "## How many series\n"
     yield f"    series <= 1 + sum over services of ({fixed} + {per_role} * pools)\n"
     yield (
-        "A shared budget adds 3, a webhook 3. Nothing else multiplies: no pods, no models, no replicas, no decisions. "
-        "A service with prefill and decode "
+        "A shared budget adds 3, and 4 for each of its services, a webhook 3. Nothing else multiplies: no pods, no "
+        "models, no replicas, no decisions. A service with prefill and decode "
         f"has at most\n{fixed + 2 * per_role} series, 200 of them {fleet - 1}; with several daemons each has its own. "
         "Histograms count with their buckets. The largest\n"
         f"parts of a service: {_largest()}. A test compares what is exported with this bound.\n"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from autoscaler.daemon.background import BackgroundReporter
 from autoscaler.daemon.metrics.samples import Sample, some
-from autoscaler.daemon.shared_budget import SharedBudget
+from autoscaler.daemon.shared_budget import Holding, SharedBudget
 from autoscaler.daemon.webhook_reporter import Telling, WebhookReporter
 
 
@@ -20,14 +20,21 @@ class Notifier:
     background: BackgroundReporter
 
 
-def of_daemon(budgets: Iterable[SharedBudget], notifiers: Iterable[Notifier]) -> Iterator[tuple[str, Sample]]:
-    """Samples, each with the name of the budget or the webhook that it is about."""
+def of_daemon(
+    budgets: Iterable[SharedBudget],
+    notifiers: Iterable[Notifier],
+    namespace_of: Callable[[str], str] = lambda _service: "",
+) -> Iterator[tuple[tuple[str, ...], Sample]]:
+    """Samples, each with the names of what it is about: a budget, a budget's service with its namespace, a webhook."""
     for budget in budgets:
         for sample in _of_budget(budget):
-            yield budget.name, sample
+            yield (budget.name,), sample
+        for holding in budget.holdings():
+            for sample in _of_holding(holding):
+                yield (budget.name, namespace_of(holding.service), holding.service), sample
     for notifier in notifiers:
         for sample in _of_notifier(notifier):
-            yield notifier.name, sample
+            yield (notifier.name,), sample
 
 
 def _of_budget(budget: SharedBudget) -> Iterator[Sample]:
@@ -35,6 +42,13 @@ def _of_budget(budget: SharedBudget) -> Iterator[Sample]:
     yield from some("shared_budget_gpus", usage.gpus)
     yield from some("shared_budget_held_gpus", usage.held_gpus)
     yield from some("shared_budget_waiting_gpus", usage.waiting_gpus)
+
+
+def _of_holding(holding: Holding) -> Iterator[Sample]:
+    yield from some("shared_budget_service_held_gpus", holding.held_gpus)
+    yield from some("shared_budget_service_wanted_gpus", holding.wanted_gpus)
+    yield from some("shared_budget_service_granted_gpus", holding.granted_gpus)
+    yield from some("shared_budget_service_priority", holding.priority)
 
 
 def _of_notifier(notifier: Notifier) -> Iterator[Sample]:

@@ -31,7 +31,7 @@ class MetricsPage:
     Args:
         ledger: What to render.
         readings: What to say of a service; only metrics of the table.
-        of_daemon: What to say beside services, each with the name of what it is about.
+        of_daemon: What to say beside services, each with the names of what it is about.
         wall_s: Gives an instant of the ledger as the wall clock has it now, by which Prometheus goes.
         may_write: Whether this daemon is now the one who writes for a service.
     """
@@ -40,7 +40,7 @@ class MetricsPage:
         self,
         ledger: Ledger,
         readings: Callable[[Account], Iterable[Sample]] | None = None,
-        of_daemon: Callable[[], Iterable[tuple[str, Sample]]] = tuple,
+        of_daemon: Callable[[], Iterable[tuple[tuple[str, ...], Sample]]] = tuple,
         wall_s: Callable[[float], float] = lambda at_s: at_s,
         may_write: Callable[[str], bool] = lambda _service: True,
     ) -> None:
@@ -58,9 +58,9 @@ class MetricsPage:
             own = f'namespace="{_escaped(account.namespace)}",service="{_escaped(service)}"'
             for sample in self._readings(account):
                 lines[sample.name] += _lines(sample, own)
-        for subject, sample in self._of_daemon():
-            (label,) = DAEMON_TABLE[sample.name].subject
-            lines[sample.name] += _lines(sample, f'{label}="{_escaped(subject)}"')
+        for names, sample in self._of_daemon():
+            subject = zip(DAEMON_TABLE[sample.name].subject, names, strict=True)
+            lines[sample.name] += _lines(sample, ",".join(f'{label}="{_escaped(name)}"' for label, name in subject))
         parts = [_info(openmetrics=openmetrics)]
         for name, spec in _ALL.items():
             parts += (_head(spec, openmetrics=openmetrics), *lines[name])

@@ -7,9 +7,10 @@ from types import MappingProxyType
 
 from autoscaler.daemon.ledger import DEPENDENCY_BUCKETS_S, STARTUP_BUCKETS_S, TICK_BUCKETS_S
 from autoscaler.daemon.metrics import labels
-from autoscaler.daemon.metrics.spec import PREFIX, Spec, counter, gauge, histogram
+from autoscaler.daemon.metrics.spec import PREFIX, SERVICE_LABELS, Spec, counter, gauge, histogram
 
 BUDGET, WEBHOOK = ("budget",), ("webhook",)
+BUDGET_SERVICE = (*BUDGET, *SERVICE_LABELS)
 
 
 _GAUGES = (
@@ -346,6 +347,34 @@ _OF_DAEMON = (
         "GPUs that they would hold beyond that, each as if it were alone.",
         "what the budget costs them; for long above 0, it is too small",
         subject=BUDGET,
+    ),
+    gauge(
+        "shared_budget_service_held_gpus",
+        "gpus",
+        "GPUs that a service of it holds or was granted, leaving replicas included.",
+        "who has the GPUs",
+        subject=BUDGET_SERVICE,
+    ),
+    gauge(
+        "shared_budget_service_wanted_gpus",
+        "gpus",
+        "GPUs that the service would hold if it were alone.",
+        "above what it may hold: it is cut",
+        subject=BUDGET_SERVICE,
+    ),
+    gauge(
+        "shared_budget_service_granted_gpus",
+        "gpus",
+        "GPUs that the service may hold, as of its latest tick; no series where it only recommends.",
+        "below what it holds: it gives some back; below what it wants: others come first, or have not let go yet",
+        subject=BUDGET_SERVICE,
+    ),
+    gauge(
+        "shared_budget_service_priority",
+        "",
+        "Priority of the service in the budget.",
+        "who comes first: higher is served before lower",
+        subject=BUDGET_SERVICE,
     ),
     counter(
         "webhook_messages",
