@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Lock, Thread
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -18,8 +18,11 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 from autoscaler.daemon.clock import Clock
 from autoscaler.daemon.endpoint_guard import EndpointGuard, EndpointGuardError
 from autoscaler.daemon.ledger import Account, Ledger
+from autoscaler.daemon.logs import Log
 from autoscaler.daemon.loopback import is_loopback, is_meant
 from autoscaler.daemon.metrics.page import MetricsPage
+from autoscaler.daemon.tick import Dependency, Trouble
+from autoscaler.daemon.troubles import TroubleLog
 
 _STUCK_INTERVALS = 5.0
 # Short intervals must not make a slow dependency look like a dead loop.
@@ -74,6 +77,7 @@ class HealthServer:
         missing: What else is missing before the daemon does its work, in words.
         documents: What else to serve.
         guard: Who may read metrics and documents, and whether over TLS.
+        log: Where to say which page cannot be made.
 
     Raises:
         OSError: The address cannot be bound.
@@ -90,12 +94,14 @@ class HealthServer:
         missing: Callable[[], list[str]] = list,
         documents: Documents = MappingProxyType({}),
         guard: EndpointGuard = _OPEN,
+        log: Log | None = None,
     ) -> None:
         checks: Checks = {
             "/healthz": lambda: stuck(ledger.accounts(), clock.now_s()),
             "/readyz": lambda: missing() + not_ready(ledger.accounts()),
         }
-        self._server = _Server(host, port, checks, metrics, documents, guard)
+        faults = _Faults(log, clock) if log is not None else None
+        self._server = _Server(host, port, checks, metrics, documents, guard, faults)
         self._thread = Thread(target=self._server.serve_forever, args=(_POLL_S,), name="health", daemon=True)
         self._thread.start()
 
@@ -118,6 +124,25 @@ class HealthServer:
         self.close()
 
 
+class _Faults:
+    """Says which pages cannot be made, each as troubles are said; asked for by many threads."""
+
+    def __init__(self, log: Log, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._troubles: dict[str, TroubleLog] = {}
+        self._lock = Lock()
+
+    def note(self, path: str, error: Exception | None) -> None:
+        """Take note of how making a page went."""
+        if error is None and path not in self._troubles:
+            return
+        message = f"the page {path} cannot be made: {error!r}; this is a defect, please report it with the traceback"
+        found = [Trouble(Dependency.INTERNAL, path, message, error)] if error is not None else []
+        with self._lock:
+            self._troubles.setdefault(path, TroubleLog(self._log)).update(found, self._clock.now_s())
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -129,8 +154,10 @@ class _Server(ThreadingHTTPServer):
         metrics: MetricsPage,
         documents: Documents,
         guard: EndpointGuard,
+        faults: _Faults | None,
     ) -> None:
         self.checks = checks
+        self.faults = faults
         self.metrics = metrics
         self.documents = documents
         self.guard = guard
@@ -179,26 +206,43 @@ class _Handler(BaseHTTPRequestHandler):
         elif path not in checks and not self.server.guard.admits(self.headers.get("Authorization", "")):
             challenge = {"WWW-Authenticate": "Bearer"}
             self._answer(HTTPStatus.UNAUTHORIZED, _TEXT, b"wants the bearer token of the endpoint\n", challenge)
-        elif path == "/metrics":
-            self._answer_metrics()
-        elif path in checks:
-            problems = checks[path]()
-            status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
-            self._answer(status, _TEXT, ("\n".join(problems or ["ok"]) + "\n").encode())
-        elif path in documents:
-            made = documents[path](query)
-            self._answer(HTTPStatus.OK, made.content_type, made.body, made.headers)
+        elif path == "/metrics" or path in checks or path in documents:
+            self._answer_page(path, query)
         else:
             known = " ".join((*checks, "/metrics", *documents))
             self._answer(HTTPStatus.NOT_FOUND, _TEXT, f"{known}\n".encode())
 
-    def _answer_metrics(self) -> None:
+    def _answer_page(self, path: str, query: str) -> None:
+        """Answer with a page of ours; one that cannot be made is a defect, and says so here and in the log."""
+        try:
+            status, made = self._made(path, query)
+        except Exception as error:  # noqa: BLE001 - whoever asks must not be left without an answer
+            status, made = HTTPStatus.INTERNAL_SERVER_ERROR, Document(_TEXT, b"cannot be made; the log says why\n")
+            self._note(path, error)
+        else:
+            self._note(path, None)
+        self._answer(status, made.content_type, made.body, made.headers)
+
+    def _note(self, path: str, error: Exception | None) -> None:
+        if self.server.faults is not None:
+            self.server.faults.note(path, error)
+
+    def _made(self, path: str, query: str) -> tuple[HTTPStatus, Document]:
+        if path == "/metrics":
+            return HTTPStatus.OK, self._metrics()
+        if path in self.server.documents:
+            return HTTPStatus.OK, self.server.documents[path](query)
+        problems = self.server.checks[path]()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+        return status, Document(_TEXT, ("\n".join(problems or ["ok"]) + "\n").encode())
+
+    def _metrics(self) -> Document:
         _, content_type = choose_encoder(self.headers.get("Accept", ""))
         body = self.server.metrics.text(openmetrics=content_type.startswith(_OPENMETRICS)).encode()
         headers = {"Vary": "Accept, Accept-Encoding"}
         if gzip_accepted(self.headers.get("Accept-Encoding", "")):
             body, headers["Content-Encoding"] = gzip.compress(body, _GZIP_LEVEL), "gzip"
-        self._answer(HTTPStatus.OK, content_type, body, headers)
+        return Document(content_type, body, headers)
 
     def _answer(
         self, status: HTTPStatus, content_type: str, body: bytes, headers: Mapping[str, str] = MappingProxyType({})

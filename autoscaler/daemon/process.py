@@ -108,7 +108,7 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
             problems = follow()
             if problems and origin.strict:
                 raise StartError("\n".join(problems))
-            with _health_server(settings, ledger, page, recent, clock, origin) as health:
+            with _health_server(settings, ledger, page, recent, clock, origin, log) as health:
                 log.info("started", version=__version__, address=health.address, policies=_told_from(settings))
                 origin.start()
                 leads.start()
@@ -198,13 +198,19 @@ def _told_from(settings: Settings) -> list[str]:
 
 @contextmanager
 def _health_server(
-    settings: Settings, ledger: Ledger, page: MetricsPage, recent: Recent, clock: SteadyClock, origin: PolicyOrigin
+    settings: Settings,
+    ledger: Ledger,
+    page: MetricsPage,
+    recent: Recent,
+    clock: SteadyClock,
+    origin: PolicyOrigin,
+    log: Log,
 ) -> Iterator[HealthServer]:
     asked = settings.file.endpoint
     guard = EndpointGuard(asked.cert_file, asked.key_file, asked.token_file)
     documents = status_documents(ledger, recent, clock, origin.missing) if settings.shows_status else {}
     try:
-        server = HealthServer(settings.host, settings.port, ledger, page, clock, origin.missing, documents, guard)
+        server = HealthServer(settings.host, settings.port, ledger, page, clock, origin.missing, documents, guard, log)
     except EndpointGuardError as error:
         raise StartError(f"--settings: {error}") from error
     except OSError as error:

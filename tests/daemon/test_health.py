@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from autoscaler.daemon.health import HealthServer, stuck
+from autoscaler.daemon.health import Document, HealthServer, stuck
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.tick import Tick
-from tests.daemon.builders import START_S, HandClock, policy
+from tests.daemon.builders import START_S, HandClock, capturing, policy
 
 
 class Stand:
@@ -162,3 +162,26 @@ def test_without_a_host_it_is_reached_by_both_kinds_of_address(stand: Stand, hos
 
         assert connection.getresponse().status == 200
         connection.close()
+
+
+def test_a_page_that_cannot_be_made_is_answered_and_said_once_until_it_can(stand: Stand) -> None:
+    pages = [Document("text/html", b"fine")]
+    log, lines = capturing()
+    with HealthServer(
+        "127.0.0.1",
+        0,
+        stand.ledger,
+        MetricsPage(stand.ledger),
+        stand.clock,
+        documents={"/": lambda _query: pages[0]},
+        log=log,
+    ) as server:
+        fine = pages.pop()
+        answers = [get(server, "/") for _ in range(3)]
+        pages.append(fine)
+        assert get(server, "/")[0] == 200
+
+    assert {(status, body) for status, _, body in answers} == {(500, "cannot be made; the log says why\n")}
+    assert [line["event"] for line in lines] == ["trouble", "recovered"]
+    assert "the page / cannot be made: IndexError" in str(lines[0]["message"])
+    assert isinstance(lines[0]["exc_info"], IndexError)
