@@ -219,10 +219,11 @@ def _one_value(elements: tuple[Element, ...], candidate: Candidate) -> _Number:
             f"{len(elements)} series where one was meant: {describe(elements)}; aggregate them, as in sum(…)",
             final=True,
         )
-    value = elements[0].value
+    value = elements[0].value * candidate.factor
     if not math.isfinite(value):
-        raise _NoNumberError(f"the query answered {value}, which is no number: nothing to divide by yet?")
-    return _Number(value * candidate.factor)
+        answered = elements[0].value
+        raise _NoNumberError(f"the query answered {answered}, which is no number: nothing to divide by yet?")
+    return _Number(value)
 
 
 def _label_product(elements: tuple[Element, ...], candidate: Candidate) -> _Number:
@@ -282,7 +283,8 @@ def _age_s(candidate: Candidate, answers: Mapping[str, Answer], now_s: float) ->
     if any(answers[age].error for age in ages):
         return None
     newest = [answers[age].elements for age in ages]
-    return max((now_s - elements[0].value for elements in newest if elements), default=None)
+    found_s = [now_s - elements[0].value for elements in newest if elements]
+    return max(found_s, default=None) if all(map(math.isfinite, found_s)) else None
 
 
 def _age_expressions(candidate: Candidate) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 from autoscaler.sources.http import Connection
 from autoscaler.sources.prometheus import PrometheusSource
 from tests.sources.chat import NOW_S, pick
-from tests.sources.prometheus_server import QUERIES, elements, the_reason
+from tests.sources.prometheus_server import QUERIES, all_of, elements, reading, the_reason
 from tests.support.loopback import Reply, Request, json_reply, running_loopback
 
 BEFORE, NOW = 5.0, 250.0
@@ -80,3 +80,15 @@ def test_a_server_that_does_not_tell_its_time_is_taken_at_its_word() -> None:
         closing(source_of(server.url, Wall(-HALF_AN_HOUR_S))) as source,
     ):
         assert pick(source.read(NOW_S), "decode.running").usable == BEFORE
+
+
+@pytest.mark.parametrize("newest_s", [float("nan"), float("inf"), float("-inf")])
+def test_samples_whose_time_is_no_number_are_not_taken_for_fresh(newest_s: float) -> None:
+    def answer(request: Request) -> Reply:
+        found = elements(request.form["query"], newest_s=newest_s)
+        return json_reply({"status": "success", "data": {"resultType": "vector", "result": found}})
+
+    with running_loopback(answer) as server, reading(server) as source:
+        signals = all_of(source.read(NOW_S))
+
+    assert {(signal.usable, signal.age_s) for signal in signals} == {(None, None)}
