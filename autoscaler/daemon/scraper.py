@@ -9,7 +9,7 @@ from typing import Protocol
 from autoscaler.core.signals import Signals
 from autoscaler.daemon.clock import Clock
 from autoscaler.sources.answers import Answer
-from autoscaler.sources.readings import ReplicaCounts
+from autoscaler.sources.readings import ReplicaCounts, all_absent
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.stacks.queries import ServiceQueries
 
@@ -42,6 +42,7 @@ class Scraper:
         self._clock = clock
         self._owned = owned
         self._rounds = 0
+        self._defect = ""
         self._closed = False
         self._changed = Condition()
         self._thread = Thread(target=self._run, name="scraper", daemon=True)
@@ -49,7 +50,8 @@ class Scraper:
 
     def read(self, now_s: float) -> Signals:
         """Evaluate every signal on what was scraped; see `Source.read`."""
-        return self._source.read(now_s)
+        defect = self._defect
+        return all_absent(self._source.queries, defect) if defect else self._source.read(now_s)
 
     def read_replicas(self, now_s: float) -> ReplicaCounts:
         """Count the replicas that report."""
@@ -80,6 +82,14 @@ class Scraper:
             self._changed.notify_all()
         self._thread.join(_PATIENCE_S)
 
+    def _scrape(self) -> str:
+        """Scrape once; says what went wrong that nobody foresaw: it must not end the thread, which nothing restarts."""
+        try:
+            self._source.scrape(self._clock.now_s())
+        except Exception as error:  # noqa: BLE001 - see above
+            return f"scraping failed: {error!r}; this is a defect, please report it"
+        return ""
+
     def _run(self) -> None:
         try:
             self._scrape_until_closed()
@@ -91,7 +101,7 @@ class Scraper:
     def _scrape_until_closed(self) -> None:
         due_s = self._clock.now_s()
         while True:
-            self._source.scrape(self._clock.now_s())
+            self._defect = self._scrape()
             due_s = max(due_s + self._interval_s, self._clock.now_s())
             with self._changed:
                 self._rounds += 1

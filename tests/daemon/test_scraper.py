@@ -1,15 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from threading import Event
 
 import pytest
 
+from autoscaler.core.signals import Scope
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.scraper import Scraper
-from autoscaler.sources.endpoints import fixed_endpoints
+from autoscaler.sources.endpoints import Endpoint, fixed_endpoints
 from autoscaler.sources.scrape import ScrapeSource
 from autoscaler.stacks.queries import ServiceQueries
+from tests.sources.chat import NOW_S, queries
 from tests.support.loopback import Loopback, Reply, Request, running_loopback
 
 WAIT_S = 10.0
@@ -82,3 +84,28 @@ def test_closing_does_not_wait_for_a_sick_pod(page: Loopback) -> None:
 
     answer.set()
     assert client.closed.wait(WAIT_S)
+
+
+def test_a_round_that_fails_as_nobody_foresaw_is_said_and_is_not_the_last(page: Loopback) -> None:
+    faults, asked = [KeyError("status")], Event()
+
+    def pages() -> Sequence[Endpoint]:
+        if faults:
+            raise faults[0]
+        return fixed_endpoints([(page.url, {})], "pod")()
+
+    def answer(_: Request) -> Reply:
+        asked.set()
+        return Reply(body=b"up 1\n")
+
+    page.answer = answer
+    scraper = Scraper(ScrapeSource(queries("chat"), pages), 0.01, SteadyClock())
+    scraper.wait_for(2, WAIT_S)
+    assert {signal.detail for signal in scraper.read(NOW_S)[Scope.SERVICE].values()} == {
+        "scraping failed: KeyError('status'); this is a defect, please report it"
+    }
+
+    faults.clear()
+
+    assert asked.wait(WAIT_S)
+    scraper.close()
