@@ -81,6 +81,8 @@ class Loop:
                 self._put(service, workload)
             except AssemblyError as error:
                 failures[service] = str(error)
+            except Exception as error:  # noqa: BLE001 - a defect met by one service must not end the others
+                failures[service] = f"{service}: cannot be run: {error!r}; this is a defect, please report it"
         return failures
 
     def start(self) -> None:

@@ -109,6 +109,20 @@ def test_a_service_that_cannot_be_put_to_work_is_named_and_goes_on_as_it_was(sta
     assert not chat.bench.source.closed
 
 
+def test_a_defect_met_while_one_service_is_put_to_work_keeps_no_other_from_it(stand: Stand) -> None:
+    def fail() -> ServiceRunner:
+        raise RuntimeError("can't start new thread")
+
+    chat = Service("chat")
+    workloads = {"broken": Workload(policy(service="broken"), "broken v1", fail), "chat": chat.workload}
+
+    failures = stand.loop.apply(workloads)
+
+    assert failures.keys() == {"broken"}
+    assert "can't start new thread" in failures["broken"]
+    assert chat.ticked.wait(WAIT_S)
+
+
 def test_closing_lets_go_of_everything(stand: Stand) -> None:
     chat = Service()
     stand.loop.apply({"chat": chat.workload})
