@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from tests.dashboards.panels import PanelQuery, load, queries
-from tests.dashboards.recording import EPOCH_S, Recording, record
+from tests.dashboards.recording import BUDGET, EPOCH_S, Recording, record
 from tests.support.prometheus import Prometheus, running_prometheus
 
 PICTURES = Path(__file__).parents[1] / "docs" / "img"
@@ -82,13 +82,16 @@ def merged(recordings: Mapping[str, Recording]) -> Recording:
     first = next(iter(recordings.values()))
     both = replace(first, samples={})
     for service, recording in recordings.items():
-        own = f'service="{recording.service}"'
+        own, shared = f'service="{recording.service}"', f'budget="{BUDGET}"'
         for family, by_name in recording.samples.items():
             if not family.startswith("pd_autoscaler_"):
                 continue
             kept = both.samples.setdefault(family, {})
             for name, samples in by_name.items():
-                renamed = [(at_s, text.replace(own, f'service="{service}"'), value) for at_s, text, value in samples]
+                renamed = [
+                    (at_s, text.replace(own, f'service="{service}"').replace(shared, f'budget="of-{service}"'), value)
+                    for at_s, text, value in samples
+                ]
                 kept.setdefault(name, []).extend(renamed)
     both.samples["pd_autoscaler"] = first.samples["pd_autoscaler"]
     both.types.update(first.types)

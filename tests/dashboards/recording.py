@@ -33,6 +33,7 @@ from tests.support.metrics import families
 
 EPOCH_S = 1_700_000_000.0
 STEP_S = 15.0
+BUDGET = "h100"
 _START = {Role.PREFILL: 4, Role.DECODE: 2}
 _TICK_S = 0.2
 # Time of a scrape, text of the labels, value.
@@ -92,7 +93,7 @@ def record(minutes: float, rate: float = 6.0, seed: int = 0) -> Recording:
     recording = Recording(document.service, namespace, model, EPOCH_S, core)
     ledger = Ledger()
     ledger.open(core, EPOCH_S, namespace)
-    budget = SharedBudget("h100", 200.0)
+    budget = SharedBudget(BUDGET, 200.0)
     budget.follow({core.service: core})
     page = MetricsPage(ledger, of_daemon=lambda: of_daemon([budget], [], ledger.namespace_of))
     for tick in _ticks(document, core, recording, trace_of(minutes, rate, seed), budget):
