@@ -1,4 +1,7 @@
-"""One log line per thing that happens to a pool: scaled, or held. What stays the same is not said at every tick."""
+"""One log line per thing that happens to a pool: scaled, or held. What stays the same is not said at every tick.
+
+Each write that took effect is said, also one that had to be made again because somebody else took it back.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from autoscaler.core.decision import Decision, Reason, RoleDecision
 from autoscaler.core.policy import Role
 from autoscaler.daemon.logs import Log
 from autoscaler.report.words import binding_stage, reason_text, story_text
-from autoscaler.targets.base import WriteResult
+from autoscaler.targets.base import Outcome, WriteResult
 
 _REMIND_AFTER_S = 600.0  # what lasts is said again
 
@@ -40,11 +43,12 @@ class Narrator:
     def tell(self, decision: Decision, writes: Mapping[Role, WriteResult]) -> None:
         """Tell what is new."""
         for role, decided in decision.roles.items():
-            numbers = (decided.current, decided.desired)
+            numbers, written = (decided.current, decided.desired), writes.get(role)
+            is_done = written is not None and written.outcome is Outcome.APPLIED
             if not decided.changed:
                 self._tell_of_hold(role, decided, decision)
-            elif self._numbers.get(role) != numbers:
-                words = in_words(decided, writes.get(role))
+            elif is_done or self._numbers.get(role) != numbers:
+                words = in_words(decided, written)
                 self._log.info("scale", role=role.value, mode=decision.mode.value, **words)
             self._numbers[role] = numbers
 

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from autoscaler.core.decision import Decision, Reason, RoleDecision, Stage, StageName
 from autoscaler.core.policy import Mode, Role
 from autoscaler.daemon.narrator import Narrator
+from autoscaler.targets.base import Outcome, WriteResult
 from tests.daemon.builders import START_S, capturing
 
 
@@ -20,17 +22,33 @@ SCALED = decided(3, 5, 4, Reason.RATE_LIMITED)
 CALM = decided(3, 3, 3, Reason.PREFILL_DEMAND)
 
 
-def told(*pools: tuple[float, RoleDecision]) -> list[Mapping[str, object]]:
-    """What is said of a prefill pool that is decided so at these seconds."""
+def told(
+    *pools: tuple[float, RoleDecision], writes: Mapping[Role, WriteResult] = MappingProxyType({})
+) -> list[Mapping[str, object]]:
+    """What is said of a prefill pool that is decided so at these seconds, and written so each time."""
     log, lines = capturing()
     narrator = Narrator(log)
     for after_s, pool in pools:
-        narrator.tell(Decision("chat", START_S + after_s, Mode.ENFORCE, {Role.PREFILL: pool}, {}), {})
+        narrator.tell(Decision("chat", START_S + after_s, Mode.ENFORCE, {Role.PREFILL: pool}, {}), writes)
     return lines
 
 
 def test_a_scaling_is_said_once() -> None:
     assert [line["event"] for line in told((0.0, SCALED), (15.0, SCALED))] == ["scale"]
+
+
+def test_a_write_that_had_to_be_made_again_is_said_again() -> None:
+    writes = {Role.PREFILL: WriteResult(Outcome.APPLIED, "3 to 4 replicas")}
+
+    lines = told((0.0, SCALED), (15.0, SCALED), writes=writes)
+
+    assert [line["outcome"] for line in lines] == ["applied", "applied"]
+
+
+def test_a_write_that_fails_again_is_no_news() -> None:
+    writes = {Role.PREFILL: WriteResult(Outcome.REJECTED, "a quota is used up")}
+
+    assert len(told((0.0, SCALED), (15.0, SCALED), writes=writes)) == 1
 
 
 def test_a_pool_that_is_held_is_said_with_the_reason() -> None:
