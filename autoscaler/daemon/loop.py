@@ -57,6 +57,7 @@ class Loop:
         self._report = report
         self._schedule = Schedule()
         self._slots: dict[str, Slot] = {}
+        self._ending: dict[str, Slot] = {}  # of services that were removed while they ticked
         self._documents: dict[str, object] = {}
         self._wall_ahead_s = clock.wall_ahead_s()
 
@@ -72,6 +73,7 @@ class Loop:
             Why a service could not be put to work; one that runs goes on as it was.
         """
         failures: dict[str, str] = {}
+        self._ending = {service: slot for service, slot in self._ending.items() if not slot.close(0.0)}
         for service in [service for service in self._slots if service not in workloads]:
             self._remove(service)
         for service, workload in workloads.items():
@@ -109,11 +111,14 @@ class Loop:
         """
         self._schedule.stop()
         until_s = self._clock.now_s() + patience_s
-        return [
-            service for service, slot in self._slots.items() if not slot.close(max(until_s - self._clock.now_s(), 0.0))
-        ]
+        slots = {**self._ending, **self._slots}
+        return [service for service, slot in slots.items() if not slot.close(max(until_s - self._clock.now_s(), 0.0))]
 
     def _put(self, service: str, workload: Workload) -> None:
+        if service in self._ending:  # two runners of one service would write, and keep its memory, at the same time
+            raise AssemblyError(
+                f"{service}: its policy was removed during a tick that has not ended yet; it is run again once that has"
+            )
         runner, log = workload.build(), self._log.bind(service=service)
         self._ledger.open(workload.policy, self._clock.now_s(), workload.namespace)
         slot = self._slots.get(service)
@@ -129,7 +134,9 @@ class Loop:
 
     def _remove(self, service: str) -> None:
         self._schedule.remove(service)
-        self._slots.pop(service).close(0.0)
+        slot = self._slots.pop(service)
+        if not slot.close(0.0):
+            self._ending[service] = slot
         del self._documents[service]
         self._ledger.forget(service)
         self._log.info("service removed", service=service)

@@ -11,6 +11,7 @@ from autoscaler.daemon.loop import Loop, Workload
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.surroundings import AssemblyError
 from tests.daemon.builders import START_S, Bench, capturing, policy
+from tests.support.prometheus import wait_until
 
 WAIT_S = 10.0
 
@@ -107,6 +108,46 @@ def test_a_service_that_cannot_be_put_to_work_is_named_and_goes_on_as_it_was(sta
     assert stand.loop.apply({"chat": broken}) == {"chat": "chat: no Prometheus is named"}
     assert stand.loop.apply({"chat": broken}) != {}
     assert not chat.bench.source.closed
+
+
+def test_a_service_that_comes_back_while_its_last_tick_goes_on_waits_for_it(stand: Stand) -> None:
+    """Two runners of one service would write, and keep its memory, at the same time."""
+    began, may_end = Event(), Event()
+    first, again = Service(), Service()
+
+    def hang() -> None:
+        began.set()
+        may_end.wait(WAIT_S)
+
+    first.bench.source.on_read = hang
+    stand.loop.apply({"chat": first.workload})
+    assert began.wait(WAIT_S)
+    stand.loop.apply({})
+
+    failures = stand.loop.apply({"chat": again.workload})
+    assert "has not ended yet" in failures["chat"]
+    assert again.built == 0
+
+    may_end.set()
+    wait_until(lambda: stand.loop.apply({"chat": again.workload}) == {}, "the last tick to end")
+    assert again.ticked.wait(WAIT_S)
+
+
+def test_the_end_waits_for_the_last_tick_of_a_service_that_was_removed(stand: Stand) -> None:
+    began, may_end = Event(), Event()
+    chat = Service()
+
+    def hang() -> None:
+        began.set()
+        may_end.wait(WAIT_S)
+
+    chat.bench.source.on_read = hang
+    stand.loop.apply({"chat": chat.workload})
+    assert began.wait(WAIT_S)
+    stand.loop.apply({})
+
+    assert stand.loop.close(0.0) == ["chat"]
+    may_end.set()
 
 
 def test_a_defect_met_while_one_service_is_put_to_work_keeps_no_other_from_it(stand: Stand) -> None:
