@@ -121,6 +121,10 @@ def test_states_are_those_of_the_daemon_that_leads_however_often_it_is_scraped(p
     assert shown(prometheus, "service.json", panel, service="chat") == [("at_max decode", 1.0)]
 
 
+def test_a_daemon_that_is_scraped_twice_leads_once(prometheus: Prometheus) -> None:
+    assert shown(prometheus, "health.json", "Who leads?") == [("a", 1.0), ("b", 0.0)]
+
+
 def test_a_leader_that_is_blind_or_stands_still_is_seen_beside_one_that_is_well(prometheus: Prometheus) -> None:
     blind = shown(prometheus, "fleet.json", "How many services are limited, held, in conflict or blind?")
     oldest = shown(prometheus, "health.json", "How long ago was the oldest tick?")
