@@ -136,6 +136,7 @@ def run(
         own_namespace=lease_namespace,
         own_name=lease_name,
         file=file_settings(settings_file),
+        file_path=settings_file,
     )
     stop = Event()
     _stop_on_signals(stop)

@@ -32,6 +32,7 @@ from autoscaler.daemon.reporters import Reporter, Reporters
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.settings import Settings, StartError
 from autoscaler.daemon.settings_file import FileSettings
+from autoscaler.daemon.settings_watch import SettingsWatch
 from autoscaler.daemon.shared_budget import SharedBudget, SharedBudgets
 from autoscaler.daemon.standing import Standing
 from autoscaler.daemon.state_store import StateStore
@@ -94,12 +95,16 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
             return Workload(document.core(), document, build, document.metadata.namespace)
 
         follower = PolicyFollower(origin.policies, loop, workload, clock, log)
-        troubles = TroubleLog(log)
+        troubles, edited = TroubleLog(log), SettingsWatch(settings.file_path, settings.file)
 
         def follow() -> list[str]:
             problems = follower.follow()
             leads.stand_for(budgets.leases(follower.services))
-            found = [*origin.followed(follower.failures, loop.services), *_short(budgets, origin)]
+            found = [
+                *origin.followed(follower.failures, loop.services),
+                *_short(budgets, origin),
+                *edited.troubles(),
+            ]
             standing.follow(follower.outdated, found)
             troubles.update(found, clock.now_s())
             return problems

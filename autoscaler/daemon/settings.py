@@ -43,6 +43,7 @@ class Settings:
         watch_namespace: Namespace of these; empty for all.
         cross_namespace: Whether these may read and scale outside of theirs.
         file: What the settings file says.
+        file_path: The settings file; None where there is none.
         status_page: Whether to serve the status page where others can reach it; on loopback it always is.
         traces: Whether to export ticks as OpenTelemetry traces.
     """
@@ -61,6 +62,7 @@ class Settings:
     watch_namespace: str = ""
     cross_namespace: bool = False
     file: FileSettings = field(default_factory=FileSettings)
+    file_path: Path | None = None
     status_page: bool = False
     traces: bool = False
 

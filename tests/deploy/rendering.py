@@ -74,7 +74,19 @@ def meaning(document: JsonObject) -> JsonObject:
     """The object without what only says who installed it, and without empty parts."""
     metadata = dict(document["metadata"])
     labels = {key: value for key, value in metadata.get("labels", {}).items() if key not in _BOOKKEEPING}
-    return {**document, "metadata": {**metadata, "labels": labels}}
+    return {**_without_checksums(document), "metadata": {**metadata, "labels": labels}}
+
+
+def _without_checksums(document: JsonObject) -> JsonObject:
+    """A workload whose pods do not say which settings they were started with; kustomize cannot."""
+    if document["kind"] != "Deployment":
+        return document
+    template = document["spec"]["template"]
+    noted = template["metadata"].get("annotations", {})
+    kept = {name: value for name, value in noted.items() if not name.startswith("checksum/")}
+    metadata = {name: value for name, value in template["metadata"].items() if name != "annotations"}
+    metadata |= {"annotations": kept} if kept else {}
+    return {**document, "spec": {**document["spec"], "template": {**template, "metadata": metadata}}}
 
 
 def _kubectl() -> str:

@@ -121,6 +121,17 @@ def test_who_asks_an_endpoint_with_tls_asks_by_https() -> None:
     assert (endpoint["scheme"], endpoint["tlsConfig"]) == ("https", {"serverName": "pda"})
 
 
+def test_pods_are_made_anew_when_the_settings_change_and_keep_the_notes_that_are_asked_for() -> None:
+    def notes(gpus: int) -> dict[str, str]:
+        settings = yaml.safe_dump({"budgets": [{"name": "h100", "gpus": gpus}]})
+        found = chart_objects(acting(settings=settings, podAnnotations={"team": "serving"}))
+        return dict(one_of(found, "Deployment")["spec"]["template"]["metadata"]["annotations"])
+
+    assert notes(64) == notes(64) != notes(72)
+    assert notes(64).keys() == {"team", "checksum/settings"}
+    assert "annotations" not in one_of(chart_objects(acting()), "Deployment")["spec"]["template"]["metadata"]
+
+
 def test_the_daemon_gets_environment_variables() -> None:
     env = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}]
 

@@ -44,6 +44,9 @@ def test_two_services_never_hold_more_than_their_budget_and_people_are_told(
             assert program.metric("pd_autoscaler_shared_budget_held_gpus", budget="h100") == 9.0
             assert program.metric("pd_autoscaler_shared_budget_waiting_gpus", budget="h100") > 0.0
             assert program.metric("pd_autoscaler_webhook_messages_total", webhook="oncall", result="sent") >= 1.0
+
+            settings.write_text(yaml.safe_dump({"budgets": [{**budget, "gpus": 20}], "webhooks": [webhook]}))
+            assert "restart all daemons" in program.wait_for("trouble")["message"]
         finally:
             program.end(signal.SIGTERM)
 
