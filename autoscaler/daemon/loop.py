@@ -139,7 +139,8 @@ class Loop:
             self._ending[service] = slot
         del self._documents[service]
         self._ledger.forget(service)
-        self._log.info("service removed", service=service)
+        message = "it has no policy any more: its pools stay as they are; once it has one it goes on from its memory"
+        self._log.info("service removed", service=service, message=message)
 
     def _follow_wall_clock(self) -> None:
         ahead_s = self._clock.wall_ahead_s()

@@ -62,6 +62,16 @@ def test_every_service_ticks_at_once(stand: Stand) -> None:
     assert code.ticked.wait(WAIT_S)
 
 
+def test_a_service_whose_policy_is_gone_is_said_to_be_left_as_it_is(stand: Stand) -> None:
+    chat = Service()
+    stand.loop.apply({"chat": chat.workload})
+
+    stand.loop.apply({})
+
+    (line,) = [line for line in stand.lines if line["event"] == "service removed"]
+    assert "its pools stay as they are" in str(line["message"])
+
+
 def test_an_unchanged_document_leaves_the_runner_alone(stand: Stand) -> None:
     first, again = Service(), Service()
     stand.loop.apply({"chat": first.workload})
