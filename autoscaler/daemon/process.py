@@ -167,7 +167,7 @@ def shared_budgets(file: FileSettings) -> SharedBudgets:
 
 
 def _short(budgets: SharedBudgets, origin: PolicyOrigin) -> list[Trouble]:
-    """Budgets that do not pay for what they must."""
+    """Budgets that do not pay for what they must, or for whom they name."""
     if not budgets.budgets:
         return []
     policies = {service: loaded.policy.core() for service, loaded in origin.policies.policies.items()}

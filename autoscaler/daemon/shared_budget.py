@@ -10,10 +10,11 @@ All services of a budget must be led by one daemon; `lease` names the lease that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 
+from autoscaler.config.problems import nearest
 from autoscaler.core.coupling import Claim, share
 from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Mode, Role, ServicePolicy
@@ -115,7 +116,7 @@ class SharedBudget:
         """Take note of which policies there are; what holds of one now, such as under a schedule, `grant` is told.
 
         Returns:
-            Why the budget cannot hold; empty where it can.
+            Why the budget cannot hold, or may not be what was meant; empty where neither is so.
         """
         members = {service: policy for service, policy in policies.items() if self.covers(service)}
         with self._lock:
@@ -123,14 +124,26 @@ class SharedBudget:
                 del self._members[service]
             for service, policy in members.items():
                 self._members.setdefault(service, _unseen(policy))
+        return "; ".join([*self._unpaid(members), *self._strangers(policies)])
+
+    def _unpaid(self, members: Mapping[str, ServicePolicy]) -> Iterator[str]:
         floors = {service: floor_gpus(policy) for service, policy in members.items()}
-        if sum(floors.values()) <= self.gpus:
-            return ""
-        each = ", ".join(f"{service} {floor:g}" for service, floor in sorted(floors.items()))
-        return (
-            f"the minimum replicas of its services cost {sum(floors.values()):g} GPUs ({each}), the budget is "
-            f"{self.gpus:g}: nothing above a minimum is granted; lower a minimum, or raise the budget"
-        )
+        if sum(floors.values()) > self.gpus:
+            each = ", ".join(f"{service} {floor:g}" for service, floor in sorted(floors.items()))
+            yield (
+                f"the minimum replicas of its services cost {sum(floors.values()):g} GPUs ({each}), the budget is "
+                f"{self.gpus:g}: nothing above a minimum is granted; lower a minimum, or raise the budget"
+            )
+
+    def _strangers(self, policies: Mapping[str, ServicePolicy]) -> Iterator[str]:
+        """Names that are no service's; while no policy is known at all, nobody can tell."""
+        for name in sorted(self._priorities.keys() - policies.keys()) if policies else ():
+            near = nearest(name, policies.keys() - self._priorities.keys())
+            meant = f"; did you mean {near}?" if near is not None else ""
+            yield (
+                f"it names {name}, of which no policy is in force, so what that holds is not counted: correct the name "
+                f"in the settings file, or bring its policy{meant}"
+            )
 
     def grant(self, policy: ServicePolicy, snapshot: Snapshot, alone: Decision, term: int) -> float | None:
         """The most GPUs that a service may hold after this tick.
@@ -206,7 +219,7 @@ class SharedBudgets:
     budgets: Sequence[SharedBudget] = ()
 
     def follow(self, policies: Mapping[str, ServicePolicy]) -> dict[str, str]:
-        """Take note of which policies there are; why a budget cannot hold comes back under its name."""
+        """Take note of which policies there are; what is wrong with a budget comes back under its name."""
         found = {budget.name: budget.follow(policies) for budget in self.budgets}
         return {name: why for name, why in found.items() if why}
 

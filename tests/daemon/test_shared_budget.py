@@ -292,6 +292,17 @@ def test_a_budget_that_cannot_hold_is_named_with_what_each_costs_at_least() -> N
     assert budgets.follow({"chat": policies["chat"]}) == {}
 
 
+def test_a_budget_that_names_a_service_without_a_policy_says_so_and_whom_it_may_mean() -> None:
+    budgets = SharedBudgets((SharedBudget("h100", 64.0, {"chta": 10, "code": 0}),))
+    assert budgets.follow({}) == {}, "the policies are not known yet"
+
+    troubles = budgets.follow({name: policy(service=name) for name in ("chat", "code")})
+
+    assert "it names chta, of which no policy is in force" in troubles["h100"]
+    assert "did you mean chat?" in troubles["h100"]
+    assert "code" not in troubles["h100"]
+
+
 @pytest.mark.parametrize(
     ("priorities", "lease"), [({}, "budget.h100"), ({"chat": 1}, "budget.h100"), ({"code": 1}, "chat")]
 )
