@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from autoscaler.config import LoadedPolicy, Problem, ReloadReport, ScalingPolicy
@@ -45,6 +45,7 @@ class PolicyFollower:
     Attributes:
         failures: Why the last good policy of a service could not be put to work.
         outdated: Services that run by an earlier policy than the one that is there.
+        troubles: What is wrong with policies now, and what is in force meanwhile.
     """
 
     def __init__(
@@ -55,7 +56,8 @@ class PolicyFollower:
         self._workload = workload
         self._clock = clock
         self._log = log
-        self._troubles = TroubleLog(log)
+        self._said = TroubleLog(log)
+        self.troubles: Sequence[Trouble] = ()
         self.failures: Mapping[str, str] = {}
         self.outdated: frozenset[str] = frozenset()
 
@@ -77,8 +79,8 @@ class PolicyFollower:
         workloads = {service: self._workload(loaded.policy) for service, loaded in self._store.policies.items()}
         self.failures = self._loop.apply(workloads)
         self.outdated = self._outdated()
-        troubles = [*self._refusals(), *self._failures()]
-        self._troubles.update(troubles, self._clock.now_s())
+        self.troubles = [*self._refusals(), *self._failures()]
+        self._said.update(self.troubles, self._clock.now_s())
         return [*(str(error) for error in self._store.errors), *self.failures.values()]
 
     def _refusals(self) -> list[Trouble]:

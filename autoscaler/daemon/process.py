@@ -18,7 +18,7 @@ from autoscaler.daemon.background import BackgroundReporter, close_together
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.endpoint_guard import EndpointGuard, EndpointGuardError
 from autoscaler.daemon.follower import PolicyFollower
-from autoscaler.daemon.health import HealthServer
+from autoscaler.daemon.health import Documents, HealthServer
 from autoscaler.daemon.leadership import Leadership, own_identity
 from autoscaler.daemon.ledger import Ledger
 from autoscaler.daemon.logs import Log
@@ -97,6 +97,11 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
         follower = PolicyFollower(origin.policies, loop, workload, clock, log)
         troubles, edited = TroubleLog(log), SettingsWatch(settings.file_path, settings.file)
 
+        def beside() -> list[Trouble]:
+            return [*follower.troubles, *standing.troubles]
+
+        documents = status_documents(ledger, recent, clock, origin.missing, beside) if settings.shows_status else {}
+
         def follow() -> list[str]:
             problems = follower.follow()
             leads.stand_for(budgets.leases(follower.services))
@@ -113,7 +118,7 @@ def run_daemon(settings: Settings, stop: Event, log: Log, *, patience_s: float) 
             problems = follow()
             if problems and origin.strict:
                 raise StartError("\n".join(problems))
-            with _health_server(settings, ledger, page, recent, clock, origin, log) as health:
+            with _health_server(settings, ledger, page, documents, clock, origin, log) as health:
                 log.info("started", version=__version__, address=health.address, policies=_told_from(settings))
                 origin.start()
                 leads.start()
@@ -206,14 +211,13 @@ def _health_server(
     settings: Settings,
     ledger: Ledger,
     page: MetricsPage,
-    recent: Recent,
+    documents: Documents,
     clock: SteadyClock,
     origin: PolicyOrigin,
     log: Log,
 ) -> Iterator[HealthServer]:
     asked = settings.file.endpoint
     guard = EndpointGuard(asked.cert_file, asked.key_file, asked.token_file)
-    documents = status_documents(ledger, recent, clock, origin.missing) if settings.shows_status else {}
     try:
         server = HealthServer(settings.host, settings.port, ledger, page, clock, origin.missing, documents, guard, log)
     except EndpointGuardError as error:

@@ -23,12 +23,16 @@ class Standing:
     Args:
         leads: Who knows of leases.
         budgets: Who knows which service is paid from where.
+
+    Attributes:
+        troubles: What is wrong with where policies come from, with budgets and settings, as of the last reload.
     """
 
     def __init__(self, leads: Leadership, budgets: SharedBudgets) -> None:
         self._leads = leads
         self._budgets = budgets
         self._seen = _Seen()
+        self.troubles: tuple[Trouble, ...] = ()
 
     def follow(self, outdated: Collection[str], troubles: Collection[Trouble]) -> None:
         """Take note of what a reload found.
@@ -37,6 +41,7 @@ class Standing:
             outdated: Services that run by an earlier policy than the one that is there.
             troubles: What is wrong with where policies come from, and with budgets.
         """
+        self.troubles = tuple(troubles)
         short = {trouble.subject for trouble in troubles if trouble.dependency is Dependency.BUDGET}
         unseen = any(trouble.dependency is Dependency.POLICY for trouble in troubles)
         self._seen = _Seen(frozenset(outdated), unseen, frozenset(self._budgets.lease_of(name) for name in short))

@@ -12,7 +12,7 @@ from autoscaler.core.signals import Scope
 from autoscaler.daemon.conditions import OF_EFFECTIVE, conditions_of
 from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.logs import blanked, blanked_in
-from autoscaler.daemon.tick import Dependency
+from autoscaler.daemon.tick import Dependency, Trouble
 from autoscaler.report.record import record, rfc3339
 
 _GOOD_WHEN_FALSE = frozenset({"Limited", "Conflicted"})
@@ -20,18 +20,22 @@ _AS_ASKED = frozenset({"Active", "SwitchInProgress"})
 """Conditions that are what the user asked for, whichever way they stand."""
 
 
-def status(accounts: Mapping[str, Account], missing: Sequence[str], now_s: float) -> dict[str, Any]:
+def status(
+    accounts: Mapping[str, Account], missing: Sequence[str], now_s: float, beside: Sequence[Trouble] = ()
+) -> dict[str, Any]:
     """The record of `/status.json`: finite numbers, strings, lists and objects; messages hold no secrets.
 
     Args:
         accounts: What is known of each service.
         missing: What is missing before the daemon does its work, in words.
         now_s: Unix time.
+        beside: What is wrong beside the ticks of services: with policies, budgets, settings.
     """
     return {
         "version": __version__,
         "at": rfc3339(now_s),
         "missing": [blanked(why) for why in missing],
+        "troubles": [_trouble(trouble) for trouble in beside],
         "services": [_service(name, account, now_s) for name, account in accounts.items()],
     }
 
@@ -84,9 +88,10 @@ def _service(name: str, account: Account, now_s: float) -> dict[str, Any]:
             }
             for condition in conditions_of(tick)
         ],
-        "troubles": [
-            {"dependency": trouble.dependency.value, "subject": trouble.subject, "message": blanked(trouble.message)}
-            for trouble in tick.troubles
-        ],
+        "troubles": [_trouble(trouble) for trouble in tick.troubles],
         "decision": blanked_in(record(tick.decision)) if tick.decision is not None else None,
     }
+
+
+def _trouble(trouble: Trouble) -> dict[str, str]:
+    return {"dependency": trouble.dependency.value, "subject": trouble.subject, "message": blanked(trouble.message)}

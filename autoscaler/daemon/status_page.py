@@ -17,7 +17,7 @@ from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.logs import blanked, blanked_in
 from autoscaler.daemon.recent import Instant
 from autoscaler.daemon.status import concerns
-from autoscaler.daemon.tick import Tick
+from autoscaler.daemon.tick import Tick, Trouble
 from autoscaler.report.charts import Chart, Mark, Series, draw
 from autoscaler.report.charts.series import Floats
 from autoscaler.report.html.page import Column, asset, charts, details, element_id, notes, page, section, table, terms
@@ -33,7 +33,14 @@ Accounts = Mapping[str, Account]
 RecentOf = Callable[[str], Sequence[Instant]]
 
 
-def status_page(accounts: Accounts, missing: Sequence[str], recent: RecentOf, now_s: float, only: str = "") -> str:
+def status_page(
+    accounts: Accounts,
+    missing: Sequence[str],
+    recent: RecentOf,
+    now_s: float,
+    only: str = "",
+    beside: Sequence[Trouble] = (),
+) -> str:
     """Render the page.
 
     Args:
@@ -42,10 +49,12 @@ def status_page(accounts: Accounts, missing: Sequence[str], recent: RecentOf, no
         recent: The last hour of a service.
         now_s: Unix time.
         only: Which service to show in full; without one all of them while they are few.
+        beside: What is wrong beside the ticks of services: with policies, budgets, settings.
     """
     ordered = sorted(accounts, key=lambda name: (-len(concerns(accounts[name])), name))
     full = [only] if only in accounts else ordered if len(ordered) <= _MOST_IN_FULL else []
-    parts = [_notices(missing)] if missing else []
+    wrong = [*missing, *(f"{trouble.dependency}: {trouble.message}" for trouble in beside)]
+    parts = [_notices(wrong)] if wrong else []
     if not only and len(ordered) > 1:
         parts.append(_overview(accounts, ordered))
     parts += [_service(name, accounts[name], recent(name)) for name in full]
@@ -57,17 +66,18 @@ def status_page(accounts: Accounts, missing: Sequence[str], recent: RecentOf, no
     waiting = element("p", id="refresh", class_="notice", hidden=True, role="status")
     return page(
         "pd-autoscaler",
-        _lead(accounts, now_s),
+        _lead(accounts, now_s, len(beside)),
         *parts,
         script=asset("refresh.js"),
         top=[*back, waiting],
     )
 
 
-def _lead(accounts: Accounts, now_s: float) -> str:
+def _lead(accounts: Accounts, now_s: float, beside: int) -> str:
     troubled = sum(bool(concerns(account)) for account in accounts.values())
     services = f"{len(accounts)} service{'' if len(accounts) == 1 else 's'}"
     health = f"{troubled} to look at" if troubled else "all as they should be"
+    health += f", {beside} trouble{'' if beside == 1 else 's'} beside them" if beside else ""
     at = f"{datetime.fromtimestamp(now_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
     return f"{services}, {health}, {at}." if accounts else f"{services}, {at}."
 

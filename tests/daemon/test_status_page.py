@@ -187,6 +187,20 @@ def test_no_credentials_get_into_page_or_json() -> None:
     assert "hunter2" not in json.dumps(status({"chat": account(latest)}, [], START_S))
 
 
+def test_an_edit_that_is_refused_is_on_the_page_beside_services_that_are_well() -> None:
+    refused = Trouble(Dependency.POLICY, "chat.yaml", f"chat.yaml:3: spec.mode: {HOSTILE}; the last good policies stay")
+    known = {"chat": account(tick())}
+
+    made = status_page(known, [], Recent().of, START_S, "", [refused])
+    told = status(known, [], START_S, [refused])
+
+    assert "chat.yaml:3: spec.mode: " in made
+    assert HOSTILE not in made
+    assert "1 trouble beside them" in made
+    assert told["troubles"][0]["dependency"] == "policy"
+    assert "beside them" not in page(tick())
+
+
 def served(stand: Stand) -> HealthServer:
     documents = status_documents(stand.ledger, Recent(), stand.clock, list)
     return HealthServer("127.0.0.1", 0, stand.ledger, MetricsPage(stand.ledger), stand.clock, documents=documents)

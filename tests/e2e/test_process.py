@@ -94,6 +94,7 @@ def test_a_bad_edit_keeps_the_last_good_policy_and_a_good_one_takes_effect(
     message = program.wait_for("trouble")["message"]
     assert "stack" in message
     assert "last good policies stay in force" in message
+    assert "last good policies stay in force" in program.get("/")
     assert program.process.poll() is None
 
     arguments_for(live, tmp_path, gate.url, mode="enforce")
