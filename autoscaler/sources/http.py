@@ -24,10 +24,11 @@ _PLAIN_HEADERS = frozenset(
 )
 _SHORTEST_SECRET = 4  # a tenant called 1 is none, and its number is in every text
 _MOST_BYTES = 8 * 1024 * 1024
+_NO_HEADER = "holds a line break, or a character that is none of ASCII's: no request can carry it"
 
 
 class CredentialsError(requests.RequestException):
-    """A token or password file cannot be read."""
+    """A token or password file cannot be read, or no request can carry what it holds; quotes nothing of it."""
 
 
 class TooLargeError(requests.RequestException):
@@ -96,6 +97,7 @@ class BoundedSession(requests.Session):
         """Send a request; redirects are answers, because following one would turn a POST into a GET.
 
         Raises:
+            CredentialsError: A header cannot be sent.
             requests.RequestException: No complete answer within `timeout`.
         """
         if method == "POST" and kwargs.get("params"):
@@ -103,7 +105,10 @@ class BoundedSession(requests.Session):
         kwargs |= {"stream": True, "allow_redirects": False}
         self.last = None
         deadline_s = self._clock() + kwargs["timeout"]
-        response = super().request(method, url, *args, **kwargs)
+        try:
+            response = super().request(method, url, *args, **kwargs)
+        except (requests.exceptions.InvalidHeader, UnicodeEncodeError):  # both quote what may be a secret
+            raise CredentialsError(f"a header of spec.prometheus {_NO_HEADER}") from None
         with response:
             body = self._read(response, deadline_s)
         response.raw = io.BytesIO(body)
@@ -207,9 +212,16 @@ class _Credentials(AuthBase):
             )
             return signed
         token = known.bearer_token if known.bearer_token_file is None else _secret(known.bearer_token_file, "token")
+        if token is not None and not _fits_a_header(token):
+            where = known.bearer_token_file or "of the policy"
+            raise CredentialsError(f"the token {'file ' if known.bearer_token_file else ''}{where} {_NO_HEADER}")
         if token is not None:
             request.headers["Authorization"] = f"Bearer {token}"
         return request
+
+
+def _fits_a_header(text: str) -> bool:
+    return text.isprintable() and text.isascii()
 
 
 def _secret(path: Path, what: str) -> str:

@@ -32,7 +32,15 @@ def test_a_bearer_token_is_read_anew_when_its_file_changes(tmp_path: Path) -> No
     assert set(sent[before:]) == {"Bearer second"}
 
 
-@pytest.mark.parametrize(("content", "words"), [(None, "cannot be read: [Errno 2]"), (" \n", "is empty")])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read: [Errno 2]"),
+        (" \n", "is empty"),
+        ("s3cret\nof another\n", "holds a line break"),
+        ("s3cr\u2603t", "holds a line break, or a character that is none of ASCII's"),
+    ],
+)
 def test_a_token_that_cannot_be_read_is_named_and_nothing_is_sent(
     tmp_path: Path, content: str | None, words: str
 ) -> None:
@@ -46,8 +54,22 @@ def test_a_token_that_cannot_be_read_is_named_and_nothing_is_sent(
         reason = the_reason(source.read(NOW_S))
 
     assert f"the token file {token} {words}" in reason
+    assert "s3cr" not in reason
     assert not server.requests
     assert source.last_read.errors == {FailureKind.CREDENTIALS: 1}
+
+
+@pytest.mark.parametrize("value", ["s3cret\n", "s3cr\u2603t"])
+def test_a_header_that_no_request_can_carry_is_said_and_not_quoted(value: str) -> None:
+    with (
+        running_loopback(healthy) as server,
+        reading(server, connection=Connection(server.url, headers={"X-Scope-OrgID": value})) as source,
+    ):
+        reason = the_reason(source.read(NOW_S))
+
+    assert "a header of spec.prometheus holds a line break" in reason
+    assert "s3cr" not in reason
+    assert not server.requests
 
 
 @pytest.mark.parametrize(
