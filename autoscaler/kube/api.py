@@ -14,7 +14,7 @@ from typing import Any
 from kubernetes.client import ApiClient, Configuration
 
 from autoscaler.targets.kubernetes.answers import items_in, object_in
-from autoscaler.targets.kubernetes.client import FIELD_MANAGER, failures_in_words
+from autoscaler.targets.kubernetes.client import FIELD_MANAGER, failures_in_words, send
 from autoscaler.targets.kubernetes.connection import SERVICE_ACCOUNT_DIR
 from autoscaler.targets.kubernetes.errors import Operation, error_of
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
@@ -138,7 +138,7 @@ class KubeApi:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = self._api.call_api(*request, _request_timeout=timeout_s)
+            response = send(self._api, operation, request, timeout_s)
             try:
                 if response.status >= _FIRST_ERROR:
                     text = response.read().decode(errors="replace")

@@ -15,7 +15,14 @@ from kubernetes.client import ApiClient, ApiException, Configuration
 
 from autoscaler.targets.kubernetes.answers import items_in, no_object, object_in
 from autoscaler.targets.kubernetes.budget import RequestBudget
-from autoscaler.targets.kubernetes.errors import FencedError, Operation, UnavailableError, error_of
+from autoscaler.targets.kubernetes.errors import (
+    UNSENDABLE,
+    FencedError,
+    Operation,
+    UnauthorizedError,
+    UnavailableError,
+    error_of,
+)
 from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 
 FIELD_MANAGER = "pd-autoscaler"
@@ -103,9 +110,8 @@ class KubeClient:
         """Close idle connections."""
         self._api.close()
 
-    def _request(
-        self, operation: Operation, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = ""
-    ) -> JsonObject:
+    def _wait_for_turn(self, operation: Operation) -> float:
+        """Seconds that are left of the timeout once the request may be sent."""
         began_s = self._clock()
         rest_s = self._resume_s - began_s
         if rest_s > 0:
@@ -113,10 +119,15 @@ class KubeClient:
         if self._budget is not None and not self._budget.take(self._timeout_s):
             said = f"not asked: this daemon sends {self._budget.per_s:g} requests/s at most, and as many wait already"
             raise UnavailableError(operation, None, said)
-        # The check before the wait says nothing any more, and a lease outlasts no more than one timeout.
-        left_s = max(self._timeout_s - (self._clock() - began_s), _LEAST_TIMEOUT_S)
+        return max(self._timeout_s - (self._clock() - began_s), _LEAST_TIMEOUT_S)
+
+    def _request(
+        self, operation: Operation, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = ""
+    ) -> JsonObject:
+        left_s = self._wait_for_turn(operation)
         asked = dict(query or {})
         if operation.verb == "patch":
+            # The check before the wait says nothing any more, and a lease outlasts no more than one timeout.
             if not self._may_write():
                 raise FencedError(operation, None, "not sent: the lease ran out before it")
             asked["timeout"] = f"{left_s:.3f}s"
@@ -130,7 +141,7 @@ class KubeClient:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = self._api.call_api(*request, _request_timeout=left_s)
+            response = send(self._api, operation, request, left_s)
             payload = response.read()
         text = payload.decode(errors="replace")
         if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
@@ -158,3 +169,17 @@ def failures_in_words(operation: Operation, timeout_s: float) -> Iterator[None]:
     except ApiException as error:  # the client's wrapping of a TLS failure
         reason = " ".join(str(error.reason).split())
         raise UnavailableError(operation, None, f"no TLS, check address and CA file: {reason}") from error
+
+
+def send(api: ApiClient, operation: Operation, request: Any, timeout_s: float) -> Any:
+    """Send a request, as `param_serialize` has made it, and give the answer, not read yet.
+
+    Raises:
+        UnauthorizedError: The token cannot be sent; its text is not told.
+    """
+    try:
+        return api.call_api(*request, _request_timeout=timeout_s)
+    except urllib3.exceptions.HTTPError:  # some of them are ValueErrors, too
+        raise
+    except ValueError:
+        raise UnauthorizedError(operation, None, UNSENDABLE) from None

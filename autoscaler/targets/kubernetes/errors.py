@@ -26,6 +26,8 @@ from autoscaler.targets.kubernetes.refs import JsonObject, ObjectRef
 # The API server words every refusal of its authorizers so; a 403 without it comes from admission or quota.
 _MISSING_VERB = re.compile(r" cannot \w+ resource ")
 _LONGEST_MESSAGE = 500
+UNSENDABLE = "no request can carry the token: it holds a line break, or a character that is none of Latin-1's"
+"""What is wrong where the HTTP library refuses a header; its own words quote the token."""
 SHAPE_ERRORS = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 """What taking apart an object raises that is not of the form of its kind, as of kinds without a schema."""
 

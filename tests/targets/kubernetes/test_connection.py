@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from autoscaler.core.policy import Role
+from autoscaler.kube.api import KubeApi
 from autoscaler.targets.kubernetes.client import KubeClient
 from autoscaler.targets.kubernetes.connection import KubeConfigError, connect, from_kubeconfig, in_cluster
+from autoscaler.targets.kubernetes.errors import UnauthorizedError
 from autoscaler.targets.kubernetes.refs import ObjectRef
 from tests.support.kube import Cluster, FakeCluster
 from tests.support.kube_api.manifests import deployment
@@ -68,6 +71,25 @@ def test_a_rotated_token_is_used_from_the_next_request_on(fake_kube_api: FakeClu
 
     assert [before.errors, after.errors] == [{}, {}]
     assert "HTTP 401" in expired.errors[Role.DECODE]
+
+
+@pytest.mark.parametrize("token", ["s3cret\nof another", "s3cr\u2603t"])
+@pytest.mark.parametrize("client", [KubeClient, KubeApi])
+def test_a_token_that_no_request_can_carry_is_said_and_not_quoted(
+    fake_kube_api: FakeCluster, service_account: Path, client: type[KubeClient | KubeApi], token: str
+) -> None:
+    (service_account / "token").write_text(token)
+    configuration = in_cluster(IN_CLUSTER, service_account)
+    configuration.host = fake_kube_api.url
+
+    with (
+        pytest.raises(UnauthorizedError, match="no request can carry the token") as refused,
+        closing(client(configuration)) as made,
+    ):
+        made.get(ObjectRef.deployment("serving", "decode"))
+
+    assert "s3cr" not in str(refused.value)
+    assert refused.value.__cause__ is None
 
 
 def test_a_broken_authority_is_an_error_of_the_role(fake_kube_api: FakeCluster, service_account: Path) -> None:
