@@ -9,11 +9,12 @@ import pytest
 from autoscaler.core.decision import SwitchDecision, SwitchStep
 from autoscaler.core.policy import Disaggregation, Mode, Role, SwitchPolicy
 from autoscaler.core.signals import Scope, Signal, measured
+from autoscaler.daemon.conditions import accepted, conditions_of
 from autoscaler.daemon.leadership import LED_BY_ANOTHER
 from autoscaler.daemon.ledger import Account
 from autoscaler.daemon.metrics.of_service import of_service
 from autoscaler.daemon.notices import notices_of
-from autoscaler.daemon.policy_status import accepted, conditions_of, status_of
+from autoscaler.daemon.policy_status import status_of
 from autoscaler.daemon.switching import StackSwitch, SwitchHand, setting_text
 from autoscaler.daemon.tick import Dependency, Tick
 from autoscaler.targets.base import Outcome, PoolReading, WriteResult
@@ -78,7 +79,8 @@ def stepped(made: Bench, step: SwitchStep, ticks: int = 20) -> Tick:
 def metrics_of(made: Bench, done: Tick) -> dict[str, object]:
     """What the metrics say after a tick, those with labels left out."""
     account = Account(made.policy, "serving", 0.0, latest=done)
-    return {sample.name: sample.value for sample in of_service(account, lambda at_s: at_s) if not sample.labels}
+    samples = of_service(account, lambda at_s: at_s, lambda _service: True)
+    return {sample.name: sample.value for sample in samples if not sample.labels}
 
 
 def without_prefill_load() -> dict[Scope, dict[str, Signal]]:

@@ -178,7 +178,7 @@ def send(api: ApiClient, operation: Operation, request: Any, timeout_s: float) -
         UnauthorizedError: The token cannot be sent; its text is not told.
     """
     try:
-        return api.call_api(*request, _request_timeout=timeout_s)
+        return api.call_api(*request, _request_timeout=timeout_s)  # type: ignore[misc]  # theirs has no types
     except urllib3.exceptions.HTTPError:  # some of them are ValueErrors, too
         raise
     except ValueError:
