@@ -85,3 +85,11 @@ def add_scaled_object(
     cluster.define(definition_of(KEDA))
     spec = {"scaleTargetRef": {"name": target}, "triggers": [], **spec}
     cluster.create(plural_of(KEDA), manifest(KEDA, name, spec, **(metadata or {})))
+
+
+@pytest.fixture
+def pair(kube_api: Cluster) -> None:
+    """Two Deployments with an HPA each."""
+    for role in ("prefill", "decode"):
+        kube_api.create("deployments", engine(f"chat-{role}", replicas=3))
+        kube_api.create("horizontalpodautoscalers", hpa(f"{role}-hpa", f"chat-{role}"))

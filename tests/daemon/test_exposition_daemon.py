@@ -8,9 +8,10 @@ from threading import Event
 from autoscaler.core.policy import Mode, Role
 from autoscaler.daemon.background import BackgroundReporter
 from autoscaler.daemon.ledger import Ledger
+from autoscaler.daemon.metrics.daemon_table import DAEMON_TABLE
 from autoscaler.daemon.metrics.of_daemon import Notifier, of_daemon
 from autoscaler.daemon.metrics.page import MetricsPage
-from autoscaler.daemon.metrics.table import DAEMON_TABLE, TABLE
+from autoscaler.daemon.metrics.table import TABLE
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from tests.daemon.builders import START_S, Bench, policy, role_policy
 from tests.daemon.test_shared_budget import Services, pool

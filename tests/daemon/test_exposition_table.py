@@ -18,10 +18,11 @@ from autoscaler.core.decision import Decision, Reason, SwitchDecision, SwitchSte
 from autoscaler.core.policy import Mode, Role, ServicePolicy
 from autoscaler.daemon.conditions import CONDITIONS, conditions_of
 from autoscaler.daemon.ledger import Ledger
+from autoscaler.daemon.metrics.daemon_table import DAEMON_TABLE
 from autoscaler.daemon.metrics.document import document
 from autoscaler.daemon.metrics.page import MetricsPage
 from autoscaler.daemon.metrics.samples import some
-from autoscaler.daemon.metrics.table import DAEMON_TABLE, TABLE, most_series
+from autoscaler.daemon.metrics.table import TABLE, most_series
 from autoscaler.daemon.tick import Dependency, Phase, Tick, Trouble
 from autoscaler.targets.base import Outcome, WriteResult
 from autoscaler.targets.switch import Position, SwitchReading

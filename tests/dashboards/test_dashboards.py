@@ -10,7 +10,8 @@ from typing import Any
 import promql_parser
 import pytest
 
-from autoscaler.daemon.metrics.table import DAEMON_TABLE, INFO, TABLE
+from autoscaler.daemon.metrics.daemon_table import DAEMON_TABLE
+from autoscaler.daemon.metrics.table import INFO, TABLE
 from dashboards.generator import palette
 from dashboards.generator.files import files
 from dashboards.generator.frame import DOCS_URL

@@ -6,16 +6,17 @@ from collections.abc import Iterable
 
 from autoscaler.core.signals import CATALOGUE
 from autoscaler.daemon.metrics import labels
+from autoscaler.daemon.metrics.daemon_table import DAEMON_TABLE
 from autoscaler.daemon.metrics.labels import Dimension
 from autoscaler.daemon.metrics.spec import Spec
-from autoscaler.daemon.metrics.table import DAEMON_TABLE, INFO, INFO_HELP, TABLE, most_series, terms
+from autoscaler.daemon.metrics.table import INFO, INFO_HELP, TABLE, most_series, terms
 
 _HEAD = """\
 # Metrics
 
 The daemon serves its own metrics on `/metrics` (`pd-autoscaler run --listen`), as OpenMetrics or in Prometheus' text
-format, whichever the scraper asks for. This page is made of the table in `autoscaler/daemon/metrics/table.py`; a test
-keeps the two the same, and a metric that is not in the table cannot be exported.
+format, whichever the scraper asks for. This page is made of the tables in `autoscaler/daemon/metrics`; a test
+keeps the two the same, and a metric that is in no table cannot be exported.
 
 - Every series of a service has the labels `namespace` and `service`: those of its policy, not of the daemon. **Scrape
   with `honor_labels: true`** (`honorLabels: true` in a ServiceMonitor or PodMonitor), as with kube-state-metrics;

@@ -16,11 +16,12 @@ from math import isfinite, isnan
 
 from autoscaler import __version__
 from autoscaler.daemon.ledger import Account, Histogram, Ledger
+from autoscaler.daemon.metrics.daemon_table import DAEMON_TABLE
 from autoscaler.daemon.metrics.of_pools import of_pools
 from autoscaler.daemon.metrics.of_service import of_service
 from autoscaler.daemon.metrics.samples import Sample
 from autoscaler.daemon.metrics.spec import PREFIX, Kind, Spec
-from autoscaler.daemon.metrics.table import DAEMON_TABLE, INFO, INFO_HELP, TABLE
+from autoscaler.daemon.metrics.table import INFO, INFO_HELP, TABLE
 
 _ALL = {**TABLE, **DAEMON_TABLE}
 

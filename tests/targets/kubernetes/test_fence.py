@@ -65,7 +65,7 @@ def client(
 ) -> Iterator[KubeClient]:
     configuration = from_kubeconfig(str(cluster.kubeconfig(folder / "kubeconfig")), None)
     more = {"clock": line.now_s, "budget": line.budget} if line is not None else {}
-    made = KubeClient(configuration, timeout_s=timeout_s, may_write=may_write, **more)  # type: ignore[arg-type]
+    made = KubeClient(configuration, timeout_s=timeout_s, may_write=may_write, **more)  # type: ignore[arg-type]  # two at most
     try:
         yield made
     finally:
