@@ -17,7 +17,7 @@ _DOWN_S = 4 * 3600.0
 # Window over which a burn counts against the budget.
 _BUDGET_S = 3 * 3600.0
 _MOST_BURN = 10.0
-# Share of the budget that is left to steer by when what cannot be avoided uses up most of it, or more.
+# Share of the budget that is left to steer by when what cannot be avoided uses up most of it.
 _LEAST_LEFT = 0.25
 # Average burn below which a single burst is left to the budget: that is what a budget is for.
 _BUDGET_WHOLE = 0.5
@@ -82,8 +82,7 @@ def steer(
     if attained_ratio is None:
         return replace(headroom, at_s=now)
     budget = max(1.0 - objective_ratio, 1e-4)
-    left = max(budget - headroom.unavoidable_ratio, _LEAST_LEFT * budget)
-    burn = min(max(1.0 - attained_ratio, 0.0) / left, 1e4)
+    burn = min(max(1.0 - attained_ratio, 0.0) / _left(budget, headroom.unavoidable_ratio), 1e4)
     average = burn + (headroom.burn - burn) * math.exp(-elapsed_s / _BUDGET_S)
     margin = headroom.margin
     if burn > 1.0 and average > _BUDGET_WHOLE and not coming:
@@ -91,3 +90,12 @@ def steer(
     elif burn <= 1.0:
         margin *= math.exp(-elapsed_s / _DOWN_S * max(1.0 - average, 0.0))
     return replace(headroom, margin=min(max(margin, LEAST), MOST), burn=average, at_s=now)
+
+
+def _left(budget: float, unavoidable_ratio: float) -> float:
+    """Share of requests that pools may let miss.
+
+    What cannot be avoided comes off the budget. Where it exceeds the budget, no replicas keep the promise, and the
+    further it does, the more of the budget is left again: a quarter of it for good would buy idle ones.
+    """
+    return min(max(abs(budget - unavoidable_ratio), _LEAST_LEFT * budget), budget)

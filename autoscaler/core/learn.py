@@ -44,6 +44,8 @@ _HOLE_INTERVALS = 4.0
 _FORGET_TRANSFER = 1.0 + 0.1 / 5760
 # Mean wait, as a share of the TTFT target, below which waiting is not what makes requests miss it.
 HARMLESS_WAIT = 0.02
+# Steps of a batch for which a request waits however many replicas there are: it joins a batch between two of them.
+_STEPS_TO_JOIN = 2.0
 # Error of the difference between two means of the same requests, as a share of the transfer that both contain.
 _TRANSFER_NOISE = 0.1
 
@@ -315,6 +317,12 @@ def _account(
     return headroom.account(account, missed, promised, elapsed_s)
 
 
+def joining_s(policy: ServicePolicy, snapshot: Snapshot) -> float:
+    """Wait for a batch in seconds that no replica more would shorten: of steps no longer than promised."""
+    promised_s, step_s = policy.objectives.tpot.target_s, snapshot.usable(Scope.DECODE, "step_time_s")
+    return _STEPS_TO_JOIN * (promised_s if step_s is None else min(step_s, promised_s))
+
+
 def _steer(
     policy: ServicePolicy,
     role: Role,
@@ -325,7 +333,10 @@ def _steer(
     pool: PoolState,
     now: float,
 ) -> headroom.Headroom:
-    """Each pool answers for the TTFT of requests that wait for it, and decode for TPOT too."""
+    """Each pool answers for the TTFT of requests that wait for it, and decode for TPOT too.
+
+    What a request waits for its first decode step alone is nobody's fault, yet no proof that nobody waits.
+    """
     ttft = snapshot.usable(Scope.SERVICE, "ttft_attainment_ratio")
     tpot = snapshot.usable(Scope.SERVICE, "tpot_attainment_ratio")
     harmless_s = HARMLESS_WAIT * policy.objectives.ttft.target_s
@@ -333,9 +344,11 @@ def _steer(
     for_decode_s = snapshot.usable(Scope.DECODE, "queue_time_s")
     transfer_s = attribution.transfer_s or 0.0
     noise_s = _TRANSFER_NOISE * transfer_s
-    decode_waits = for_decode_s is not None and for_decode_s - transfer_s >= max(harmless_s, noise_s)
+    own_s = 0.0 if for_decode_s is None else for_decode_s - transfer_s
+    nobody_waits = not prefill_waits and own_s < max(harmless_s, noise_s)
+    decode_waits = own_s >= max(harmless_s, noise_s, joining_s(policy, snapshot))
     steered = memory.headroom
-    if role is Role.PREFILL and ttft is not None and not prefill_waits and not decode_waits:
+    if role is Role.PREFILL and ttft is not None and nobody_waits:
         steered = headroom.note_unavoidable(steered, 1.0 - ttft, now)
     known = state.roles.get(Role.PREFILL, memory).headroom
     unavoidable = (steered if role is Role.PREFILL else known).unavoidable_ratio

@@ -12,7 +12,7 @@ from autoscaler.core import forecast, headroom
 from autoscaler.core.arrangement import Comparison, Load, MixedPoint, compare, mixed_point
 from autoscaler.core.capacity import EngineModel
 from autoscaler.core.decision import SwitchStep
-from autoscaler.core.learn import HARMLESS_WAIT, SIGNAL_WINDOW_S, Insight, excess_ratio
+from autoscaler.core.learn import HARMLESS_WAIT, SIGNAL_WINDOW_S, Insight, excess_ratio, joining_s
 from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.core.prompts import Prompts
 from autoscaler.core.signals import Scope
@@ -95,8 +95,9 @@ def _steer(policy: ServicePolicy, snapshot: Snapshot, steered: headroom.Headroom
     ttft = snapshot.usable(Scope.SERVICE, "ttft_attainment_ratio")
     tpot = snapshot.usable(Scope.SERVICE, "tpot_attainment_ratio")
     wait_s = snapshot.usable(Scope.DECODE, "queue_time_s")
-    waits = wait_s is None or wait_s >= HARMLESS_WAIT * policy.objectives.ttft.target_s
-    if ttft is not None and not waits:
+    harmless_s = HARMLESS_WAIT * policy.objectives.ttft.target_s
+    waits = wait_s is None or wait_s >= max(harmless_s, joining_s(policy, snapshot))
+    if ttft is not None and wait_s is not None and wait_s < harmless_s:
         steered = headroom.note_unavoidable(steered, 1.0 - ttft, now)
     avoidable = min(ttft + steered.unavoidable_ratio, 1.0) if ttft is not None and waits else None
     attained = min((share for share in (avoidable, tpot) if share is not None), default=None)

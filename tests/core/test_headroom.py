@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +67,25 @@ def test_an_unknown_attainment_leaves_the_margin_alone() -> None:
 
 def test_exactly_the_promised_share_does_not_raise_the_margin() -> None:
     assert steered(Headroom(burn=1.0), OBJECTIVE, HOUR_S).margin <= Headroom().margin
+
+
+def burn_of(unavoidable_ratio: float) -> float:
+    """Burn rate of a minute in which half a budget's worth of requests missed."""
+    headroom = Headroom(unavoidable_ratio=unavoidable_ratio, at_s=0.0)
+    return steered(headroom, 1.0 - (1.0 - OBJECTIVE) / 2, 60.0).burn
+
+
+def test_what_cannot_be_avoided_comes_off_the_budget() -> None:
+    assert burn_of(0.5 * (1.0 - OBJECTIVE)) == pytest.approx(2.0 * burn_of(0.0))
+
+
+def test_a_quarter_of_the_budget_is_left_to_steer_by_however_little_the_unavoidable_leaves() -> None:
+    assert burn_of(1.0 - OBJECTIVE) == pytest.approx(4.0 * burn_of(0.0))
+
+
+def test_a_promise_that_no_replicas_can_keep_is_not_steered_by_a_quarter_of_its_budget() -> None:
+    assert burn_of(1.5 * (1.0 - OBJECTIVE)) == pytest.approx(2.0 * burn_of(0.0))
+    assert burn_of(10.0 * (1.0 - OBJECTIVE)) == pytest.approx(burn_of(0.0))
 
 
 def test_a_gap_of_a_day_counts_as_a_minute_at_most() -> None:

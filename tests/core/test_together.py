@@ -113,6 +113,13 @@ def test_the_pool_does_not_answer_for_first_tokens_that_are_late_though_nobody_w
     assert margin({"service.ttft_attainment_ratio": 0.6, "decode.queue_time_s": 0.001}) == 1.0
 
 
+def test_the_pool_does_not_answer_for_the_step_that_every_request_waits_for() -> None:
+    waiting: dict[str, Reading] = {"decode.queue_time_s": 0.06, "decode.step_time_s": 0.035}
+
+    assert margin({"service.ttft_attainment_ratio": 0.6, **waiting}) == 1.0
+    assert margin({"service.ttft_attainment_ratio": 0.6, **waiting, "decode.step_time_s": 0.025}) > 1.1
+
+
 def test_what_was_late_though_nobody_waited_is_no_fault_of_the_pool_once_somebody_waits() -> None:
     late: dict[str, Reading] = {"service.ttft_attainment_ratio": 0.6}
     each_minute = replace(service_policy(), interval_s=60.0)
