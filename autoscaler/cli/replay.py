@@ -114,7 +114,8 @@ def replay(
     try:
         policies = _policies(policy) if policy else _default(model, gpu, tp, ttft, tpot, startup)
         names = _rivals(against)
-        load = _dated(_load(trace, policies, prometheus, since, seed, named=bool(policy)), policies, begins)
+        begins_s = _begins_s(policies, begins)
+        load = _dated(_load(trace, policies, prometheus, since, seed, named=bool(policy)), policies, begins_s)
         say_if_slow()
         if varied:
             print_text(_swept(policies, load, varied, names, rate, seed, output), output)
@@ -227,16 +228,27 @@ def _load(
     return Load(made.trace, made.remarks, history.start_s)
 
 
-def _dated(load: Load, policies: Mapping[str, ScalingPolicy], begins: str | None) -> Load:
-    """The load at the instant that the user names; where schedules follow the clock, which one it is stands below."""
-    dated = load if begins is None else replace(load, begins_s=parse_instant_s(begins))
-    if not any(policy.spec.schedules for policy in policies.values()):
-        if begins is not None:
-            raise CliError("--from is the clock of schedules, and no policy has any: leave it out")
+def _begins_s(policies: Mapping[str, ScalingPolicy], begins: str | None) -> float | None:
+    """The instant that the user names; to be asked before the load is read, which may take minutes."""
+    if begins is None:
+        return None
+    if not _follow_the_clock(policies):
+        raise CliError("--from is the clock of schedules, and no policy has any: leave it out")
+    return parse_instant_s(begins)
+
+
+def _dated(load: Load, policies: Mapping[str, ScalingPolicy], begins_s: float | None) -> Load:
+    """The load at that instant; where schedules follow the clock, which one it is stands below."""
+    dated = load if begins_s is None else replace(load, begins_s=begins_s)
+    if not _follow_the_clock(policies):
         return dated
     when = datetime.fromtimestamp(dated.begins_s, UTC).strftime("%A, %Y-%m-%d %H:%M UTC")
     remark = f"Schedules hold as if the load began on {when}; --from names another instant."
     return replace(dated, remarks=(*dated.remarks, remark))
+
+
+def _follow_the_clock(policies: Mapping[str, ScalingPolicy]) -> bool:
+    return any(policy.spec.schedules for policy in policies.values())
 
 
 def _policies(paths: list[Path]) -> dict[str, ScalingPolicy]:

@@ -273,6 +273,11 @@ def test_schedules_hold_by_the_clock_of_a_monday_where_the_load_has_no_date(
     assert "Tuesday, 2026-11-24 00:00 UTC" in tuesday["remarks"][0]
 
 
+def test_what_is_no_instant_is_refused_before_the_load_is_read(monday_policy: Path) -> None:
+    with pytest.raises(CliError, match="--from monday: wants a date and a time"):
+        said("--trace", "/nowhere/load.csv", "--policy", str(monday_policy), "--from", "monday")
+
+
 def test_a_sweep_keeps_to_schedules_too(trace_file: Path, monday_policy: Path) -> None:
     (swept,) = scheduled(trace_file, monday_policy, "--sweep", "startup=180s")["rows"]
     (once,) = scheduled(trace_file, monday_policy)["rows"]
