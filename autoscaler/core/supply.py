@@ -45,8 +45,10 @@ def limit_to_deliverable(
     served = max(memory.served if memory.served is not None else deliverable, policy.min_replicas)
     # A replica that served until now has a deadline of its own: it may come back before growth is retried.
     if backs_off_s and deliverable >= min(served, pool.current):
-        detail = f"growth is retried in {backs_off_s:.0f} s, after {memory.failures} failed attempts"
-        after = min(before, max(served, deliverable))
+        most = max(served, deliverable)
+        tries = f"after {memory.failures} failed attempts"
+        detail = f"growth beyond {most}, which could serve, is retried in {backs_off_s:.0f} s, {tries}"
+        after = min(before, most)
         return _stage(before, after, Reason.BACKING_OFF, detail, stuck), replace(memory, since_s=None)
     if stuck == 0:
         return _stage(before, before, Reason.DELIVERABLE, "", 0), _without_stuck(pool, memory, now)
@@ -104,4 +106,6 @@ def obey(policy: RolePolicy, held: RolePolicy, before: int, now: float) -> Stage
         HoldKind.GROW_ONLY: (Reason.GROW_ONLY, "may only grow"),
         HoldKind.PIN: (Reason.PINNED, f"pinned to {hold.replicas}"),
     }[hold.kind]
-    return Stage(StageName.OPERATOR, before, after, reason, f"{what} {until}")
+    outside = hold.kind is HoldKind.PIN and hold.replicas != held.min_replicas
+    allowed = f"; the bounds allow {held.min_replicas}" if outside else ""
+    return Stage(StageName.OPERATOR, before, after, reason, f"{what} {until}{allowed}")

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.core.decision import Reason
+from autoscaler.core.policy import Hold, HoldKind
 from autoscaler.core.snapshot import PoolState
-from autoscaler.core.supply import Shortage, limit_to_deliverable
+from autoscaler.core.supply import Shortage, held_bounds, limit_to_deliverable, obey
 from tests.support.core import ROLE_POLICY
 
 TICK_S = 15.0
@@ -137,3 +138,25 @@ def test_what_cannot_come_takes_no_pool_below_its_minimum() -> None:
     waiting, _ = limit_to_deliverable(policy, PoolState(3, 0), memory, 5, policy.capacity_deadline_s + TICK_S)
 
     assert (given_up.after, waiting.after) == (3, 3)
+
+
+def test_growth_that_waits_tells_what_could_serve_and_when_it_is_tried_again() -> None:
+    memory = Shortage(until_s=100.0, failures=2, served=5)
+
+    stage, _ = limit_to_deliverable(POLICY, PoolState(5, 5), memory, 9, now=40.0)
+
+    assert (stage.after, stage.reason) == (5, Reason.BACKING_OFF)
+    assert stage.detail == "growth beyond 5, which could serve, is retried in 60 s, after 2 failed attempts"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [(7, "pinned to 7 until taken back"), (99, "pinned to 99 until taken back; the bounds allow 20")],
+)
+def test_a_pin_outside_of_the_bounds_tells_what_they_allow(wanted: int, told: str) -> None:
+    policy = replace(POLICY, hold=Hold(HoldKind.PIN, None, wanted))
+
+    stage = obey(policy, held_bounds(policy, 4, now=0.0), 4, now=0.0)
+
+    assert stage.detail == told
+    assert stage.after == min(wanted, 20)
