@@ -78,7 +78,6 @@ class DecodeDemand:
         by_transfer: From the KV that arrives over each replica's link.
         sequences: Those sequences.
         waiting: Those of them that wait.
-        offered_tokens_per_s: Output tokens asked for per second.
         point: Set-point of one replica.
         resident_tokens: Mean tokens that a sequence holds.
     """
@@ -89,7 +88,6 @@ class DecodeDemand:
     by_transfer: float
     sequences: float
     waiting: float
-    offered_tokens_per_s: float
     point: DecodePoint
     resident_tokens: float
 
@@ -188,7 +186,6 @@ def decode_demand(
         by_transfer,
         sequences,
         waiting,
-        max(handed_over, served),
         point,
         resident,
     )

@@ -33,6 +33,10 @@ _DIRECTION_SHARE, _DIRECTION_SAMPLES = 0.75, 25.0
 _LEVELS = 16
 # Predictions kept until their time comes.
 _MOST_PENDING = 32
+# What comes after a gap speaks for no more than the longest interval between ticks.
+_MOST_ELAPSED_S = 600.0
+# What a season keeps of what was known of a quarter of an hour, per second of it.
+_SEASON_KEEPS = 0.95 ** (1 / 15.0)
 _DAY_S, _WEEK_S = 86_400.0, 604_800.0
 _SEASON_BIN_S = 900.0
 
@@ -155,7 +159,7 @@ def observe(
         horizon_s: Lead time: how long until capacity ordered now serves.
         excess_ratio: Share of the load that may exceed the upper bound.
     """
-    again = memory.at_s == now
+    again, elapsed_s = memory.at_s == now, _elapsed_s(memory, now)
     if not memory.lifts:
         memory = replace(memory, lifts=errors.prior(horizon_s))
     if not again:
@@ -168,7 +172,9 @@ def observe(
         for value, known in zip(predictions, told_by, strict=True)
     ]
     if not again:
-        memory = replace(memory, tracks=tuple(map(_charge, memory.tracks, uppers)))
+        memory = replace(
+            memory, tracks=tuple(_charge(*each, elapsed_s) for each in zip(memory.tracks, uppers, strict=True))
+        )
     young = memory.began_s is not None and now - memory.began_s < _COST_S
     spoken = [
         (uppers[index] if young else track.cost, index)
@@ -277,7 +283,7 @@ def _smooth(memory: Forecast, demand: float, now: float, horizon_s: float) -> Fo
     elapsed = max(now - memory.at_s, 0.0)
     age = now - memory.began_s if memory.began_s is not None else math.inf
     season = list(memory.season)
-    _learn_season(season, now, demand)
+    _learn_season(season, now, demand, _elapsed_s(memory, now))
     return replace(
         memory,
         at_s=max(now, memory.at_s),
@@ -300,9 +306,15 @@ def _average(old: float, new: float, elapsed_s: float, age_s: float, constant_s:
     return new + (old - new) * keep
 
 
-def _learn_season(season: list[float], at_s: float, demand: float) -> None:
+def _elapsed_s(memory: Forecast, now: float) -> float:
+    """Time that what is seen now speaks for."""
+    return 0.0 if memory.at_s is None else min(max(now - memory.at_s, 0.0), _MOST_ELAPSED_S)
+
+
+def _learn_season(season: list[float], at_s: float, demand: float, elapsed_s: float) -> None:
     index = int(at_s % _WEEK_S / _SEASON_BIN_S)
-    season[index] = demand if season[index] < 0 else season[index] + 0.05 * (demand - season[index])
+    known = season[index] if season[index] >= 0 else demand
+    season[index] = demand + (known - demand) * _SEASON_KEEPS**elapsed_s
 
 
 def _score(memory: Forecast, demand: float, now: float) -> Forecast:
@@ -329,12 +341,12 @@ def _score(memory: Forecast, demand: float, now: float) -> Forecast:
     )
 
 
-def _charge(track: Track, upper: float) -> Track:
+def _charge(track: Track, upper: float, elapsed_s: float) -> Track:
     if upper < 0:
         return track
     if track.cost is None:
         return replace(track, cost=upper)
-    return replace(track, cost=upper + (track.cost - upper) * math.exp(-15.0 / _COST_S))
+    return replace(track, cost=upper + (track.cost - upper) * math.exp(-elapsed_s / _COST_S))
 
 
 def _predict(memory: Forecast, now: float, horizon_s: float) -> tuple[float, ...]:

@@ -17,10 +17,10 @@ def test_before_anything_is_scored_errors_grow_with_the_root_of_the_horizon(hori
     assert quantile(prior(horizon_s), 0.5) == pytest.approx(0.0, abs=1e-4)
 
 
-def test_what_was_known_fades_to_half_in_six_hours_of_ticks() -> None:
+def test_what_was_known_fades_to_half_in_1440_errors() -> None:
     known = prior(315.0)
 
-    for _ in range(6 * 240):
+    for _ in range(1440):
         known = learn(known, 4.0, 4.0, 0.0)
 
     assert sum(known) == pytest.approx(sum(prior(315.0)) / 2, rel=0.001)

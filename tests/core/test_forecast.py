@@ -251,7 +251,7 @@ def test_a_burstier_load_gets_a_wider_margin() -> None:
     assert outlooks(bursty)[1][-1].upper > 1.2 * outlooks(calm)[1][-1].upper
 
 
-def test_how_fast_old_errors_fade_depends_on_time_and_not_on_ticks() -> None:
+def test_what_old_bursts_add_to_a_bound_hardly_depends_on_the_interval() -> None:
     uppers = []
     for tick_s in (5.0, 60.0):
         bursts = [5.0 * factor for factor in noise(int(2 * 3600 / tick_s), 0.4)]
@@ -259,6 +259,17 @@ def test_how_fast_old_errors_fade_depends_on_time_and_not_on_ticks() -> None:
         uppers.append(outlooks(bursts + calm, tick_s=tick_s)[1][-1].upper)
 
     assert uppers[0] == pytest.approx(uppers[1], rel=0.1)
+
+
+def test_what_a_quarter_of_an_hour_is_like_is_learned_as_fast_with_few_ticks() -> None:
+    a_week_ago = forecast.seed_season(Forecast(), [(MIDNIGHT_S - 7 * DAY_S, 2.0)])
+    seasons = []
+    for tick_s in (5.0, 60.0):
+        memory, _ = outlooks([4.0] * int(600 / tick_s), tick_s=tick_s, memory=a_week_ago)
+        seasons.append(max(memory.season))
+
+    assert seasons[0] == pytest.approx(seasons[1], rel=0.05)
+    assert 3.5 < seasons[0] < 4.0
 
 
 def test_a_larger_share_of_excess_means_a_lower_bound() -> None:
