@@ -137,7 +137,7 @@ def test_an_unknown_header_is_answered_with_what_was_found_and_what_is_supported
         ("arrival_s,input_tokens,output_tokens\nnan,2,3\n", "finite"),
         ("arrival_s,input_tokens,output_tokens\n", "no request"),
         ("arrival_s,input_tokens,output_tokens\n1,0,0\n", "no request"),
-        ("arrival_s,input_tokens,output_tokens,cached_tokens\n1,5,5,6\n", "cached tokens must lie"),
+        (f"{PLAIN},cached_tokens\n1,5,5,5\n\n2,5,5,6\n", "line 4: 6 tokens of the prompt are cached, and it has 5"),
         (
             f"{PLAIN}\n1,1,1\n\n1700000000,1,1\n",
             "line 4: the arrival 1700000000 s lies beyond 366 days: are these",

@@ -53,7 +53,7 @@ def replayable(
         where: The file, for messages.
 
     Raises:
-        TraceError: A request arrives too early or too late, or none is left.
+        TraceError: A request arrives too early or too late, has more cached than it has prompt, or none is left.
     """
     refuse_first(
         arrival_s < 0,
@@ -73,10 +73,16 @@ def replayable(
     served = (inputs > 0) & (outputs > 0)
     if not served.any():
         raise TraceError(f"{where}: no request with a prompt and an answer")
-    try:
-        trace = Trace.of(arrival_s[served], inputs[served], outputs[served], cached[served], name=title)
-    except TraceError as error:
-        raise TraceError(f"{where}: {error}") from error
+    refuse_first(
+        served & (cached > inputs),
+        lines,
+        lambda place: (
+            f"{cached[place]} tokens of the prompt are cached, and it has {inputs[place]}: prompt lengths are whole, "
+            "with what a cache holds"
+        ),
+        where=where,
+    )
+    trace = Trace.of(arrival_s[served], inputs[served], outputs[served], cached[served], name=title)
     left_out = int((~served).sum())
     if not left_out:
         return trace
