@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from autoscaler.cli.exits import ExitCode
+from autoscaler.cli.options import named_path
 from autoscaler.config import Problem, ScalingPolicy
 from autoscaler.config.load import FileReport, inspect_paths
 from autoscaler.config.problems import Severity
@@ -27,7 +28,12 @@ class Output(StrEnum):
 
 
 def check(
-    paths: Annotated[list[Path], typer.Argument(help="Policy files, or folders of them.", show_default=False)],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="POLICY", help="Policy files, or folders of them.", show_default=False, parser=named_path
+        ),
+    ],
     output: Annotated[
         Output, typer.Option("--output", "-o", help="text: a line per file, problems on stderr; json: all on stdout.")
     ] = Output.TEXT,

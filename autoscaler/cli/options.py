@@ -10,13 +10,27 @@ import typer
 
 from autoscaler.cli.exits import CliError
 
+
+def named_path(text: str) -> Path:
+    """A path of the command line.
+
+    Raises:
+        typer.BadParameter: It is empty, and would be the folder that one happens to be in.
+    """
+    if not text:
+        raise typer.BadParameter("an empty path would be the folder you are in: is a variable of the shell unset?")
+    return Path(text)
+
+
 PolicyArguments = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="POLICY", help="Policy files, or folders of them.", show_default=False),
+    typer.Argument(metavar="POLICY", help="Policy files, or folders of them.", show_default=False, parser=named_path),
 ]
 PolicyOptions = Annotated[
     list[Path] | None,
-    typer.Option("--policy", "-p", metavar="FILE|DIR", help="The same as an option; may be repeated."),
+    typer.Option(
+        "--policy", "-p", metavar="FILE|DIR", help="The same as an option; may be repeated.", parser=named_path
+    ),
 ]
 PrometheusUrl = Annotated[
     str | None, typer.Option("--prometheus", metavar="URL", help="Prometheus to ask, in place of the policies'.")

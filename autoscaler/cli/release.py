@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from autoscaler.cli.exits import CliError, ExitCode
-from autoscaler.cli.options import Kubeconfig, KubeContext, PolicyArguments, PolicyOptions, policy_paths
+from autoscaler.cli.options import Kubeconfig, KubeContext, PolicyArguments, PolicyOptions, named_path, policy_paths
 from autoscaler.cli.places import OWN_NAME, refuse_unused_places
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
 from autoscaler.core.policy import Mode
@@ -34,7 +34,9 @@ def release(
     state: Annotated[
         StateKind | None, typer.Option(help="Where the daemon keeps its memory. Default: dir if --state-dir is given.")
     ] = None,
-    state_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder of --state dir.")] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder of --state dir.", parser=named_path)
+    ] = None,
     lease_namespace: Annotated[
         str | None, typer.Option(metavar="NS", help="Namespace of the ConfigMaps of --state configmap.")
     ] = None,

@@ -16,7 +16,7 @@ import typer
 from autoscaler.cli.engines import Gpu, Model, Startup, TensorParallel, Tpot, Ttft, default_policy, refuse_beside_policy
 from autoscaler.cli.exits import CliError
 from autoscaler.cli.history import LOAD, load_of, read_history
-from autoscaler.cli.options import PrometheusUrl, Seed, is_given
+from autoscaler.cli.options import PrometheusUrl, Seed, is_given, named_path
 from autoscaler.cli.simulator import say_if_slow
 from autoscaler.cli.spans import parse_instant_s, parse_since_s
 from autoscaler.cli.sweeps import KEYS, MOST_RATE, cases_of, column_of, parse_sweeps, refuse_twice
@@ -65,7 +65,8 @@ def replay(
         ),
     ],
     policy: Annotated[
-        list[Path] | None, typer.Option("--policy", "-p", metavar="FILE", help="Policies to play; may be repeated.")
+        list[Path] | None,
+        typer.Option("--policy", "-p", metavar="FILE", help="Policies to play; may be repeated.", parser=named_path),
     ] = None,
     rate: Annotated[
         float, typer.Option(min=0.001, max=MOST_RATE, help="Times the rate, by superposed copies of the load.")

@@ -19,6 +19,7 @@ from autoscaler.cli.options import (
     PolicyArguments,
     PolicyOptions,
     PrometheusUrl,
+    named_path,
     policy_paths,
 )
 from autoscaler.cli.places import OWN_NAME, refuse_unused_places
@@ -71,7 +72,9 @@ def run(
             help="Where to keep what must survive a restart. Default: dir if --state-dir is given, else memory."
         ),
     ] = None,
-    state_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder of --state dir.")] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder of --state dir.", parser=named_path)
+    ] = None,
     leader_elect: Annotated[
         bool, typer.Option("--leader-elect", help="Share the work with other daemons: one Lease a service.")
     ] = False,

@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from autoscaler.cli.exits import CliError
+from autoscaler.cli.options import named_path
 from autoscaler.daemon.settings_file import FileSettings, SettingsError, load_settings
 
 SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", metavar="FILE", help="Budgets that services share, and webhooks to tell.")
+    Path | None,
+    typer.Option(
+        "--settings", metavar="FILE", help="Budgets that services share, and webhooks to tell.", parser=named_path
+    ),
 ]
 
 

@@ -89,3 +89,11 @@ def test_a_missing_file_is_an_answer_and_no_traceback(tmp_path: Path) -> None:
 
     assert (code, out) == (2, f"{tmp_path / 'none.yaml'}: refused (1 error)\n")
     assert "no such file or folder" in err
+
+
+@pytest.mark.parametrize("command", [["check", ""], ["run", ""], ["replay", "--trace", "load.csv", "--policy", ""]])
+def test_an_empty_path_is_refused_and_does_not_stand_for_the_folder_one_is_in(command: list[str]) -> None:
+    result = CliRunner().invoke(app, command)
+
+    assert result.exit_code == 2
+    assert "an empty path would be the folder you are in" in " ".join(result.stderr.replace("│", " ").split())
