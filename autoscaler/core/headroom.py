@@ -66,7 +66,7 @@ def account(headroom: Headroom, missed_ratio: float, objective_ratio: float, ela
 
 
 def steer(
-    headroom: Headroom, attained_ratio: float | None, objective_ratio: float, now: float, *, coming: bool
+    headroom: Headroom, attained_ratio: float | None, objective_ratio: float, now: float, *, answered: bool
 ) -> Headroom:
     """Update the margin from the attained share.
 
@@ -76,7 +76,7 @@ def steer(
             counted as inside; None leaves the margin alone.
         objective_ratio: The share promised.
         now: Unix time.
-        coming: Replicas are starting: the burn is being answered already, so the margin does not wind up.
+        answered: Replicas are starting, or came a moment ago: the margin does not wind up.
     """
     elapsed_s = min(max(now - headroom.at_s, 0.0), 60.0) if headroom.at_s is not None else 0.0
     if attained_ratio is None:
@@ -85,7 +85,7 @@ def steer(
     burn = min(max(1.0 - attained_ratio, 0.0) / _left(budget, headroom.unavoidable_ratio), 1e4)
     average = burn + (headroom.burn - burn) * math.exp(-elapsed_s / _BUDGET_S)
     margin = headroom.margin
-    if burn > 1.0 and average > _BUDGET_WHOLE and not coming:
+    if burn > 1.0 and average > _BUDGET_WHOLE and not answered:
         margin *= math.exp(_UP_PER_S * elapsed_s * min(burn, _MOST_BURN) / _MOST_BURN)
     elif burn <= 1.0:
         margin *= math.exp(-elapsed_s / _DOWN_S * max(1.0 - average, 0.0))

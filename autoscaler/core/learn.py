@@ -66,6 +66,7 @@ class Insight:
         outlook: Demand one lead time ahead; None without demand.
         margin: Multiplier on demand that the error budget asks for.
         unspent_ratio: Share of the error budget that has lately been left.
+        answered: Replicas are starting, or have come so lately that what the signals tell of misses is from before.
     """
 
     startup_time_s: float
@@ -76,6 +77,7 @@ class Insight:
     outlook: Outlook | None
     margin: float
     unspent_ratio: float = 0.0
+    answered: bool = False
 
 
 def startup_time_s(policy: RolePolicy, memory: RoleState) -> float:
@@ -128,9 +130,11 @@ def learn(
         memory = replace(memory, forecast=seen)
     if seen_s is not None:
         memory = replace(memory, headroom=_account(policy, snapshot, memory.headroom, now - seen_s))
+    came = memory.grown_at_s is not None and now - memory.grown_at_s < SIGNAL_WINDOW_S
+    answered = came or pool.starting > 0
     if not mixed:
-        memory = replace(memory, headroom=_steer(policy, role, snapshot, attribution, state, memory, pool, now))
-    steered = memory.headroom
+        steered = _steer(policy, role, snapshot, attribution, state, memory, now, answered=answered)
+        memory = replace(memory, headroom=steered)
     insight = Insight(
         lead_s,
         model,
@@ -138,8 +142,9 @@ def learn(
         fit.confidence_ratio,
         demand,
         outlook,
-        steered.margin,
-        steered.unspent_ratio,
+        memory.headroom.margin,
+        memory.headroom.unspent_ratio,
+        answered,
     )
     return memory, insight
 
@@ -330,8 +335,9 @@ def _steer(
     attribution: Attribution,
     state: State,
     memory: RoleState,
-    pool: PoolState,
     now: float,
+    *,
+    answered: bool,
 ) -> headroom.Headroom:
     """Each pool answers for the TTFT of requests that wait for it, and decode for TPOT too.
 
@@ -359,7 +365,7 @@ def _steer(
     else:
         shares = (tpot, avoidable if decode_waits or attribution.bottleneck is Bottleneck.DECODE else None)
         attained = min((share for share in shares if share is not None), default=None)
-    return headroom.steer(steered, attained, policy.objectives.attainment_ratio, now, coming=pool.starting > 0)
+    return headroom.steer(steered, attained, policy.objectives.attainment_ratio, now, answered=answered)
 
 
 def _source(policy: RolePolicy, fit: calibration.Fit) -> str:

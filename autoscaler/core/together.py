@@ -85,12 +85,14 @@ def learn_together(
         )
         memory = replace(memory, forecast=kept)
     if step.decode_does_prefill:
-        memory = replace(memory, headroom=_steer(policy, snapshot, memory.headroom, now))
+        memory = replace(memory, headroom=_steer(policy, snapshot, memory.headroom, now, decode))
     insight = replace(decode, model=model, demand=demand, outlook=outlook, margin=memory.headroom.margin)
     return memory, insight
 
 
-def _steer(policy: ServicePolicy, snapshot: Snapshot, steered: headroom.Headroom, now: float) -> headroom.Headroom:
+def _steer(
+    policy: ServicePolicy, snapshot: Snapshot, steered: headroom.Headroom, now: float, decode: Insight
+) -> headroom.Headroom:
     """The pool answers for both objectives, but not for prompts that miss TTFT although nobody waits."""
     ttft = snapshot.usable(Scope.SERVICE, "ttft_attainment_ratio")
     tpot = snapshot.usable(Scope.SERVICE, "tpot_attainment_ratio")
@@ -101,8 +103,7 @@ def _steer(policy: ServicePolicy, snapshot: Snapshot, steered: headroom.Headroom
         steered = headroom.note_unavoidable(steered, 1.0 - ttft, now)
     avoidable = min(ttft + steered.unavoidable_ratio, 1.0) if ttft is not None and waits else None
     attained = min((share for share in (avoidable, tpot) if share is not None), default=None)
-    coming = snapshot.pools[Role.DECODE].starting > 0
-    return headroom.steer(steered, attained, policy.objectives.attainment_ratio, now, coming=coming)
+    return headroom.steer(steered, attained, policy.objectives.attainment_ratio, now, answered=decode.answered)
 
 
 def both_arrangements(policy: ServicePolicy, load: Load | None, prefill: Insight, decode: Insight) -> Comparison | None:

@@ -11,18 +11,18 @@ TICK_S = 15.0
 HOUR_S = 3600.0
 
 
-def steered(headroom: Headroom, attained: float | None, seconds: float, *, coming: bool = False) -> Headroom:
+def steered(headroom: Headroom, attained: float | None, seconds: float, *, answered: bool = False) -> Headroom:
     now = headroom.at_s if headroom.at_s is not None else 0.0
     for _ in range(int(seconds / TICK_S)):
         now += TICK_S
-        headroom = steer(headroom, attained, OBJECTIVE, now, coming=coming)
+        headroom = steer(headroom, attained, OBJECTIVE, now, answered=answered)
     return headroom
 
 
 def test_what_misses_though_nobody_waits_is_learned_within_hours() -> None:
-    headroom, learned = steer(Headroom(), None, OBJECTIVE, 0.0, coming=False), [0.0]
+    headroom, learned = steer(Headroom(), None, OBJECTIVE, 0.0, answered=False), [0.0]
     for tick in range(1, 961):
-        headroom = steer(note_unavoidable(headroom, 0.2, tick * TICK_S), None, OBJECTIVE, tick * TICK_S, coming=False)
+        headroom = steer(note_unavoidable(headroom, 0.2, tick * TICK_S), None, OBJECTIVE, tick * TICK_S, answered=False)
         learned.append(headroom.unavoidable_ratio)
 
     assert learned == sorted(learned)
@@ -58,7 +58,7 @@ def test_one_short_burst_is_left_to_the_budget() -> None:
 
 
 def test_a_burn_that_is_answered_already_does_not_wind_the_margin_up() -> None:
-    assert steered(Headroom(burn=5.0), 0.5, HOUR_S, coming=True).margin <= Headroom().margin
+    assert steered(Headroom(burn=5.0), 0.5, HOUR_S, answered=True).margin <= Headroom().margin
 
 
 def test_an_unknown_attainment_leaves_the_margin_alone() -> None:
@@ -89,15 +89,15 @@ def test_a_promise_that_no_replicas_can_keep_is_not_steered_by_a_quarter_of_its_
 
 
 def test_a_gap_of_a_day_counts_as_a_minute_at_most() -> None:
-    before = steer(Headroom(burn=5.0), 0.5, OBJECTIVE, 0.0, coming=False)
+    before = steer(Headroom(burn=5.0), 0.5, OBJECTIVE, 0.0, answered=False)
 
-    assert steer(before, 0.5, OBJECTIVE, 86_400.0, coming=False).margin < 1.2 * before.margin
+    assert steer(before, 0.5, OBJECTIVE, 86_400.0, answered=False).margin < 1.2 * before.margin
 
 
 def test_a_clock_that_goes_back_changes_nothing() -> None:
-    before = steer(Headroom(burn=5.0), 0.5, OBJECTIVE, 1000.0, coming=False)
+    before = steer(Headroom(burn=5.0), 0.5, OBJECTIVE, 1000.0, answered=False)
 
-    assert steer(before, 0.5, OBJECTIVE, 500.0, coming=False).margin == before.margin
+    assert steer(before, 0.5, OBJECTIVE, 500.0, answered=False).margin == before.margin
 
 
 def accounted(headroom: Headroom, missed: float, seconds: float) -> Headroom:
@@ -137,8 +137,8 @@ def test_a_gap_of_a_day_proves_a_minute_at_most() -> None:
 )
 def test_the_margin_stays_within_its_limits(steps: list[tuple[float, float | None, bool]], objective: float) -> None:
     headroom, now = Headroom(), 0.0
-    for elapsed_s, attained, coming in steps:
+    for elapsed_s, attained, answered in steps:
         now += elapsed_s
-        headroom = steer(headroom, attained, objective, now, coming=coming)
+        headroom = steer(headroom, attained, objective, now, answered=answered)
         assert LEAST <= headroom.margin <= MOST
         assert headroom.burn >= 0.0

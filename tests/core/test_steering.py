@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from autoscaler.core.policy import Role
-from tests.support.core import OBJECTIVES, Missing, Reading, service_policy
+from tests.support.core import OBJECTIVES, START_S, Missing, Reading, service_policy
 from tests.support.story import Scripted, Story, story
 
 # A first token within a second, so that 20 ms of waiting are not harmless.
@@ -15,9 +15,12 @@ TIGHT = replace(service_policy(), objectives=replace(OBJECTIVES, ttft=replace(OB
 TRANSFER_S, STEP_S = 0.01, 0.017
 
 
-def late(*, own_wait_s: float, step_s: Reading = STEP_S, prefill_wait_s: float = 0.001) -> Story:
-    """Half an hour in which two of five first tokens are late, and requests wait so long for decode."""
-    tale = story(policy=TIGHT, service=Scripted(), obeyed=False)
+def late(
+    *, own_wait_s: float, step_s: Reading = STEP_S, prefill_wait_s: float = 0.001, third_serves_s: float = -1.0
+) -> Story:
+    """Half an hour in which two of five first tokens are late and requests wait so long for decode, a pool of three."""
+    tale = story(2, 3, policy=TIGHT, service=Scripted(), obeyed=False)
+    tale.pods[Role.DECODE].ready_at_s[2] = START_S + third_serves_s
     tale.says({"service.ttft_attainment_ratio": 0.6, "service.kv_transfer_time_s": TRANSFER_S})
     tale.says({"decode.queue_time_s": TRANSFER_S + own_wait_s, "decode.step_time_s": step_s})
     return tale.says({"prefill.queue_time_s": prefill_wait_s}).at(1800)
@@ -63,3 +66,14 @@ def test_prefill_answers_for_late_first_tokens_while_requests_wait_for_a_step_al
 
     assert margin(tale, Role.PREFILL) > 1.1
     assert margin(tale, Role.DECODE) == 1.0
+
+
+@pytest.mark.parametrize("serves_s", [1700.0, 2000.0])
+def test_a_pool_is_not_charged_again_while_a_replica_starts_or_for_what_missed_before_it_served(
+    serves_s: float,
+) -> None:
+    tale = late(own_wait_s=0.1, third_serves_s=serves_s)
+
+    assert margin(tale, Role.DECODE) == 1.0
+    assert margin(tale.at(serves_s + 115), Role.DECODE) == 1.0
+    assert margin(tale.at(serves_s + 1800), Role.DECODE) > 1.1

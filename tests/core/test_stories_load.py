@@ -158,7 +158,6 @@ def test_a_queue_before_prefill_is_not_yet_decodes_to_serve() -> None:
     assert tale.desired(Role.DECODE) <= 4, tale.explain()
 
 
-@pytest.mark.xfail(strict=True, reason="the errors of one step widen the bound: 12 replicas where 11.4 are allowed")
 def test_a_step_of_load_does_not_overshoot() -> None:
     fluid = Fluid(Load(12.0))
     role = replace(ROLE_POLICY, startup_time_s=240.0)

@@ -113,6 +113,14 @@ def test_the_pool_does_not_answer_for_first_tokens_that_are_late_though_nobody_w
     assert margin({"service.ttft_attainment_ratio": 0.6, "decode.queue_time_s": 0.001}) == 1.0
 
 
+def test_the_pool_is_not_charged_for_what_missed_before_its_last_replica_served() -> None:
+    tale = off({"service.ttft_attainment_ratio": 0.6, "decode.queue_time_s": 0.5}, decode=2)
+    tale.pods[Role.DECODE].ready_at_s[-1] = START_S + 1700.0
+
+    assert proposed(tale.at(1800)).numbers["margin"] == 1.0
+    assert proposed(tale.at(3600)).numbers["margin"] > 1.1
+
+
 def test_the_pool_does_not_answer_for_the_step_that_every_request_waits_for() -> None:
     waiting: dict[str, Reading] = {"decode.queue_time_s": 0.06, "decode.step_time_s": 0.035}
 
