@@ -206,8 +206,9 @@ def _prefill_sample(
     average, and passes hold `(1 + n^3)^(1/3)` prompts: fitted to simulated engines, whose timing is learned so within
     8 %. Where more wait than one pass can take along, arrivals may outrun the pool, and n is no longer what passes
     hold: one at least and `1 + n` at most, and the number counts which agrees best with what is known. No pass holds
-    more than the engine batches. A gauge of the moment would not do for n: it is high while requests queue, and the
-    time is a mean over two minutes.
+    more than the engine batches, k prompts. Where passes are full, though, a prompt that meets the end of one goes on
+    in the next: in the mean it takes part in `1 + 1/k` of them, and so long as `k + 1` prompts do. A gauge of the
+    moment would not do for n: it is high while requests queue, and the time is a mean over two minutes.
     """
     if prompts is None:
         return None
@@ -226,7 +227,7 @@ def _prefill_sample(
     else:
         alone_ms = fit.factors[1] * linear + fit.factors[2] * quadratic
         seen = (time_s * 1e3 - fit.factors[0] * fixed) / alone_ms if alone_ms > 0 else 1.0
-        together = min(max(seen, 1.0), 1.0 + present, most)
+        together = min(max(seen, 1.0), 1.0 + present, most + 1.0)
     return (fixed, linear * together, quadratic * together), time_s * 1e3
 
 

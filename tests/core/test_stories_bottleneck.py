@@ -12,7 +12,7 @@ from autoscaler.core.decision import Reason
 from autoscaler.core.engines import find_engine
 from autoscaler.core.policy import Role, ServicePolicy
 from tests.core.fluid import Fluid, Load
-from tests.support.core import ENGINE, OBJECTIVES, ROLE_POLICY, STEADY, Missing, service_policy, without_prior
+from tests.support.core import ENGINE, OBJECTIVES, ROLE_POLICY, STEADY, Missing, Reading, service_policy, without_prior
 from tests.support.story import Scripted, Story, story
 
 WITH_PRIOR = service_policy()
@@ -272,3 +272,20 @@ def test_an_engine_is_not_thought_fast_for_what_its_cache_holds() -> None:
     assert fit is not None
     assert fit.samples > 0
     assert fit.factors == pytest.approx((1.0, 1.0, 1.0), abs=0.15)
+
+
+def test_prompts_that_are_cut_at_the_end_of_full_passes_do_not_teach_that_the_engine_is_slow() -> None:
+    """A pass holds four prompts of 2,000 tokens; every fourth goes on in the next one and takes the time of both."""
+    fixed_s, alone_s = ENGINE.prefill.a_ms / 1e3, ENGINE.prefill.request_ms(2000.0) / 1e3
+    held = ENGINE.max_batched_tokens / 2000.0
+    pass_s = fixed_s + held * (alone_s - fixed_s)
+    rate = 2 * held / pass_s
+    alike: dict[str, Reading] = {f"service.input_tokens_{part}": 2000.0 for part in ("mean", "p50", "p90")}
+    full: dict[str, Reading] = {"prefill.request_rate": rate, "prefill.offered_tokens_per_s": 2000.0 * rate}
+    tale = story(2, 2, policy=WITH_PRIOR, service=Scripted(), obeyed=False).says({**alike, **full})
+    tale.says({"prefill.queue_depth": 400.0, "prefill.prefill_time_s": pass_s * (1.0 + 1.0 / held)}).at(1800)
+
+    fit = tale.state.roles[Role.PREFILL].fit
+    assert fit is not None
+    assert fit.samples > 50
+    assert fit.factors == pytest.approx((1.0, 1.0, 1.0), abs=0.1)
