@@ -86,7 +86,7 @@ class Scraper:
         """Scrape once; says what went wrong that nobody foresaw: it must not end the thread, which nothing restarts."""
         try:
             self._source.scrape(self._clock.now_s())
-        except Exception as error:  # noqa: BLE001 - see above
+        except Exception as error:  # noqa: BLE001 - nothing restarts the thread
             return f"scraping failed: {error!r}; this is a defect, please report it"
         return ""
 

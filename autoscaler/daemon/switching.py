@@ -167,7 +167,7 @@ class SwitchHand:
     def _set(self, setting: Setting, *, dry_run: bool) -> WriteResult:
         try:
             return self._switch.set(setting, dry_run=dry_run)
-        except Exception as error:  # noqa: BLE001 - see above
+        except Exception as error:  # noqa: BLE001 - a defect in a switch must not keep the counts from being set
             return WriteResult(Outcome.UNAVAILABLE, f"{error!r}; this is a defect, please report it")
 
     def _frozen(self) -> str:

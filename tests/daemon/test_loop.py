@@ -120,16 +120,22 @@ def test_a_service_that_cannot_be_put_to_work_is_named_and_goes_on_as_it_was(sta
     assert not chat.bench.source.closed
 
 
-def test_a_service_that_comes_back_while_its_last_tick_goes_on_waits_for_it(stand: Stand) -> None:
-    """Two runners of one service would write, and keep its memory, at the same time."""
+def hanging(service: Service) -> tuple[Event, Event]:
+    """Make the reads of a service hang: set once one has begun, and to be set to let them end."""
     began, may_end = Event(), Event()
-    first, again = Service(), Service()
 
     def hang() -> None:
         began.set()
         may_end.wait(WAIT_S)
 
-    first.bench.source.on_read = hang
+    service.bench.source.on_read = hang
+    return began, may_end
+
+
+def test_a_service_that_comes_back_while_its_last_tick_goes_on_waits_for_it(stand: Stand) -> None:
+    """Two runners of one service would write, and keep its memory, at the same time."""
+    first, again = Service(), Service()
+    began, may_end = hanging(first)
     stand.loop.apply({"chat": first.workload})
     assert began.wait(WAIT_S)
     stand.loop.apply({})
@@ -144,14 +150,8 @@ def test_a_service_that_comes_back_while_its_last_tick_goes_on_waits_for_it(stan
 
 
 def test_the_end_waits_for_the_last_tick_of_a_service_that_was_removed(stand: Stand) -> None:
-    began, may_end = Event(), Event()
     chat = Service()
-
-    def hang() -> None:
-        began.set()
-        may_end.wait(WAIT_S)
-
-    chat.bench.source.on_read = hang
+    began, may_end = hanging(chat)
     stand.loop.apply({"chat": chat.workload})
     assert began.wait(WAIT_S)
     stand.loop.apply({})

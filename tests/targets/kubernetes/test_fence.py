@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,8 +65,8 @@ def client(
     may_write: Callable[[], bool] = lambda: True,
 ) -> Iterator[KubeClient]:
     configuration = from_kubeconfig(str(cluster.kubeconfig(folder / "kubeconfig")), None)
-    more = {"clock": line.now_s, "budget": line.budget} if line is not None else {}
-    made = KubeClient(configuration, timeout_s=timeout_s, may_write=may_write, **more)  # type: ignore[arg-type]  # two at most
+    clock, budget = (line.now_s, line.budget) if line is not None else (time.monotonic, None)
+    made = KubeClient(configuration, timeout_s=timeout_s, clock=clock, budget=budget, may_write=may_write)
     try:
         yield made
     finally:
