@@ -45,6 +45,7 @@ class PrefillDemand:
         uncached_tokens_per_s: Prompt tokens to compute per second.
         slack_ratio: Share of the work that is slack.
         prompts_per_pass: Prompts that fill a pass.
+        service_scv: Squared coefficient of variation of what requests take of full passes.
     """
 
     work: float
@@ -54,6 +55,7 @@ class PrefillDemand:
     uncached_tokens_per_s: float
     slack_ratio: float = 0.0
     prompts_per_pass: float = 1.0
+    service_scv: float = 0.0
 
     @property
     def supply_tokens_per_s(self) -> float:
@@ -126,6 +128,7 @@ def prefill_demand(
         tokens_per_s * uncached_ratio,
         full.slack_ratio,
         full.prompts,
+        full.service_scv,
     )
 
 

@@ -44,6 +44,8 @@ _HOLE_INTERVALS = 4.0
 _FORGET_TRANSFER = 1.0 + 0.1 / 5760
 # Mean wait, as a share of the TTFT target, below which waiting is not what makes requests miss it.
 HARMLESS_WAIT = 0.02
+# Time constant of what is known of the spread of prompt lengths, and the most that a moment after a gap speaks for.
+_LENGTHS_S, _LONGEST_ELAPSED_S = 3600.0, 600.0
 # Steps of a batch for which a request waits however many replicas there are: it joins a batch between two of them.
 _STEPS_TO_JOIN = 2.0
 # Error of the difference between two means of the same requests, as a share of the transfer that both contain.
@@ -109,6 +111,9 @@ def learn(
         memory = replace(memory, since_s=now)
     again, seen_s = memory.seen_s == now, memory.seen_s
     memory = _track(memory, pool, now)
+    if role is Role.PREFILL and prompts is not None:
+        memory = replace(memory, squares_ratio=_squares_ratio(memory, prompts, 0.0 if seen_s is None else now - seen_s))
+        prompts = replace(prompts, squares_ratio=memory.squares_ratio or prompts.squares_ratio)
     lead_s = startup_time_s(role_policy, memory)
     prior = role_policy.engine
     base = prior or _GUESS
@@ -167,6 +172,15 @@ def _track(memory: RoleState, pool: PoolState, now: float) -> RoleState:
         grown_at_s=now if grown else memory.grown_at_s,
         startup_times_s=(*memory.startup_times_s, *new_startups_s)[-_STARTUPS_KEPT:],
     )
+
+
+def _squares_ratio(memory: RoleState, prompts: Prompts, elapsed_s: float) -> float | None:
+    """How far prompt lengths are spread, over an hour: the longest of them, which matter most, come rarely."""
+    seen, known = prompts.squares_ratio, memory.squares_ratio
+    if not prompts.mean_tokens or known is None:
+        return seen if prompts.mean_tokens else known
+    keep = math.exp(-min(elapsed_s, _LONGEST_ELAPSED_S) / _LENGTHS_S)
+    return seen + (known - seen) * keep
 
 
 def _calibrate(

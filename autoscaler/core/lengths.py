@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
 
-# Standard normal quantile of 0.9.
-_Z90 = 1.2815515655446004
-_LEAST_SPREAD = 1e-3
-# Two quantiles of a handful of requests may lie decades apart; real traffic has at most this.
+# Standard normal quantile of 0.9, and the share of prompts that is longer.
+_Z90, _BEYOND_90 = 1.2815515655446004, 0.1
+_LEAST_SPREAD, _MOST_SPREAD = 1e-3, 6.0
+# Quantiles of a handful of requests may lie decades apart; real traffic has at most this.
 _MOST_SQUARES = 11.0
 
 
@@ -34,10 +34,21 @@ class PromptLengths:
         """Mean over all prompts of the length of those that are at least so long, counting the others as zero."""
         return self._moment(1) * self._above(tokens, 1)
 
-    @property
-    def squares_ratio(self) -> float:
-        """Mean squared length over the square of the mean length."""
-        return math.exp(min(self.spread**2, math.log(_MOST_SQUARES)))
+    def squares_ratio(self, mean_tokens: float) -> float:
+        """Mean squared length over the square of the mean that was measured, which tells how long the longest are.
+
+        The lognormal up to the 90th percentile, and beyond it an exponential tail that brings the mean.
+        """
+        # In medians, so that no square is too large for a float.
+        high = math.exp(_Z90 * self.spread)
+        below, squares = (
+            math.exp(0.5 * (order * self.spread) ** 2) * 0.5 * math.erfc((order * self.spread - _Z90) / math.sqrt(2.0))
+            for order in (1, 2)
+        )
+        mean = max(mean_tokens / self.median_tokens, below + _BEYOND_90 * high)
+        high, beyond = high / mean, (1.0 - below / mean) / _BEYOND_90 - high / mean
+        tail = _BEYOND_90 * (high**2 + 2.0 * high * beyond + 2.0 * beyond**2)
+        return min(max(squares / mean / mean + tail, 1.0), _MOST_SQUARES)
 
     def squares_above(self, tokens: float) -> float:
         """As `tokens_above`, of the squared length."""
@@ -61,4 +72,4 @@ def lengths_now(snapshot: Snapshot) -> PromptLengths | None:
     high = snapshot.usable(Scope.SERVICE, "input_tokens_p90")
     if not middle or high is None or high < middle:
         return None
-    return PromptLengths(middle, max(math.log(high / middle) / _Z90, _LEAST_SPREAD))
+    return PromptLengths(middle, min(max(math.log(high / middle) / _Z90, _LEAST_SPREAD), _MOST_SPREAD))

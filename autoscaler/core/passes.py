@@ -27,11 +27,13 @@ class FullPass:
         prompts: How many, at least one.
         service_s: What to plan with for each: its share of the pass and some slack, at most its time alone.
         share_s: Its share of the pass.
+        service_scv: Squared coefficient of variation of those shares, which differ as the tokens do.
     """
 
     prompts: float
     service_s: float
     share_s: float
+    service_scv: float = 0.0
 
     @property
     def slack_ratio(self) -> float:
@@ -55,4 +57,6 @@ def full_pass(prompts: Prompts, model: EngineModel, ttft_s: float) -> FullPass:
     by_time = (_LONGEST_SHARE * ttft_s * 1e3 - fixed_ms) / each_ms
     together = max(min(model.max_batched_tokens / uncached_tokens, float(model.max_sequences), by_time), 1.0)
     share_ms = fixed_ms / together + each_ms
-    return FullPass(together, min(share_ms / _PLANNED_RATIO, fixed_ms + each_ms) / 1e3, share_ms / 1e3)
+    service_scv = (prompts.squares_ratio - 1.0) * (each_ms / share_ms) ** 2
+    service_s = min(share_ms / _PLANNED_RATIO, fixed_ms + each_ms) / 1e3
+    return FullPass(together, service_s, share_ms / 1e3, service_scv)

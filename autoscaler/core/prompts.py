@@ -27,8 +27,8 @@ class Prompts:
         tokens_per_s: Prompt tokens per second.
         uncached_ratio: Share of them that no prefix cache holds.
         mean_tokens: Mean length of those that prefill gets; None where it is not known.
-        squares_ratio: Their mean squared length over the square of the mean; 1 where quantiles are not known, or where
-            a threshold leaves prefill the long prompts, which differ less.
+        squares_ratio: Their mean squared length over the square of the mean; 1 where lengths are not known, or where a
+            threshold leaves prefill the long prompts, which differ less.
     """
 
     tokens_per_s: float
@@ -55,7 +55,9 @@ def prompts_now(snapshot: Snapshot, step: SwitchStep, threshold_tokens: float = 
     seen = []
     mean_tokens = snapshot.usable(Scope.SERVICE, "input_tokens_mean")
     lengths = lengths_now(snapshot)
-    squares_ratio = lengths.squares_ratio if lengths is not None and threshold_tokens <= 0 else 1.0
+    squares_ratio = 1.0
+    if lengths is not None and mean_tokens and threshold_tokens <= 0:
+        squares_ratio = lengths.squares_ratio(mean_tokens)
     threshold_matters = threshold_tokens > 0 and lengths is not None and lengths.share_above(threshold_tokens) > 0
     if mean_tokens is not None and lengths is not None and threshold_matters:
         longer = lengths.tokens_above(threshold_tokens) / lengths.share_above(threshold_tokens)

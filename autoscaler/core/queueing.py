@@ -120,6 +120,7 @@ def servers_for(
     budget_s: float,
     missed_ratio: float,
     variability: float = 1.0,
+    service_scv: float | None = None,
 ) -> tuple[float, float]:
     """Replicas at which few enough requests are expected to wait longer than the budget.
 
@@ -132,6 +133,7 @@ def servers_for(
         budget_s: Longest acceptable wait.
         missed_ratio: Share of requests that may be expected to wait longer.
         variability: As in `share_waiting_longer`.
+        service_scv: As there.
 
     Returns:
         The need in fractional replicas, and the share that is expected to wait longer in that many whole ones. The
@@ -142,7 +144,7 @@ def servers_for(
         total = 0.0
         for level in reversed(levels):
             busy = level / servers / times
-            total += (share := share_waiting_longer(servers, busy, service_s, budget_s, variability))
+            total += (share := share_waiting_longer(servers, busy, service_s, budget_s, variability, service_scv))
             if share < _NOBODY:
                 break
         return total / len(levels)

@@ -68,6 +68,8 @@ class RoleState:
         headroom: Margin on demand.
         shortage: Replicas that could not come.
         transfer_alone_s: Time per prompt token of a KV transfer that shares its link with no other.
+        squares_ratio: Mean squared length of prompts over the square of the mean, averaged over an hour; None before
+            any was seen.
     """
 
     proposals: tuple[Timed, ...] = ()
@@ -86,6 +88,7 @@ class RoleState:
     headroom: Headroom = field(default_factory=Headroom)
     shortage: Shortage = field(default_factory=Shortage)
     transfer_alone_s: float | None = None
+    squares_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

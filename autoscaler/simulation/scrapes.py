@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from autoscaler.core.interpolate import share_up_to
 from autoscaler.simulation.config import MonitoringConfig
 from autoscaler.simulation.counters import COUNTERS, LAYOUT, Floats, Histogram
 from autoscaler.simulation.engine.world import G_PODS
@@ -98,9 +99,8 @@ def quantile(histogram: Histogram, share: float) -> float | None:
 
 
 def share_within(histogram: Histogram, target: float) -> float | None:
-    """Share of observations up to a target, interpolated inside its bucket."""
+    """Share of observations up to a target."""
     if not histogram.count:
         return None
-    bounds = (0.0, *histogram.bounds)
-    counts = (0.0, *histogram.cumulative_counts[:-1])
-    return float(np.interp(target, bounds, counts)) / histogram.count
+    shares = (0.0, *(count / histogram.count for count in histogram.cumulative_counts[:-1]))
+    return share_up_to(target, (0.0, *histogram.bounds), shares)

@@ -1,7 +1,7 @@
 """The share of requests inside a latency target, and the latency of a share of requests, from histogram buckets.
 
-Inside a bucket latencies are taken as uniform, as `histogram_quantile` does, and with every share comes the bracket
-that the buckets alone guarantee.
+A share between two bounds is read off a smooth curve through those at the bounds; a latency is linear in between, as
+`histogram_quantile` has it. With every share comes the bracket that the buckets alone guarantee.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from autoscaler.core.interpolate import share_up_to
 from autoscaler.sources.answers import Element
 
+_PARTS = 8  # that a bucket is cut into where two legs are added
 _NARROWEST_S = 1e-9  # width of a first bucket whose bound is 0
 _RANGE = re.compile(r"(?P<low>[0-9.]+)(?P<low_unit>us|ms|s)?(-(?P<high>[0-9.]+)|\+)(?P<unit>us|ms|s)?")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
@@ -109,12 +111,33 @@ class Buckets:
 def share_within(latency: Buckets, target_s: float) -> Share:
     """Share of requests with a latency of at most the target."""
     below = latency.upper_s <= target_s
-    partly = (latency.lower_s < target_s) & ~below
     least = float(latency.weights[below].sum())
-    most = least + float(latency.weights[partly].sum())
-    widths = latency.upper_s[partly] - latency.lower_s[partly]  # infinite for the last bucket, which then adds 0
-    inside = latency.weights[partly] * (target_s - latency.lower_s[partly]) / widths
-    return Share(least + float(inside.sum()), least, most)
+    most = least + float(latency.weights[(latency.lower_s < target_s) & ~below].sum())
+    ratio = least if least == most else share_up_to(target_s, *_curve(latency))
+    return Share(min(max(ratio, least), most), least, most)
+
+
+def _curve(latency: Buckets) -> tuple[list[float], list[float]]:
+    """Bounds, and the share of the observations up to each; a range that nothing was in is there, though not told."""
+    told = np.isfinite(latency.upper_s)
+    around_s = [min(0.0, latency.lower_s[0]), *([2.0 * latency.upper_s.max()] if told.all() else [])]
+    bounds_s = np.unique(np.concatenate([around_s, latency.lower_s, latency.upper_s[told]]))
+    shares = [float(latency.weights[latency.upper_s <= bound_s].sum()) for bound_s in bounds_s]
+    return bounds_s.tolist(), shares
+
+
+def _in_parts(latency: Buckets) -> Buckets:
+    """The same latencies in narrower buckets, whose weights are those of the curve."""
+    told = np.isfinite(latency.upper_s) & (latency.weights > 0)
+    curve = _curve(latency)
+    edges_s = np.linspace(latency.lower_s[told], latency.upper_s[told], _PARTS + 1, axis=-1)
+    shares = np.array([[share_up_to(edge_s, *curve) for edge_s in row] for row in edges_s.tolist()])
+    return Buckets(
+        np.concatenate([edges_s[:, :-1].ravel(), latency.lower_s[~told]]),
+        np.concatenate([edges_s[:, 1:].ravel(), latency.upper_s[~told]]),
+        np.concatenate([np.diff(shares).ravel(), latency.weights[~told]]),
+        latency.rate,
+    )
 
 
 def quantile(latency: Buckets, ratio: float) -> float:
@@ -133,12 +156,19 @@ def quantile(latency: Buckets, ratio: float) -> float:
 def sum_share_within(first: Buckets, second: Buckets, target_s: float) -> Share:
     """Share of requests whose two latencies, taken as independent, add up to at most the target.
 
-    The sum over all pairs of buckets of P(U + V ≤ target), U and V uniform: with g(x) = max(x, 0)² / 2 and buckets
-    (a, b] and (c, d] it is [g(t-a-c) - g(t-b-c) - g(t-a-d) + g(t-b-d)] / ((b-a)(d-c)). A pair with an infinite
+    The sum over all pairs of parts of buckets of P(U + V ≤ target), U and V uniform: with g(x) = max(x, 0)² / 2 and
+    parts (a, b] and (c, d] it is [g(t-a-c) - g(t-b-c) - g(t-a-d) + g(t-b-d)] / ((b-a)(d-c)). A pair with an infinite
     bucket counts as a miss.
     """
+    low, high = np.add.outer(first.lower_s, second.lower_s), np.add.outer(first.upper_s, second.upper_s)
     weights = np.outer(first.weights, second.weights)
-    low = np.add.outer(first.lower_s, second.lower_s)
+    least, most = float(weights[high <= target_s].sum()), float(weights[low < target_s].sum())
+    ratio = _sum_of_uniforms_within(_in_parts(first), _in_parts(second), target_s)
+    return Share(min(max(ratio, least), most), least, most)
+
+
+def _sum_of_uniforms_within(first: Buckets, second: Buckets, target_s: float) -> float:
+    weights = np.outer(first.weights, second.weights)
     high = np.add.outer(first.upper_s, second.upper_s)
     finite = np.isfinite(high)
     a, b = first.lower_s[:, np.newaxis], np.where(np.isfinite(first.upper_s), first.upper_s, 0.0)[:, np.newaxis]
@@ -148,10 +178,7 @@ def sum_share_within(first: Buckets, second: Buckets, target_s: float) -> Share:
     box = (b - a) * (d - c)
     inside = np.clip(area / np.where(finite, box, 1.0), 0.0, 1.0)
     inside = np.where(high <= target_s, 1.0, inside)  # exact where the formula would lose digits
-    least = float(weights[high <= target_s].sum())
-    most = float(weights[low < target_s].sum())
-    ratio = float((weights * inside)[finite].sum())
-    return Share(min(max(ratio, least), most), least, most)
+    return float((weights * inside)[finite].sum())
 
 
 def mixed(both: Share, second_only: Share, both_ratio: float) -> Share:

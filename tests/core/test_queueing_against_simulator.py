@@ -16,6 +16,7 @@ from autoscaler.core.engines import find_engine
 from autoscaler.core.passes import full_pass
 from autoscaler.core.policy import LatencyObjective, Objectives, Role
 from autoscaler.core.prompts import Prompts
+from autoscaler.core.queueing import share_waiting_longer
 from autoscaler.simulation.config import PoolConfig, ServiceConfig, TransferConfig
 from autoscaler.simulation.static import run_static
 from autoscaler.simulation.traces import Trace
@@ -80,6 +81,29 @@ def test_the_formula_is_within_15_percent_of_the_simulated_wait(
     wait_s = wait_quantile_s(servers, utilization, service_s, 0.95, (arrival_scv + service_scv) / 2, service_scv)
 
     assert wait_s == pytest.approx(simulated_s, rel=0.15, abs=0.05 * service_s)
+
+
+@pytest.mark.parametrize("servers", [2, 4, 8])
+@pytest.mark.parametrize("utilization", [0.5, 0.7])
+def test_who_waits_behind_prompts_of_a_long_tail_is_told_within_a_factor_of_two(
+    servers: int, utilization: float
+) -> None:
+    random = np.random.default_rng(5)
+    count, wait_s = 100_000, 4.0 * ENGINE.prefill.request_ms(MEAN_TOKENS) / 1e3
+    lengths = np.where(random.random(count) < 0.9, random.gamma(1.0, 1000.0, count), random.exponential(31_000, count))
+    tokens = np.maximum(lengths.astype(int), 1)
+    service_s = ENGINE.prefill.b_ms_per_token * tokens / 1e3
+    mean_s, scv = float(service_s.mean()), float((service_s.std() / service_s.mean()) ** 2)
+    arrival_s = np.cumsum(random.exponential(mean_s / (utilization * servers), count))
+    waited_s = prefill_done_s(ENGINE, servers, arrival_s, tokens) - service_s
+    simulated = float(np.mean(waited_s[count // 10 :] > wait_s))
+
+    told = share_waiting_longer(servers, utilization, mean_s, wait_s, (POISSON + scv) / 2, scv)
+    as_exponential = share_waiting_longer(servers, utilization, mean_s, wait_s)
+
+    assert scv > 6.0
+    assert simulated / 2 < told < simulated * 2
+    assert as_exponential < simulated / 3
 
 
 def share_too_late(engine: EngineModel, servers: int, rate: float, mean_tokens: int, target_s: float) -> float:

@@ -42,6 +42,12 @@ CALM: dict[str, Reading] = {
     "decode.running": 60.0,
     "decode.waiting": 0.0,
 }
+FEW: dict[str, Reading] = {
+    "prefill.offered_tokens_per_s": 26_000.0,
+    "prefill.request_rate": 20.8,
+    "prefill.queue_depth": 0.0,
+    "service.input_tokens_mean": 1250.0,
+}
 PROPOSE = {Role.PREFILL: prefill.propose, Role.DECODE: decode.propose}
 UNTOLD: dict[str, Reading] = {"service.ttft_attainment_ratio": Missing.ABSENT}
 
@@ -104,6 +110,31 @@ def test_a_pool_whose_objectives_allow_long_waits_is_still_not_filled_to_the_bri
     assert stage.numbers["utilization_ratio"] <= 0.95
     assert stage.after == whole(stage.numbers["least_replicas"])
     assert "and 5% of full passes is spare" in stage.detail
+
+
+def test_a_small_pool_gets_more_replicas_the_longer_the_tail_of_prompt_lengths() -> None:
+    alike = proposed(0.0, {**FEW, "service.input_tokens_p50": 1000.0, "service.input_tokens_p90": 2500.0})
+    tailed = proposed(0.0, {**FEW, "service.input_tokens_p50": 290.0, "service.input_tokens_p90": 2200.0})
+
+    assert alike.numbers["work"] == pytest.approx(tailed.numbers["work"], rel=0.1)
+    assert tailed.numbers["service_scv"] > 3.0 > alike.numbers["service_scv"]
+    assert tailed.after > alike.after
+
+
+def test_the_tail_of_prompt_lengths_is_known_by_the_hour_and_not_by_the_moment() -> None:
+    policy, state, now = service_policy(), State(), START_S
+    scvs = []
+    for tick in range(481):
+        high = 2200.0 if tick < 240 else 400.0
+        seen = snapshot({**FEW, "service.input_tokens_p50": 290.0, "service.input_tokens_p90": high}, prefill=12)
+        decision, state = decide(policy, replace(seen, at_s=now), state, now)
+        scvs.append(decision.roles[Role.PREFILL].stages[0].numbers.get("service_scv"))
+        now += 15.0
+
+    settled, moment, hour = scvs[239], scvs[241], scvs[480]
+    assert settled is not None
+    assert moment == pytest.approx(settled, rel=0.05)
+    assert hour != pytest.approx(settled, rel=0.05)
 
 
 def test_whoever_reads_a_proposal_sees_how_many_prompts_share_a_pass() -> None:

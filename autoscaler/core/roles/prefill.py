@@ -14,8 +14,9 @@ from autoscaler.core.roles import prefill_rules, staffing
 from autoscaler.core.roles.common import idle
 from autoscaler.core.roles.prefill_rules import stuck, wait_budget_s
 
-# (ca^2 + cs^2) / 2: arrivals a little burstier than Poisson, prompt lengths about as spread as exponential ones.
-_VARIABILITY = 1.1
+# Squared coefficients of variation of arrivals, a little burstier than Poisson, and of prompts: no less than so, about
+# as spread as exponential ones, for not all of what makes them differ is seen.
+_ARRIVAL_SCV, _LEAST_SERVICE_SCV = 1.1, 1.1
 # A backlog that outlives the capacity already ordered must drain within this time.
 _DRAIN_S = 60.0
 # Share of requests that may be expected to wait too long, in budgets of misses: whole replicas, windows and the reserve
@@ -64,7 +65,9 @@ def _staff(ctx: RoleContext, demand: PrefillDemand, levels: Sequence[float], rea
     mean = statistics.fmean(levels)
     work, expected, service_s = levels[-1] * kept, mean * kept, demand.service_s * kept
     wanted = [level * kept * margin for level in levels]
-    need, missed = servers_for(wanted, service_s, budget_s, share, _VARIABILITY)
+    service_scv = max(demand.service_scv, _LEAST_SERVICE_SCV)
+    variability = (_ARRIVAL_SCV + service_scv) / 2.0
+    need, missed = servers_for(wanted, service_s, budget_s, share, variability, service_scv)
     least = mean * (1.0 - demand.slack_ratio) * margin / _BUSIEST_RATIO
     spare = f" and {1 - _BUSIEST_RATIO:.0%} of full passes is spare" if least > need else ""
     need = max(need, least)
@@ -80,6 +83,7 @@ def _staff(ctx: RoleContext, demand: PrefillDemand, levels: Sequence[float], rea
             "margin": margin,
             "utilization_ratio": busy,
             "service_s": service_s,
+            "service_scv": service_scv,
             "prompts_per_pass": demand.prompts_per_pass,
             "wait_budget_s": budget_s,
             "missed_ratio": share,
