@@ -32,7 +32,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "capacity-model.md").read_text(enco
 BUDGET_S = 1.8
 TPOTS_MS = (25, 40, 60, 100)
 DERATING = 1.10
-VARIABILITY = float(re.findall(r"sized with `V` = ([\d.]+):", TEXT)[0])
+VARIABILITY = float(re.findall(r"sized with `ca\^2` = ([\d.]+),", TEXT)[0])
 REQUESTS = 250_000  # the tail of a busy queue settles slowly
 
 
@@ -133,7 +133,9 @@ def test_the_page_says_how_variable_arrivals_and_prompts_are_taken_to_be() -> No
 
     numbers = decision.roles[Role.PREFILL].stages[0].numbers
     work, service_s, budget_s = numbers["work"] * numbers["margin"], numbers["service_s"], numbers["wait_budget_s"]
-    need, _ = servers_for([work], service_s, budget_s, 1.0 - OBJECTIVES.attainment_ratio, VARIABILITY)
+    scv = numbers["service_scv"]
+    variability = (VARIABILITY + scv) / 2
+    need, _ = servers_for([work], service_s, budget_s, 1.0 - OBJECTIVES.attainment_ratio, variability, scv)
     assert numbers["utilization_ratio"] == pytest.approx(work / math.ceil(need))
 
 
