@@ -24,8 +24,8 @@ _FASTEST_S, _FAST_S, _MIDDLE_S, _SLOW_S = 20.0, 60.0, 300.0, 900.0
 # What bounds cost is a mean over so long and tells little before. That the lowest speaks until then is a choice by
 # result: it is passed more often than it says, and smooth hours cost up to 8 % less with it for the same attainment.
 _COST_S = 3600.0
-# A trend beyond the bound counts as two in five of such trends have come true at most. Noise and the top of a wave are
-# the more of them: as half have come true, it costs 1 to 7 % on waves, and days 0 to 2 %, for as much.
+# A trend beyond the bound counts as two in five of such trends have come true at most: noise and the top of a wave look
+# like one. Counted as half of them have, a wave costs 3 % more for as much, and days up to 1.4 %.
 _LIFT_SHARE = 0.4
 # Errors of one direction of demand are half the samples: beyond this share of the load, or before there are so many,
 # they tell too little.
