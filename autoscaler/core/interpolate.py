@@ -9,9 +9,9 @@ from collections.abc import Sequence
 def share_up_to(target: float, bounds: Sequence[float], shares: Sequence[float]) -> float:
     """Share of observations up to a target: a cubic through those up to the bounds, which never falls.
 
-    Latencies thin out towards a target that is kept. Taken as uniform inside the bucket it lies in, which vLLM's are
-    from 1 to 2.5 s, 0.24 % of the requests would seem to miss 2 s where 0.01 % do. Slopes at bounds after Fritsch and
-    Butland (A method for constructing local monotone piecewise cubic interpolants, 1984).
+    Latencies thin out towards a target that is kept. Were they uniform inside its bucket, such as vLLM's from 1 to
+    2.5 s, 0.24 % of the requests would seem to miss 2 s where 0.01 % do. Slopes at bounds after Fritsch and Butland (A
+    method for constructing local monotone piecewise cubic interpolants, 1984).
 
     Args:
         target: Where to.
