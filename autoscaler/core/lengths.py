@@ -1,7 +1,8 @@
 """How long prompts are: a lognormal through the median and the 90th percentile, as prompt lengths of real traffic are.
 
-Moments above a threshold are closed for it (the partial expectations of the Black-Scholes formula), which is all that
-a choice of threshold needs.
+The mean tells better how long the longest are, so the mean square rests on it too. Moments above a threshold are
+closed for the lognormal (the partial expectations of the Black-Scholes formula), which is all that a choice of one
+needs.
 """
 
 from __future__ import annotations

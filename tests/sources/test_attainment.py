@@ -40,7 +40,7 @@ def test_a_target_on_a_bound_is_exact() -> None:
 def test_a_share_inside_a_bucket_lies_between_those_at_its_bounds() -> None:
     share = share_within(THREE, 2.0)
 
-    assert 0.2 < share.ratio < 0.8
+    assert share.ratio == pytest.approx(0.584541, abs=1e-6)  # slopes 6/23 and 2/5, worked out by hand
     assert (share.least, share.most) == pytest.approx((0.2, 0.8))
     assert not share.exact
 
@@ -67,7 +67,7 @@ def test_a_first_bound_of_zero_is_a_bucket_of_its_own() -> None:
     zero = buckets(("0", 4.0), ("1", 8.0), ("+Inf", 8.0))
 
     assert share_within(zero, 0.0).ratio == 0.5
-    assert sum_share_within(zero, zero, 2.0).ratio == pytest.approx(1.0, abs=1e-6)
+    assert sum_share_within(zero, zero, 1.0).ratio == pytest.approx(0.25 + 2 * 0.25 + 0.25 * 23 / 30, abs=1e-4)
 
 
 def test_two_uniform_latencies_add_up_to_a_triangle() -> None:
@@ -184,7 +184,7 @@ def test_counters_per_range_are_a_distribution() -> None:
     assert latency.upper_s.tolist() == [0.1, 0.5, math.inf]
     assert latency.weights.tolist() == [0.25, 0.5, 0.25]
     assert latency.rate == 4.0
-    assert 0.25 < share_within(latency, 0.3).ratio < 0.75
+    assert share_within(latency, 0.3).ratio == pytest.approx(0.526786, abs=1e-6)  # slopes 25/14 and 5/4
 
 
 def test_ranges_may_name_other_units_and_need_not_be_complete() -> None:
@@ -225,5 +225,9 @@ def test_the_share_within_a_quantile_is_its_ratio_as_far_as_the_buckets_tell(rat
     elements = [Element({"bucket": f"{index}-{index + 1}s"}, rate) for index, rate in enumerate(rates)]
     latency = Buckets.of_ranges(elements)
 
-    share = share_within(latency, quantile(latency, ratio))
+    found_s = quantile(latency, ratio)
+    share = share_within(latency, found_s)
+    assert np.interp(found_s, [0.0, *latency.upper_s], [0.0, *np.cumsum(latency.weights)]) == pytest.approx(
+        ratio, abs=1e-6
+    )
     assert share.least - 1e-6 <= ratio <= share.most + 1e-6
