@@ -74,12 +74,15 @@ $(VENV)/.docs: requirements/docs.txt $(VENV)/.dev
 	@scripts/venv.sh $(PYTHON) $(VENV) requirements/docs.txt
 	@touch $@
 
-.PHONY: docs docs-serve
+.PHONY: docs docs-serve pictures
 docs: $(VENV)/.docs ## Build the documentation strictly, into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
 
 docs-serve: $(VENV)/.docs ## Show the documentation while you write it
 	$(BIN)/python -m mkdocs serve
+
+pictures: $(VENV)/.docs ## Draw the dashboards as docs/dashboards.md shows them, after a change of one
+	$(BIN)/python -m scripts.dashboard_pictures
 
 .PHONY: audit
 audit: ## Look for known vulnerabilities in what the daemon installs; skipped, with a word, where nobody can be asked

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,26 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from autoscaler.simulation.traces.formats import bundled_trace
+from autoscaler.simulation.traces.reshape import between, times
 from tests.dashboards.panels import PanelQuery, load, queries
-from tests.dashboards.recording import BUDGET, EPOCH_S, Recording, record
+from tests.dashboards.recording import EPOCH_S, Part, record_together
 from tests.support.prometheus import Prometheus, running_prometheus
 
 PICTURES = Path(__file__).parents[1] / "docs" / "img"
-MINUTES = 60.0
-RATES = {"llama-70b": 6.0, "llama-70b-batch": 2.0, "llama-70b-eu": 4.0}
+# The part of a real morning in which load grows fastest, and a budget that its end does not fit into.
+BEGIN_S, MINUTES = 5400.0, 120.0
+BUDGET_GPUS = 80.0
+# Copies of that morning, and the rank, of each service.
+SERVICES = {"llama-70b": (6.0, 1), "llama-70b-eu": (4.0, 1), "llama-70b-batch": (4.0, 0)}
 STEP_S = 30.0
+# The first minutes have no full window of the queries behind them.
+FROM_MINUTE = 5.0
 # Grafana's grid: 24 columns, rows of about 38 pixels.
 COLUMNS, COLUMN_IN, ROW_IN = 24, 0.58, 0.36
+LINE_IN = 0.25
+# Room that a name below a panel takes; a panel has room for so many lines of them.
+LEGEND_KEY_IN, LEGEND_LETTER_IN, LEGEND_LINES = 0.55, 0.055, 2
 DASHES = {True: (4, 3), False: (None, None)}
 SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 SCALES = {"percentunit": (100.0, " %"), "s": (1.0, " s"), "short": (1.0, "")}
@@ -50,7 +60,7 @@ class Data:
 
     def lines(self, query: PanelQuery) -> Iterator[Line]:
         """All series of a query."""
-        span = {"start": str(EPOCH_S + 300.0), "end": str(self.until_s), "step": str(STEP_S)}
+        span = {"start": str(EPOCH_S + FROM_MINUTE * 60.0), "end": str(self.until_s), "step": str(STEP_S)}
         for series in self.server.api("query_range", query=query.filled(self.chosen), **span)["result"]:
             name = query.legend
             for label, value in series["metric"].items():
@@ -66,42 +76,26 @@ class Data:
 
 def main() -> None:
     """Record, serve, draw."""
-    recordings = {name: record(MINUTES, rate, seed) for seed, (name, rate) in enumerate(RATES.items())}
-    together = merged(recordings)
+    morning = between(bundled_trace("azure2024_morning"), BEGIN_S, BEGIN_S + MINUTES * 60.0)
+    parts = [
+        Part(name, times(morning, copies, seed), priority)
+        for seed, (name, (copies, priority)) in enumerate(SERVICES.items())
+    ]
+    together = record_together(parts, BUDGET_GPUS)
     PICTURES.mkdir(exist_ok=True)
     mpl.rcParams.update({"font.size": 7.5, "axes.spines.top": False, "axes.spines.right": False})
     with running_prometheus(openmetrics=together.openmetrics()) as server:
         everything = {"namespace": ".*", "service": ".*", "window": "300"}
-        one = {"namespace": together.namespace, "service": next(iter(RATES))}
+        one = {"namespace": together.namespace, "service": next(iter(SERVICES))}
         for file, chosen in (("fleet", everything), ("service", one), ("health", everything)):
             draw(file, Data(server, together.until_s, chosen))
-
-
-def merged(recordings: Mapping[str, Recording]) -> Recording:
-    """What one Prometheus has scraped of all services."""
-    first = next(iter(recordings.values()))
-    both = replace(first, samples={})
-    for service, recording in recordings.items():
-        own, shared = f'service="{recording.service}"', f'budget="{BUDGET}"'
-        for family, by_name in recording.samples.items():
-            if not family.startswith("pd_autoscaler_"):
-                continue
-            kept = both.samples.setdefault(family, {})
-            for name, samples in by_name.items():
-                renamed = [
-                    (at_s, text.replace(own, f'service="{service}"').replace(shared, f'budget="of-{service}"'), value)
-                    for at_s, text, value in samples
-                ]
-                kept.setdefault(name, []).extend(renamed)
-    both.samples["pd_autoscaler"] = first.samples["pd_autoscaler"]
-    both.types.update(first.types)
-    return both
 
 
 def draw(file: str, data: Data) -> None:
     """One picture of one dashboard."""
     dashboard = load(f"{file}.json")
-    rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
+    # One more, for the names below the last panels.
+    rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"]) + 1
     width, height = COLUMNS * COLUMN_IN, rows * ROW_IN
     figure = plt.figure(figsize=(width, height))
     by_panel: dict[str, list[PanelQuery]] = {}
@@ -173,34 +167,63 @@ def paint_states(axes: Axes, panel: Mapping[str, Any], asked: list[PanelQuery], 
     axes.tick_params(axis="y", direction="in", pad=-4)
     for label in axes.get_yticklabels():
         label.set_horizontalalignment("left")
-    axes.set_xlim(5.0 - MINUTES * 0.2, MINUTES)
+    axes.set_xlim(FROM_MINUTE - MINUTES * 0.2, MINUTES)
     axes.set_xticks(list(range(0, int(MINUTES) + 1, 30)))
     axes.set_xlabel("minutes", fontsize=6)
 
 
-def paint_number(axes: Axes, _panel: Mapping[str, Any], asked: list[PanelQuery], data: Data) -> None:
+def paint_number(axes: Axes, panel: Mapping[str, Any], asked: list[PanelQuery], data: Data) -> None:
     """One large number."""
-    factor, suffix = scale(asked[0].unit)
-    value = data.now(asked[0])[0][1] * factor
+    value, defaults = data.now(asked[0])[0][1], panel["fieldConfig"]["defaults"]
     axes.axis("off")
-    axes.text(0.0, 0.35, f"{value:.3g}{suffix}", fontsize=17, color=SERIES[0], va="center")
+    color = threshold_color(defaults["thresholds"], value)
+    axes.text(0.0, 0.35, worded(value, asked[0].unit), fontsize=17, color=color, va="center")
 
 
 def paint_rows(axes: Axes, panel: Mapping[str, Any], asked: list[PanelQuery], data: Data) -> None:
-    """A table, sorted as the panel says."""
-    names = panel["transformations"][1]["options"]["renameByName"]
-    columns = [names[f"Value #{target['refId']}"] for target in panel["targets"]]
-    cells: dict[tuple[str, ...], dict[str, float]] = {}
-    for column, query in zip(columns, asked, strict=True):
+    """A table, sorted as the panel says; labels first, then a column a query."""
+    options = panel["transformations"][1]["options"]
+    names = {**{label: label for label in options["indexByName"]}, **options["renameByName"]}
+    columns = sorted(options["indexByName"], key=lambda name: int(options["indexByName"][name]))
+    styles = {
+        override["matcher"]["options"]: {item["id"]: item["value"] for item in override["properties"]}
+        for override in panel["fieldConfig"]["overrides"]
+    }
+    cells: dict[tuple[tuple[str, str], ...], dict[str, float]] = {}
+    for target, query in zip(panel["targets"], asked, strict=True):
         for labels, value in data.now(query):
-            cells.setdefault(tuple(labels.values()), {})[column] = value
-    by = panel["options"]["sortBy"][0]["displayName"]
+            cells.setdefault(tuple(sorted(labels.items())), {})[f"Value #{target['refId']}"] = value
+    by = next(name for name, shown in names.items() if shown == panel["options"]["sortBy"][0]["displayName"])
     ordered = sorted(cells.items(), key=lambda item: -item[1].get(by, 0.0))
-    text = [["/".join(key), *(f"{row.get(column, float('nan')):.3g}" for column in columns)] for key, row in ordered]
     axes.axis("off")
-    table = axes.table(text, colLabels=["", *columns], loc="upper left", cellLoc="left", edges="horizontal")
-    table.auto_set_font_size(False)
-    table.set_fontsize(7)
+    line = LINE_IN / (axes.get_position().height * axes.figure.get_figheight())
+    for place, column in enumerate(columns):
+        left = place / len(columns)
+        axes.text(left, 1.0 - line, names[column], fontweight="bold", va="center")
+        for row, (labels, values) in enumerate(ordered, 2):
+            text, color = dict(labels).get(column, ""), "black"
+            if column in values:
+                style = styles[names[column]]
+                text = worded(values[column], style["unit"])
+                if style.get("color", {}).get("mode") == "thresholds":
+                    color = threshold_color(style["thresholds"], values[column])
+            axes.text(left, 1.0 - row * line, text, color=color, va="center")
+    for row in range(len(ordered) + 1):
+        axes.axhline(1.0 - (row + 1.5) * line, color="#cccccc", linewidth=0.5)
+    axes.set_xlim(0.0, 1.0)
+    axes.set_ylim(0.0, 1.0)
+
+
+def threshold_color(thresholds: Mapping[str, Any], value: float) -> str:
+    """Colour of the highest step that the value has reached."""
+    steps = [step for step in thresholds["steps"] if step["value"] is None or value >= step["value"]]
+    return str(steps[-1]["color"])
+
+
+def worded(value: float, unit: str) -> str:
+    """A number as Grafana would show it, with two digits behind the point at most."""
+    factor, suffix = scale(unit)
+    return f"{round(value * factor, 2):g}{suffix}"
 
 
 def scale(unit: str) -> tuple[float, str]:
@@ -209,9 +232,22 @@ def scale(unit: str) -> tuple[float, str]:
 
 
 def legend(axes: Axes) -> None:
-    """Names below the panel."""
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.12), ncols=6, fontsize=6.5, frameon=False)
+    """Names below the panel, as many a line as fit."""
+    names = axes.get_legend_handles_labels()[1]
+    if names:
+        width_in = axes.get_position().width * axes.figure.get_figwidth()
+        fit = int(width_in / (LEGEND_KEY_IN + LEGEND_LETTER_IN * max(map(len, names))))
+        most = max(fit, 1) * LEGEND_LINES
+        handles = axes.get_legend_handles_labels()[0][:most]
+        axes.legend(
+            handles,
+            names[:most],
+            loc="upper left",
+            bbox_to_anchor=(-0.02, -0.12),
+            ncols=max(fit, 1),
+            fontsize=6.5,
+            frameon=False,
+        )
     axes.set_xlim(0.0, MINUTES)
 
 

@@ -177,7 +177,7 @@ def _shared() -> list[Any]:
                 Column("cut", f"clamp_min({wanted} - {granted}, 0)", "short", steps),
                 Column("holds", held, "short"),
                 Column("may hold", granted, "short"),
-                Column("wants", wanted, "short"),
+                Column("would hold alone", wanted, "short"),
                 Column("priority", _holding("priority"), "short"),
             ],
             keys=("budget", "namespace", "service"),

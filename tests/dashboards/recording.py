@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from prometheus_client.core import Metric
@@ -84,23 +84,45 @@ class Recording:
         return "\n".join([*lines, "# EOF", ""])
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One service of a recording: its name, its traffic, and its rank where GPUs are short."""
+
+    service: str
+    trace: Trace
+    priority: int = 0
+
+
 def record(minutes: float, rate: float = 6.0, seed: int = 0) -> Recording:
     """Play a real morning on the demo's policy and keep what is scraped each tick."""
-    document = demo_policy()
+    return record_together([Part(demo_policy().service, trace_of(minutes, rate, seed))], budget_gpus=200.0)
+
+
+def record_together(parts: Sequence[Part], budget_gpus: float) -> Recording:
+    """Play several services of one daemon, equally long, that share a budget; of the first the pods are kept too."""
+    documents = [_named(demo_policy(), part.service) for part in parts]
     # The demo's stack has no switch; what both arrangements cost is compared all the same.
-    core = replace(document.core(), switch=SwitchPolicy(), budget_gpus=160.0)
-    namespace, model = document.metadata.namespace, document.spec.model or ""
-    recording = Recording(document.service, namespace, model, EPOCH_S, core)
-    ledger = Ledger()
-    ledger.open(core, EPOCH_S, namespace)
-    budget = SharedBudget(BUDGET, 200.0)
-    budget.follow({core.service: core})
+    policies = [
+        replace(document.core(), switch=SwitchPolicy(), budget_gpus=48.0, priority=part.priority)
+        for document, part in zip(documents, parts, strict=True)
+    ]
+    first, namespace = documents[0], documents[0].metadata.namespace
+    recording = Recording(first.service, namespace, first.spec.model or "", EPOCH_S, policies[0])
+    ledger, budget = Ledger(), SharedBudget(BUDGET, budget_gpus)
+    for policy in policies:
+        ledger.open(policy, EPOCH_S, namespace)
+    budget.follow({policy.service: policy for policy in policies})
     page = MetricsPage(ledger, of_daemon=lambda: of_daemon([budget], [], ledger.namespace_of))
-    for tick in _ticks(document, core, recording, trace_of(minutes, rate, seed), budget):
-        recording.ticks.append(tick)
-        ledger.book(tick, tick.at_s, tick.at_s + _TICK_S)
-        recording.until_s = tick.at_s
-        recording.scrape(families(page), tick.at_s, job="pd-autoscaler", instance="pd-autoscaler-0")
+    runs = [
+        _ticks(document, policy, recording if document is first else None, part.trace, budget)
+        for document, policy, part in zip(documents, policies, parts, strict=True)
+    ]
+    for ticks in zip(*runs, strict=True):
+        for tick in ticks:
+            recording.ticks.append(tick)
+            ledger.book(tick, tick.at_s, tick.at_s + _TICK_S)
+            recording.until_s = tick.at_s
+        recording.scrape(families(page), recording.until_s, job="pd-autoscaler", instance="pd-autoscaler-0")
     return recording
 
 
@@ -128,12 +150,16 @@ def trace_of(minutes: float, rate: float, seed: int) -> Trace:
     return times(between(bundled_trace("azure2024_morning"), 0.0, minutes * 60.0), rate, seed)
 
 
+def _named(document: ScalingPolicy, service: str) -> ScalingPolicy:
+    return document.model_copy(update={"metadata": document.metadata.model_copy(update={"name": service})})
+
+
 def _ticks(
-    document: ScalingPolicy, policy: ServicePolicy, recording: Recording, trace: Trace, budget: SharedBudget
+    document: ScalingPolicy, policy: ServicePolicy, recording: Recording | None, trace: Trace, budget: SharedBudget
 ) -> Iterator[Tick]:
     service = Service(simulated_service(document, dict(_START)), trace, 0)
     labels, pod = page_labels(document), pod_label(document)
-    pods = PodServer(model_name=recording.model, namespace=recording.namespace, epoch_unix_s=EPOCH_S)
+    pods = PodServer(model_name=document.spec.model or "", namespace=document.metadata.namespace, epoch_unix_s=EPOCH_S)
     pages: dict[str, dict[str, str]] = {}
     source = ScrapeSource(service_queries(document), lambda: tuple(Endpoint(url, own) for url, own in pages.items()))
     runner = ServiceRunner(
@@ -155,7 +181,8 @@ def _ticks(
                     target = {**labels[replica.role], pod: replica.name, "instance": replica.name}
                     path = f"/pods/{replica.name}/metrics"
                     pages[f"http://{pods.address}{path}"] = target
-                    recording.scrape(text_string_to_metric_families(pods.page(path)[2]), at_s, **target)
+                    if recording is not None:
+                        recording.scrape(text_string_to_metric_families(pods.page(path)[2]), at_s, **target)
             source.scrape(at_s)
             yield runner.tick(at_s)
     finally:
