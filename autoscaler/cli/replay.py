@@ -21,7 +21,7 @@ from autoscaler.cli.simulator import say_if_slow
 from autoscaler.cli.spans import parse_instant_s, parse_since_s
 from autoscaler.cli.sweeps import KEYS, MOST_RATE, cases_of, column_of, parse_sweeps, refuse_twice
 from autoscaler.config import PolicyError, ScalingPolicy, load_paths
-from autoscaler.config.problems import nearest
+from autoscaler.config.problems import meant
 from autoscaler.report.html.replay import ReplayView, replay_page
 from autoscaler.report.html.sweep import sweep_page
 from autoscaler.report.progress import ProgressBar
@@ -132,8 +132,7 @@ def _rivals(against: str) -> list[str]:
         try:
             known_baseline(name)
         except SimulationError as error:
-            near = nearest(name, (*BASELINES, STATIC_PEAK))
-            raise CliError(f"--against {name}: {error}{f'; did you mean {near}?' if near else ''}") from error
+            raise CliError(f"--against {name}: {error}{meant(name, (*BASELINES, STATIC_PEAK))}") from error
     refuse_twice("--against {}: named twice, and would be played twice: leave one out", names)
     return names
 

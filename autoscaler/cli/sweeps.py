@@ -13,7 +13,7 @@ from autoscaler.cli.exits import CliError
 from autoscaler.config import PolicyError, ScalingPolicy
 from autoscaler.config.files import PolicyFiles
 from autoscaler.config.load import parse
-from autoscaler.config.problems import nearest
+from autoscaler.config.problems import meant
 from autoscaler.simulation.sweep import Case
 from autoscaler.simulation.wall_clock import OnSchedule
 
@@ -45,9 +45,7 @@ def parse_sweeps(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if not equals or not found:
             raise CliError(f"--sweep {text}: wants KEY=VALUE,VALUE, such as startup=60s,240s")
         if key not in KEYS:
-            near = nearest(key, KEYS)
-            meant = f"; did you mean {near}?" if near else ""
-            raise CliError(f"--sweep {key}: no such setting; there are {', '.join(KEYS)}{meant}")
+            raise CliError(f"--sweep {key}: no such setting; there are {', '.join(KEYS)}{meant(key, KEYS)}")
         if key in sweeps:
             raise CliError(f"--sweep {key}: given twice; name all its values at once, as in {key}=a,b")
         refuse_twice(f"--sweep {key}: {{}} is named twice, and would be played twice: leave one out", found)

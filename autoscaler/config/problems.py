@@ -79,5 +79,11 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     return plain[max(prefixes, key=len)] if prefixes else None
 
 
+def meant(word: str, candidates: Iterable[str]) -> str:
+    """What a message about an unknown word ends with: `; did you mean ...?`, or nothing where nothing is near."""
+    near = nearest(word, candidates)
+    return f"; did you mean {near}?" if near is not None else ""
+
+
 def _plain(word: str) -> str:
     return re.sub(r"[^a-z0-9]", "", word.lower())

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler.config.files import nearest_file
-from autoscaler.config.problems import nearest
+from autoscaler.config.problems import meant
 
 MAX_BYTES = 16 << 20
 _MAX_UNPACKED_BYTES = 64 << 20
@@ -59,9 +59,8 @@ class Table:
             ProfileError: It is missing, or holds something else.
         """
         if name not in self.columns:
-            near = nearest(name, self.columns)
-            meant = f"; did you mean {near}?" if near else ""
-            raise ProfileError(f"{self.path}: {name} is missing; there are {', '.join(self.columns) or 'none'}{meant}")
+            there = ", ".join(self.columns) or "none"
+            raise ProfileError(f"{self.path}: {name} is missing; there are {there}{meant(name, self.columns)}")
         values = _floats(self.columns[name])
         if values is None:
             raise ProfileError(f"{self.path}: {name} is no list of numbers")
@@ -114,8 +113,8 @@ def read_bytes(path: Path) -> bytes:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         near = nearest_file(path)
-        meant = f"; did you mean {path.parent / near}?" if near else ""
-        raise ProfileError(f"{path}: cannot be read: {error.strerror}{meant}") from error
+        hint = f"; did you mean {path.parent / near}?" if near else ""
+        raise ProfileError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     if len(raw) > MAX_BYTES:
         raise ProfileError(f"{path}: is larger than {MAX_BYTES >> 20} MiB")
     return raw

@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from autoscaler.config.document import Document, read_documents
 from autoscaler.config.fields import field_at, inner_model, keys_of
-from autoscaler.config.problems import nearest
+from autoscaler.config.problems import meant
 from autoscaler.config.wording import path_of
 
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?$"
@@ -197,9 +197,7 @@ def _place(loc: tuple[Any, ...]) -> str:
 def _words(kind: str, message: str, loc: tuple[Any, ...]) -> str:
     if kind == "extra_forbidden":
         allowed = _keys_at(loc[:-1])
-        near = nearest(str(loc[-1]), allowed)
-        meant = f"; did you mean {near}?" if near is not None else ""
-        return f"is no key of this place; allowed: {', '.join(allowed)}{meant}"
+        return f"is no key of this place; allowed: {', '.join(allowed)}{meant(str(loc[-1]), allowed)}"
     if kind == "string_pattern_mismatch":
         return "does not have the right form; allowed: lower-case letters, digits and -, 52 at most"
     text = message.removeprefix("Value error, ")

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 
-from autoscaler.config.problems import nearest
+from autoscaler.config.problems import meant
 from autoscaler.core.coupling import Claim, share
 from autoscaler.core.decision import Decision
 from autoscaler.core.policy import Mode, Role, ServicePolicy
@@ -138,11 +138,10 @@ class SharedBudget:
     def _strangers(self, policies: Mapping[str, ServicePolicy]) -> Iterator[str]:
         """Names that are no service's; while no policy is known at all, nobody can tell."""
         for name in sorted(self._priorities.keys() - policies.keys()) if policies else ():
-            near = nearest(name, policies.keys() - self._priorities.keys())
-            meant = f"; did you mean {near}?" if near is not None else ""
+            others = policies.keys() - self._priorities.keys()
             yield (
                 f"it names {name}, of which no policy is in force, so what that holds is not counted: correct the name "
-                f"in the settings file, or bring its policy{meant}"
+                f"in the settings file, or bring its policy{meant(name, others)}"
             )
 
     def grant(self, policy: ServicePolicy, snapshot: Snapshot, alone: Decision, term: int) -> float | None:
