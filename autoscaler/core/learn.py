@@ -177,8 +177,10 @@ def _track(memory: RoleState, pool: PoolState, now: float) -> RoleState:
 def _squares_ratio(memory: RoleState, prompts: Prompts, elapsed_s: float) -> float | None:
     """How far prompt lengths are spread, over an hour: the longest of them, which matter most, come rarely."""
     seen, known = prompts.squares_ratio, memory.squares_ratio
-    if not prompts.mean_tokens or known is None:
-        return seen if prompts.mean_tokens else known
+    if not prompts.mean_tokens:
+        return known
+    if known is None:
+        return seen
     keep = math.exp(-min(elapsed_s, _LONGEST_ELAPSED_S) / _LENGTHS_S)
     return seen + (known - seen) * keep
 

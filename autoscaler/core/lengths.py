@@ -61,8 +61,6 @@ class PromptLengths:
     def _above(self, tokens: float, order: int) -> float:
         if tokens <= 0:
             return 1.0
-        if math.isinf(tokens):
-            return 0.0
         z = (math.log(tokens / self.median_tokens) - order * self.spread**2) / self.spread
         return 0.5 * math.erfc(z / math.sqrt(2.0))
 

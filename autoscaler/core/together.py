@@ -85,13 +85,13 @@ def learn_together(
         )
         memory = replace(memory, forecast=kept)
     if step.decode_does_prefill:
-        memory = replace(memory, headroom=_steer(policy, snapshot, memory.headroom, now, decode))
+        memory = replace(memory, headroom=_steer(policy, snapshot, memory.headroom, now, answered=decode.answered))
     insight = replace(decode, model=model, demand=demand, outlook=outlook, margin=memory.headroom.margin)
     return memory, insight
 
 
 def _steer(
-    policy: ServicePolicy, snapshot: Snapshot, steered: headroom.Headroom, now: float, decode: Insight
+    policy: ServicePolicy, snapshot: Snapshot, steered: headroom.Headroom, now: float, *, answered: bool
 ) -> headroom.Headroom:
     """The pool answers for both objectives, but not for prompts that miss TTFT although nobody waits."""
     ttft = snapshot.usable(Scope.SERVICE, "ttft_attainment_ratio")
@@ -103,7 +103,7 @@ def _steer(
         steered = headroom.note_unavoidable(steered, 1.0 - ttft, now)
     avoidable = min(ttft + steered.unavoidable_ratio, 1.0) if ttft is not None and waits else None
     attained = min((share for share in (avoidable, tpot) if share is not None), default=None)
-    return headroom.steer(steered, attained, policy.objectives.attainment_ratio, now, answered=decode.answered)
+    return headroom.steer(steered, attained, policy.objectives.attainment_ratio, now, answered=answered)
 
 
 def both_arrangements(policy: ServicePolicy, load: Load | None, prefill: Insight, decode: Insight) -> Comparison | None:
