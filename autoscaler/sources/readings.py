@@ -227,11 +227,11 @@ def _one_value(elements: tuple[Element, ...], candidate: Candidate) -> _Number:
 
 
 def _label_product(elements: tuple[Element, ...], candidate: Candidate) -> _Number:
-    """Mean over replicas of the sum over a replica's engines of the labels' product."""
+    """Mean over replicas of the sum over a replica's engines of value times the labels' product."""
     per_replica: dict[str, float] = defaultdict(float)
     for element in elements:
         try:
-            product = math.prod(float(element.labels[label]) for label in candidate.labels)
+            product = element.value * math.prod(float(element.labels[label]) for label in candidate.labels)
         except (KeyError, ValueError):
             continue
         if math.isfinite(product):

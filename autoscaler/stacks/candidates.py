@@ -19,7 +19,7 @@ class Kind(StrEnum):
     VALUE = "value"
     """The one element's value."""
     LABEL_PRODUCT = "label_product"
-    """The product of numbers that an info metric carries as labels."""
+    """The product of numbers that an info metric carries as labels, times its value, which is 1 or a share."""
     ATTAINMENT = "attainment"
     """The share of a histogram, or of the sum of two, inside an objective."""
     QUANTILE = "quantile"
@@ -62,7 +62,7 @@ class CandidateModel(Strict):
         dispatch: Only where the service's proxy dispatches so; absent means both.
         objective: Which latency target a distribution is taken at.
         buckets: How a distribution is exported.
-        labels: Labels whose product is the value, for `label_product`.
+        labels: Labels whose product is the value of each series, times its own, for `label_product`.
         unit: Of the metric, if it is not the canonical one.
         versions: Versions of the stack that have these metrics.
         note: How far to trust the value.

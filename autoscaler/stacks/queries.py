@@ -30,7 +30,7 @@ class Candidate:
     Attributes:
         kind: How the vectors become a number.
         expressions: One for `value` and `label_product`; one or two legs for a distribution.
-        labels: Labels whose product is the value (`label_product`).
+        labels: Labels whose product is the value of each series, times its own (`label_product`).
         per: Label that names one replica (`label_product`).
         target_s: The latency objective that the share is taken at (`attainment`).
         percentile_ratio: The share of requests whose slowest is asked for (`quantile`).

@@ -91,7 +91,7 @@ def test_a_label_that_no_series_has_is_named_with_those_that_they_have(server: P
     )
 
     assert pick(look(server, of), "service.ttft_s").remedy == (
-        "no series has the label pool; their labels are engine, model_name, namespace, pod"
+        "no series has the label pool; their labels are engine, instance, model_name, namespace, pod"
     )
 
 

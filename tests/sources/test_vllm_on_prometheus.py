@@ -240,6 +240,14 @@ def test_where_a_replica_is_a_group_of_pods_its_kv_is_that_of_all_of_them(server
     assert pick(signals, "decode.ready_replicas").value == 2.0
 
 
+@pytest.mark.parametrize("ports", [(8000, 8000), (8000, 8001)], ids=["one front end", "a front end for each"])
+def test_the_kv_of_data_parallel_engines_counts_once(server: Prometheus, ports: tuple[int, int]) -> None:
+    namespace = f"ranks-{ports[1]}"
+    fill(server, namespace, *(replace(DECODE, engine=str(rank), port=port) for rank, port in enumerate(ports)))
+
+    assert pick(read(server, queries(namespace)), "decode.kv_capacity_tokens").value == 2 * 1000 * 16
+
+
 def test_a_backfilled_history_reads_as_a_live_one(chat: Signals) -> None:
     history = Fleet(ENGINES, "llama", {"namespace": "chat"}).openmetrics(FROM_S, NOW_S)
 

@@ -52,6 +52,7 @@ class Engine:
         pod: Name of its pod.
         role: Value of the role label.
         engine: Index in its pod.
+        port: Where its front end is scraped, which tells the blocks of all engines of that pod and port.
         finished: Requests that finish in one scrape interval; a multiple of the length of every cycle below.
         prompt_tokens: Prompt lengths, in a cycle.
         output_tokens: Output lengths, in a cycle.
@@ -72,6 +73,7 @@ class Engine:
     pod: str
     role: str
     engine: str = "0"
+    port: int = 8000
     finished: int = 30
     prompt_tokens: tuple[int, ...] = (1000,)
     output_tokens: tuple[int, ...] = (1,)
@@ -136,17 +138,19 @@ class Fleet:
     def page(self, pod: str, from_s: float, at_s: float) -> str:
         """The metrics page of a pod; without the labels that a scrape adds."""
         lines = []
+        of_scrape = {"__name__", "pod", "role", "instance", *self.labels}
         for engine in (engine for engine in self.engines if engine.pod == pod):
             for key, value in self._values(engine, from_s, at_s).items():
-                labels = {name: text for name, text in key if name not in {"__name__", "pod", "role", *self.labels}}
+                labels = {name: text for name, text in key if name not in of_scrape}
                 text = ",".join(f'{name}="{value}"' for name, value in labels.items())
                 lines.append(f"{dict(key)['__name__']}{{{text}}} {value}")
         return "\n".join([*lines, ""])
 
     def _values(self, engine: Engine, from_s: float, at_s: float) -> Values:
         of_role = self.by_role.get(engine.role, {"role": engine.role})
-        target = {**self.labels, self.pod_label: engine.pod, **of_role}
+        target = {"instance": f"{engine.pod}:{engine.port}", **self.labels, self.pod_label: engine.pod, **of_role}
         of_engine = {"model_name": self.model, "engine": engine.engine}
+        of_front_end = {"engine": engine.engine, "num_gpu_blocks": self._blocks(engine)}
         values: Values = {}
         started_s = from_s if engine.started_s is None or at_s < engine.started_s else engine.started_s
         scrapes = (at_s - started_s) / STEP_S + (0 if started_s == from_s else 1)
@@ -155,10 +159,17 @@ class Fleet:
             *_counters(engine, scrapes * engine.finished, scrapes),
             *_histograms(engine, scrapes * engine.finished),
         ):
-            own = {"engine": engine.engine} if name == "vllm:cache_config_info" else of_engine
+            own = of_front_end if name == "vllm:cache_config_info" else of_engine
             pairs = {"__name__": self._scraped(name), **target, **own, **labels}
             values[tuple(sorted(pairs.items()))] = value
         return values
+
+    def _blocks(self, engine: Engine) -> str:
+        """What an engine's front end tells: the sum over its engines, at each of them."""
+        if not engine.blocks.isdigit():
+            return engine.blocks
+        together = [one for one in self.engines if (one.pod, one.port) == (engine.pod, engine.port)]
+        return str(sum(int(one.blocks) for one in together))
 
     def _scraped(self, name: str) -> str:
         """A name after the scrape, which puts something before every name or none, and leaves all colons or none."""
@@ -176,7 +187,7 @@ def _gauges(engine: Engine, at_s: float) -> _Rows:
     waiting = engine.waiting(at_s)
     yield "vllm:num_requests_waiting", {}, waiting
     yield "vllm:num_requests_running", {}, engine.running
-    yield "vllm:cache_config_info", {"num_gpu_blocks": engine.blocks, "block_size": "16", "cache_dtype": "auto"}, 1.0
+    yield "vllm:cache_config_info", {"block_size": "16", "cache_dtype": "auto"}, 1.0
     if engine.version >= (0, 9):
         yield "vllm:kv_cache_usage_perc", {}, engine.kv_usage
     if engine.version <= (0, 10):
