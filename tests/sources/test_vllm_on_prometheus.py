@@ -224,6 +224,25 @@ def test_names_of_lmcache_change_along_with_those_of_the_engine(server: Promethe
     assert pick(read(server, queries(labels["namespace"])), "service.kv_transfer_time_s").value == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize(
+    ("name", "of"), [("lmcache:store_put_time", PREFILL), ("lmcache:time_to_retrieve", DECODE)], ids=["put", "load"]
+)
+def test_lmcache_is_told_by_its_pod_because_it_has_another_model_name_and_role(
+    server: Prometheus, name: str, of: Engine
+) -> None:
+    namespace = name.replace(":", "-").replace("_", "-")
+    plain = replace(of, latencies_s={})
+    fill(server, namespace, plain)
+    fill(server, namespace, replace(plain, pod="other-0"), model="other")
+    for pod, cycle_s in ((of.pod, (0.02, 0.03, 0.1)), ("other-0", (7.0,))):
+        served = {"namespace": namespace, "served_model_name": "llama"}
+        with_cache = replace(plain, pod=pod, role="worker", latencies_s={name: cycle_s})
+        series = Fleet((with_cache,), "/models/llama", served).time_series(FROM_S, NOW_S)
+        server.write(one for one in series if one.labels["__name__"].startswith("lmcache:"))
+
+    assert pick(read(server, queries(namespace)), "service.kv_transfer_time_s").value == pytest.approx(0.05)
+
+
 def test_where_a_replica_is_a_group_of_pods_its_kv_is_that_of_all_of_them(server: Prometheus) -> None:
     own = b"name: groups\ntitle: vLLM in groups\nlike: vllm\nlabels: {pod: group, model: model_name, role: %s}"
     role = b"{name: role, values: {prefill: prefill, decode: decode}}"
