@@ -38,7 +38,8 @@ def test_latencies_in_ranges_at_the_gateway_and_all_else_at_the_engines(signals:
 
 def test_a_share_inside_a_range_says_between_which_bounds_it_lies(signals: Signals) -> None:
     assert pick(signals, "service.ttft_attainment_ratio").detail == (
-        "interpolated at 0.9 s; the buckets allow 33.3% to 66.7%"
+        "interpolated at 0.9 s; the buckets allow 33.3% to 66.7%; "
+        "streaming requests that report their usage, counted when their stream ends"
     )
 
 
@@ -68,6 +69,18 @@ def test_without_engines_the_gateway_tells_what_it_can(server: Prometheus) -> No
         check(signals, path, value)
 
 
+def test_a_gateway_that_takes_the_end_of_a_stream_for_its_first_token_is_not_believed(server: Prometheus) -> None:
+    write_engines(server, "aibrix-old", "aibrix-old")
+    old = replace(GATEWAY, ttft_s=(20.0, 30.0, 40.0), times_first_token=False)
+    fill(server, [page(old, "aibrix-old", "aibrix-old")])
+
+    signals = read(server, service("aibrix", selector={"namespace": "aibrix-old"}, model="aibrix-old"))
+
+    for path in AT_THE_GATEWAY:
+        check(signals, path, AT_THE_ENGINES[path])
+        assert "does not time the first token" in pick(signals, path).detail
+
+
 def test_without_the_gateway_the_engines_tell_and_the_detail_says_so(server: Prometheus) -> None:
     write_engines(server, "aibrix-no-gateway", "aibrix-other")
 
@@ -75,4 +88,4 @@ def test_without_the_gateway_the_engines_tell_and_the_detail_says_so(server: Pro
 
     for path, expected in AT_THE_ENGINES.items():
         check(signals, path, expected)
-    assert "the gateway tells nothing" in pick(signals, "service.ttft_s").detail
+    assert "the gateway tells nothing or does not time the first token" in pick(signals, "service.ttft_s").detail

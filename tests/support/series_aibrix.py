@@ -20,6 +20,10 @@ class Gateway:
     tpot_s: Sequence[float] = (0.03, 0.04, 0.07)
     input_tokens: float = 1100.0
     output_tokens: float = 240.0
+    with_usage: float = 0.5
+    """Share of the requests that report their usage: lengths and latencies are counted for these alone."""
+    times_first_token: bool = True
+    """Whether it is one that times the first token; older ones take the last for it, and tell no TPOT."""
 
 
 def page(gateway: Gateway, model: str, engine_namespace: str) -> Page:
@@ -35,16 +39,18 @@ def page(gateway: Gateway, model: str, engine_namespace: str) -> Page:
         "role_replica_index": "0",
         "gateway_pod": "gateway-plugins-0",
     }
-    rate = gateway.requests_per_s
+    rate = gateway.requests_per_s * gateway.with_usage
     rows: list[Row] = [
-        Counter("gateway_request_total", rate, labels),
+        Counter("gateway_request_total", gateway.requests_per_s, labels),
         Counter("gateway_request_total", 70.0, {**labels, "model": "another"}),
         Counter("gateway_input_tokens_total", rate * gateway.input_tokens, labels),
         Counter("gateway_output_tokens_total", rate * gateway.output_tokens, labels),
+        Counter("gateway_requests_with_usage_total", rate, {**labels, "has_usage": "true"}),
         Gauge("gateway_prefill_outstanding_requests", 12.0, labels),
         *_ranges("gateway_ttft_bucket_total", gateway.ttft_s, rate, labels),
-        *_ranges("gateway_tpot_bucket_total", gateway.tpot_s, rate, labels),
     ]
+    if gateway.times_first_token:
+        rows += _ranges("gateway_tpot_bucket_total", gateway.tpot_s, rate, labels)
     return Page(target, rows)
 
 
