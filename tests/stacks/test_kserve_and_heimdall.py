@@ -21,10 +21,24 @@ ON_KSERVE = AT_THE_ENGINES | WAITING_AT_THE_PICKER | SEEN_BY_USERS
 
 
 def write_kserve(
-    server: Prometheus, namespace: str, name: str = "chat", picker: Picker = PICKER, *, added: str
+    server: Prometheus,
+    namespace: str,
+    name: str = "chat",
+    picker: Picker = PICKER,
+    *,
+    added: str,
+    main: str = "decode",
 ) -> None:
-    """A service as KServe's monitors scrape it; one kind of them puts `kserve_` before every name."""
-    by_role = {role: {"llm_isvc_role": role, "llm_isvc_name": name} for role in ("prefill", "decode")}
+    """A service as KServe's monitors scrape it; one kind of them puts `kserve_` before every name.
+
+    Args:
+        added: What stands before every name.
+        main: Role of the main workload.
+    """
+    by_role = {
+        role: {"llm_isvc_role": said, "llm_isvc_name": name}
+        for role, said in {"prefill": "prefill", "decode": main}.items()
+    }
     engines = [replace(engine, pod=f"{name}-{engine.pod}") for engine in ENGINES]
     fleet = Fleet(tuple(engines), "llama", {"namespace": namespace}, by_role=by_role, prefix=f"{added}vllm:")
     server.write(fleet.time_series(FROM_S, NOW_S))
@@ -51,6 +65,16 @@ def test_names_that_were_not_renamed_are_read_too(server: Prometheus) -> None:
 
     for path, expected in ON_KSERVE.items():
         check(signals, path, expected)
+
+
+@pytest.mark.parametrize("main", ["both", "prefill-decode"])
+def test_a_main_workload_is_decode_by_any_of_its_names(server: Prometheus, main: str) -> None:
+    write_kserve(server, f"kserve-main-{main}", added="", main=main)
+
+    signals = read(server, service("kserve", selector={"namespace": f"kserve-main-{main}"}))
+
+    check(signals, "decode.running", ON_KSERVE["decode.running"])
+    check(signals, "prefill.in_flight", ON_KSERVE["prefill.in_flight"])
 
 
 def test_names_that_are_there_in_both_forms_count_once(server: Prometheus) -> None:
