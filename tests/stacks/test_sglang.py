@@ -8,6 +8,7 @@ from autoscaler.core.signals import Signals
 from tests.stacks.services import ALL_PATHS, NOW_S, check, fill, pick, read, service
 from tests.support.distributions import below, quantile
 from tests.support.prometheus import Prometheus, TimeSeries
+from tests.support.series_kit import Page
 from tests.support.series_sglang import DECODE, ITL_BOUNDS_S, PREFILL, PROMPT_BOUNDS, TTFT_BOUNDS_S, Version, pages
 
 PODS = (
@@ -81,6 +82,20 @@ def test_every_signal_has_an_expected_value() -> None:
 @pytest.mark.parametrize("path", EXPECTED)
 def test_a_signal_is_what_one_computes_by_hand(signals: Signals, path: str) -> None:
     check(signals, path, EXPECTED[path])
+
+
+def test_where_nothing_streams_the_first_token_is_that_of_all_and_the_detail_says_what_it_is(
+    server: Prometheus,
+) -> None:
+    found = pages(PODS, "sglang-whole", "llama", version=(5, 23))
+    for one in found:
+        fill(server, [Page(one.target, [row for row in one.rows if row.labels.get("is_streaming") != "True"])])
+
+    signals = read(server, service("sglang", selector={"namespace": "sglang-whole"}))
+
+    check(signals, "service.ttft_s", quantile(0.95, (5.0, 7.0, 16.0), TTFT_BOUNDS_S))
+    assert "do not stream" in pick(signals, "service.ttft_s").detail
+    assert "do not stream" in pick(signals, "service.ttft_attainment_ratio").detail
 
 
 def test_lengths_of_prompts_that_are_not_collected_are_absent_and_the_mean_stays(server: Prometheus) -> None:

@@ -72,6 +72,7 @@ class Pod:
     started_s: float | None = None
 
 
+_STREAMING_SINCE: Version = (5, 22)
 _BOUNDS: Mapping[str, Sequence[float]] = {
     "time_to_first_token_seconds": TTFT_BOUNDS_S,
     "e2e_request_latency_seconds": E2E_BOUNDS_S,
@@ -157,6 +158,11 @@ def _tokenizer(pod: Pod, model: str, version: Version, prefix: str) -> Iterator[
                 yield Histogram(
                     prefix + "per_stage_req_latency_seconds", STAGE_BOUNDS_S, cycle, pod.requests_per_s, stage
                 )
+        elif name == "time_to_first_token_seconds" and version >= _STREAMING_SINCE:
+            # What is not streamed is first heard of when it has fifty tokens, or ends.
+            for streaming, seen_s in {"True": cycle, "False": [10.0 * first_s for first_s in cycle]}.items():
+                own = {**labels, "is_streaming": streaming}
+                yield Histogram(prefix + name, _BOUNDS[name], seen_s, pod.requests_per_s / 2, own)
         elif version >= _SINCE.get(name, (5, 0)):
             yield Histogram(prefix + name, _BOUNDS[name], cycle, pod.requests_per_s, labels)
         elif name == "kv_transfer_latency_ms":
