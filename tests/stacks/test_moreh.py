@@ -6,6 +6,7 @@ from autoscaler.core.signals import Signals
 from tests.stacks.services import ALL_PATHS, check, fill, read, service
 from tests.support.distributions import below, quantile
 from tests.support.prometheus import Prometheus
+from tests.support.series_kit import Page
 from tests.support.series_moreh import LATENCY_BOUNDS_S, TOKEN_BOUNDS, Endpoint, Gateway, pages
 
 GATEWAY = Gateway(
@@ -73,6 +74,17 @@ def test_every_signal_has_an_expected_value() -> None:
 @pytest.mark.parametrize("path", EXPECTED)
 def test_endpoints_are_told_apart_by_the_labels_of_their_pods(signals: Signals, path: str) -> None:
     check(signals, path, EXPECTED[path])
+
+
+def test_an_endpoint_that_two_replicas_of_the_gateway_tell_of_counts_once(server: Prometheus) -> None:
+    first, *others = pages(GATEWAY, "mif-two")
+    told = [row for row in first.rows if row.name.startswith("inference_service_")]
+    fill(server, [first, Page({**first.target, "pod": "gateway-1"}, told), *others])
+
+    signals = read(server, service("moreh", selector={"namespace": "mif-two", "aigateway": "chat"}))
+
+    for path, expected in EXPECTED.items():
+        check(signals, path, expected)
 
 
 def test_without_the_pods_labels_the_reason_names_the_series_that_are_missing(server: Prometheus) -> None:
