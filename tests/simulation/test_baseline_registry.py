@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autoscaler.core.policy import Role
@@ -21,6 +21,8 @@ PREFILL, DECODE = Role.PREFILL, Role.DECODE
 
 every_baseline = pytest.mark.parametrize("baseline", BASELINES.values(), ids=BASELINES.keys())
 readings = st.one_of(st.sampled_from(Missing), st.floats(0.0, 1e6))
+# The smallest number above 0, by which nothing can be divided.
+SMALLEST = 5e-324
 NAMES = sorted(name for name in STEADY if not name.endswith("ready_replicas"))
 pools = st.integers(1, 40).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size)))
 
@@ -28,6 +30,8 @@ pools = st.integers(1, 40).flatmap(lambda size: st.tuples(st.just(size), st.inte
 @every_baseline
 @settings(max_examples=25)
 @given(st.lists(st.tuples(st.dictionaries(st.sampled_from(NAMES), readings), pools, pools), max_size=4))
+@example([(dict.fromkeys(NAMES, SMALLEST), (1, 0), (1, 0))])
+@example([({"service.input_tokens_mean": SMALLEST}, (1, 0), (1, 0))])
 def test_whatever_is_read_replicas_stay_inside_the_bounds(baseline: Baseline[Any], seen: list[Any]) -> None:
     for settings_ in dict.fromkeys(baseline.every()):
         control = baseline.build(site(), settings_)

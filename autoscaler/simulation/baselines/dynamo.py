@@ -176,4 +176,5 @@ def _observed(snapshot: Snapshot) -> Load | None:
     prompt, output = readings.mean_input_tokens(snapshot), readings.mean_output_tokens(snapshot)
     if rate is None or not prompt or not output:
         return None
-    return Load(rate, prompt, output)
+    # Of what is shorter than a token a profile knows no throughput.
+    return Load(rate, max(prompt, 1.0), max(output, 1.0))
