@@ -46,11 +46,19 @@ class ReviewedRight:
     later: bool = False
 
     @property
+    def what(self) -> str:
+        """Verb, resource, and the object or else the namespace."""
+        return f"{self.verb} {self.resource} " + (
+            f"{self.namespace}/{self.name}" if self.name else f"in {self.namespace}"
+        )
+
+    @property
     def remedy(self) -> str:
-        """The rule that a Role lacks."""
+        """The rule that a Role lacks, as narrow as `rbac` makes it."""
+        only = f', resourceNames: ["{self.name}"]' if self.name else ""
         return (
             f"add to a Role in namespace {self.namespace}: "
-            f'{{apiGroups: ["{self.group}"], resources: ["{self.resource}"], verbs: ["{self.verb}"]}}'
+            f'{{apiGroups: ["{self.group}"], resources: ["{self.resource}"], verbs: ["{self.verb}"]{only}}}'
         )
 
 

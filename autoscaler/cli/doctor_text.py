@@ -164,7 +164,7 @@ def _rights(found: Examination) -> Iterator[str]:
         return
     yield "rights"
     for right in found.cluster.rights:
-        what = f"{right.verb} {right.resource} in {right.namespace}{', to enforce' if right.later else ''}"
+        what = f"{right.what}{', to enforce' if right.later else ''}"
         if right.granted:
             yield from _row("ok", what)
         elif right.granted is None:

@@ -58,11 +58,26 @@ def test_a_right_that_is_missing_is_named_with_the_rule_that_grants_it(
     assert found.inert == {}
     shown = text(found)
     assert f"ok       list pods in {kube_api.namespace}" in shown
-    assert f"missing  patch deployments/scale in {kube_api.namespace}" in shown
+    assert f"missing  patch deployments/scale {kube_api.namespace}/chat-decode" in shown
     assert (
         f"-> add to a Role in namespace {kube_api.namespace}: "
-        '{apiGroups: ["apps"], resources: ["deployments/scale"], verbs: ["patch"]}'
+        '{apiGroups: ["apps"], resources: ["deployments/scale"], verbs: ["patch"], resourceNames: ["chat-decode"]}'
     ) in " ".join(shown.split())
+
+
+def test_a_right_on_one_pool_alone_is_told_from_that_on_the_other(
+    server: Prometheus, tmp_path: Path, kube_api: Cluster
+) -> None:
+    fill(server, "one-pool", *ENGINES)
+    for role in ("prefill", "decode"):
+        kube_api.create("deployments", deployment(f"chat-{role}", replicas=2))
+    one = {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["patch"]}
+    token = kube_api.service_account("half", [*READ, {**one, "resourceNames": ["chat-prefill"]}])
+
+    shown = text(examine(server, tmp_path, "one-pool", cluster=kube_api, token=token))
+
+    assert f"ok       patch deployments/scale {kube_api.namespace}/chat-prefill, to enforce" in shown
+    assert f"missing  patch deployments/scale {kube_api.namespace}/chat-decode, to enforce" in shown
 
 
 def test_rights_that_the_server_does_not_tell_are_unknown(
@@ -74,7 +89,7 @@ def test_rights_that_the_server_does_not_tell_are_unknown(
 
     assert found.cluster is not None
     assert {right.granted for right in found.cluster.rights} == {None}
-    assert "unknown  get deployments in serving: create selfsubjectaccessreviews" in text(found)
+    assert "unknown  get deployments serving/chat-decode: create selfsubjectaccessreviews" in text(found)
 
 
 def test_somebody_else_who_scales_is_named(server: Prometheus, tmp_path: Path, kube_api: Cluster) -> None:
@@ -208,7 +223,9 @@ def test_rights_on_the_daemons_own_objects_and_those_that_enforcing_takes_are_lo
 
     _, out = run_doctor("--policy", path, "--kubeconfig", config, *own)
 
-    for right in ("update leases", "create configmaps", "patch deployments/scale", "create events"):
+    for right in ("create leases", "create configmaps", "create events"):
         assert f"missing  {right} in {kube_api.namespace}" in out
+    for right in ("update leases", "patch deployments/scale"):
+        assert f"missing  {right} {kube_api.namespace}/" in out
     assert f"create events in {kube_api.namespace}, to enforce" in out
     assert run_doctor("--policy", path, "--leader-elect")[1].endswith("the namespace that the daemon runs in")
