@@ -24,7 +24,7 @@ Finding = tuple[Loc, str, str | None]
 def lint(policy: ScalingPolicy, document: Document) -> list[Problem]:
     """Look for what is probably not meant."""
     spec = policy.spec
-    warnings = [*_objectives(spec), *_times(spec), *_connection(spec)]
+    warnings = [*_objectives(spec), *_times(spec), *_series(spec), *_connection(spec)]
     for role, pool in spec.roles.by_role().items():
         warnings += [(("spec", "roles", role.value, *loc), words, value) for loc, words, value in _pool(spec, pool)]
     return [
@@ -98,6 +98,14 @@ def _times(spec: Spec) -> Iterator[Finding]:
     if "fallback_after_s" in spec.model_fields_set and fallbacks == [None, None]:
         message = "has no effect: neither role has fallbackReplicas"
         yield ("spec", "fallbackAfter"), message, text(spec.fallback_after_s)
+
+
+def _series(spec: Spec) -> Iterator[Finding]:
+    """No error: a stack file of one's own may tell roles by the names of metrics."""
+    prefill, decode = spec.roles.prefill.selector, spec.roles.decode.selector
+    if decode and decode == prefill:
+        message = "is that of prefill, too: nothing tells the pools apart, and each is scaled by what both of them do"
+        yield ("spec", "roles", "decode", "selector"), message, ", ".join(f"{key}={decode[key]}" for key in decode)
 
 
 def _pool(spec: Spec, pool: RoleSpec) -> Iterator[Finding]:

@@ -55,6 +55,11 @@ def test_a_policy_without_an_address_is_noted_and_not_refused() -> None:
             "spec.objectives.ttft.target",
             "a pass with one short prompt takes 39.2ms by spec.engine",
         ),
+        (
+            {"spec.roles.prefill.selector": {"role": "decode"}, "spec.roles.decode.selector": {"role": "decode"}},
+            "spec.roles.decode.selector",
+            "nothing tells the pools apart",
+        ),
         ({"spec.objectives.ttft.percentile": "p5"}, "spec.objectives.ttft.percentile", "more than half"),
         ({"spec.objectives.attainment": "40%"}, "spec.objectives.attainment", "more than half"),
         ({"spec.staleAfter": "10s"}, "spec.staleAfter", "shorter than the interval, 15s"),
