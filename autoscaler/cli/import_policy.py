@@ -92,7 +92,7 @@ def import_policy(
             pools, remarks = _complete(client, namespace, pools)
             pools = {role: _looked_around(client, pool, role, namespace) for role, pool in pools.items()}
     except NotFoundError as error:
-        raise CliError(f"{error}; is it in another namespace? Pass -n") from error
+        raise CliError(str(error) if error.unserved else f"{error} -n names another namespace") from error
     except (KubeConfigError, KubeError, NotOursError, RolesError) as error:
         raise CliError(str(error)) from error
     chosen = stack or guess_stack(pools[Role.DECODE].workload)

@@ -276,7 +276,15 @@ def test_an_hpa_that_keda_made_sends_its_user_to_keda(kube_api: Cluster, import_
 
 
 def test_an_hpa_that_is_not_there_asks_for_its_namespace(import_of: Import) -> None:
-    assert "is it in another namespace? Pass -n" in import_of("hpa", "decode").error
+    error = import_of("hpa", "decode").error
+
+    assert "is HorizontalPodAutoscaler decode the right name, and serving its namespace? -n names another" in error
+
+
+def test_a_kind_that_no_namespace_has_sends_nobody_to_another(import_of: Import) -> None:
+    error = import_of("keda", "decode").error
+
+    assert error.endswith("is its CRD installed and served?")
 
 
 def test_a_missing_right_is_named(kube_api: Cluster, import_of: Import) -> None:
