@@ -99,8 +99,8 @@ def run(
     """Run the daemon: observe, decide, and act as far as each policy's mode allows.
 
     Policy files are read again every few seconds; a bad edit is reported and changes nothing. With `--watch-policies`
-    the policies are objects of the cluster, whose status says what becomes of them. SIGTERM and SIGINT end the tick
-    under way and leave with code 0.
+    the policies are objects of the cluster, whose status says what becomes of them. SIGTERM, SIGINT, and SIGHUP where
+    it is not ignored, as under nohup, end the tick under way and leave with code 0.
 
     With `--leader-elect`, daemons that use the same namespace and name of leases share the services: each decides for
     all of them, and one writes for each. When it dies, another takes over within a lease, which is 15 s. Services that
@@ -179,3 +179,5 @@ def _stop_on_signals(stop: Event) -> None:
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has it outlive its terminal
+        signal.signal(signal.SIGHUP, handle)

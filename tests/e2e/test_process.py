@@ -25,7 +25,7 @@ def live(make_live: MakeLive) -> LiveService:
     return make_live()
 
 
-@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_acts_answers_and_leaves_with_code_0_when_told_to(
     live: LiveService, gate: Gate, start: Start, tmp_path: Path, with_signal: signal.Signals
 ) -> None:
@@ -40,6 +40,21 @@ def test_it_acts_answers_and_leaves_with_code_0_when_told_to(
 
     assert program.end(with_signal) == 0
     assert program.lines("stopped") != []
+
+
+def test_under_nohup_it_outlives_its_terminal(live: LiveService, gate: Gate, tmp_path: Path) -> None:
+    under_nohup = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from autoscaler.cli.main import app; app()"
+    )
+    arguments = arguments_for(live, tmp_path, gate.url)
+    program = Program(tmp_path, *arguments, command=("-c", under_nohup, "run", "--listen", "127.0.0.1:0"))
+    try:
+        before = program.ticks()
+        program.process.send_signal(signal.SIGHUP)
+
+        wait_until(lambda: program.ticks() >= before + 2, "two ticks more")
+    finally:
+        assert program.end(signal.SIGTERM) == 0
 
 
 def test_a_kill_and_a_restart_make_no_second_step(live: LiveService, gate: Gate, start: Start, tmp_path: Path) -> None:
