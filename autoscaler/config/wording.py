@@ -24,6 +24,12 @@ _WANTED = {
     "model_type": "must be a mapping of keys to values",
     "finite_number": "must be a finite number",
 }
+_QUOTED = {
+    "int_type": re.compile(r"\d+"),
+    "float_type": re.compile(r"\d+(\.\d+)?"),
+    "bool_type": re.compile("true|false"),
+}
+"""What would be well without the quotes that made it text."""
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
@@ -56,9 +62,11 @@ def words_of(
     if kind == "missing":
         return "is missing", None, None
     if kind in _WANTED:
-        meant = f"'{written}'" if kind == "string_type" and written is not None else None
-        hint = ": put quotes around it" if meant else ""
-        return f"{_WANTED[kind]}{hint}", None, meant
+        if kind == "string_type" and written is not None:
+            return f"{_WANTED[kind]}: put quotes around it", None, f"'{written}'"
+        if kind in _QUOTED and isinstance(detail["input"], str) and _QUOTED[kind].fullmatch(detail["input"]):
+            return f"{_WANTED[kind]}, not text: take the quotes away", None, None
+        return _WANTED[kind], None, None
     if kind in ("enum", "literal_error"):
         allowed = re.findall(r"'([^']*)'", context["expected"])
         return "is not known here", ", ".join(allowed), nearest(written or "", allowed)

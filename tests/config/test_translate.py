@@ -57,10 +57,11 @@ def test_a_key_without_a_value_is_not_taken_for_its_default() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"spec.roles.prefill.max": "8"}, "must be a whole number"),
+        ({"spec.roles.prefill.max": "8"}, "must be a whole number, not text: take the quotes away"),
+        ({"spec.roles.prefill.max": "eight"}, "must be a whole number"),
         ({"spec.roles.prefill.max": True}, "must be a whole number"),
         ({"spec.roles.prefill.max": 8.5}, "must be a whole number"),
-        ({"spec.roles.prefill.gpusPerReplica": "4"}, "must be a number"),
+        ({"spec.roles.prefill.gpusPerReplica": "4"}, "must be a number, not text: take the quotes away"),
         ({"spec.roles.prefill.gpusPerReplica": float("inf")}, "must be a finite number"),
         ({"spec.prometheus.tls": {"verify": "no"}}, "must be true or false"),
         ({"spec.objectives": "fast"}, "must be a mapping"),
