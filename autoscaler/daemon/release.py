@@ -133,7 +133,9 @@ def _release(service: str, role: Role, target: Target, state: State, competition
             )
             return Released(role, done=False, message=message)
         if original is None:
-            return Released(role, done=True, message=f"stays at {current} replicas: it was never changed from here")
+            return Released(
+                role, done=True, message=f"stays at {current} replicas: no change from here is left to take back"
+            )
         if original == current:
             return Released(role, done=True, message=f"has its {original} replicas already")
         result = target.write(role, original, basis=reading.basis[role], dry_run=False)

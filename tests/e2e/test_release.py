@@ -106,7 +106,7 @@ def test_it_is_given_back_once(yard: Yard) -> None:
     code, out, _ = yard.release_from_files()
 
     assert code == 0
-    assert "stays at 7 replicas: it was never changed from here" in out
+    assert "stays at 7 replicas: no change from here is left to take back" in out
     assert yard.replicas()["prefill"] == 7
 
 
