@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Protocol
@@ -78,6 +79,7 @@ class FileStateStore:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
+        self._known: dict[str, str] = {}
 
     def path(self, service: str) -> Path:
         """The file of a service."""
@@ -90,8 +92,10 @@ class FileStateStore:
             StateStoreError: The file cannot be read, or not be understood; then it is kept aside under `.corrupt`.
         """
         path = self.path(service)
+        self._known.pop(service, None)
         try:
-            return parse(path.read_text(encoding="utf-8"), now_s)
+            text = path.read_text(encoding="utf-8")
+            state = parse(text, now_s)
         except FileNotFoundError:
             return State()
         except OSError as error:
@@ -99,25 +103,46 @@ class FileStateStore:
         except (StateError, ValueError) as error:
             aside = _set_aside(path)
             raise StateStoreError(f"{path}: {error}; kept as {aside}, starting without memory") from error
+        self._known[service] = text
+        return state
 
     def save(self, service: str, state: State, *, urgent: bool = True) -> None:  # noqa: ARG002 - it costs little here
         """Keep a state.
 
         Raises:
+            StateTakenError: Somebody else has written it since we last did.
             StateStoreError: The file cannot be written.
         """
-        path = self.path(service)
+        path, text = self.path(service), dump(state)
+        if self._is_taken(service):
+            raise StateTakenError(
+                f"{path} was written by somebody else: two daemons act for {service}, or it was just "
+                "released; stop one, or run them with --leader-elect; nothing is written in this tick"
+            )
         draft = path.with_suffix(".json.new")
         try:
             with draft.open("w", encoding="utf-8") as file:
-                file.write(dump(state))
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
+            self._known[service] = text
         except OSError as error:
             raise StateStoreError(
                 f"cannot write {path}: {error.strerror}; a restart would forget the last changes"
             ) from error
+
+    def _is_taken(self, service: str) -> bool:
+        """Whether the file holds what somebody else remembers; what is no memory, or gone, is written anew."""
+        known = self._known.get(service)
+        try:
+            text = self.path(service).read_text(encoding="utf-8")
+            if known in {None, text}:
+                return False
+            parse(text, math.inf)
+        except (OSError, StateError, ValueError):
+            return False
+        return True
 
 
 def _set_aside(path: Path) -> str:

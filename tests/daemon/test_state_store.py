@@ -7,7 +7,7 @@ import pytest
 
 from autoscaler.core.policy import Role
 from autoscaler.core.state import RoleState, State, Timed
-from autoscaler.daemon.state_store import FileStateStore, MemoryStateStore, StateStoreError
+from autoscaler.daemon.state_store import FileStateStore, MemoryStateStore, StateStoreError, StateTakenError
 
 NOW_S = 1_700_000_000.0
 STATE = State(
@@ -97,3 +97,38 @@ def test_a_file_that_cannot_be_read_is_left_where_it_is(store: FileStateStore) -
         store.load("chat", NOW_S)
 
     assert store.path("chat").is_dir()
+
+
+def test_who_finds_that_somebody_else_wrote_reads_it_before_writing_again(
+    store: FileStateStore, tmp_path: Path
+) -> None:
+    other, theirs = FileStateStore(tmp_path / "state"), State(started_at_s=NOW_S - 5.0)
+    store.save("chat", STATE)
+    other.load("chat", NOW_S)
+    other.save("chat", theirs)
+
+    with pytest.raises(StateTakenError, match="two daemons act for chat"):
+        store.save("chat", STATE)
+
+    assert store.load("chat", NOW_S) == theirs
+    store.save("chat", STATE)
+    assert other.load("chat", NOW_S) == STATE
+
+
+@pytest.mark.parametrize("text", ["", "{", "\ufffd\x00"])
+def test_a_file_that_was_damaged_meanwhile_is_written_anew(store: FileStateStore, text: str) -> None:
+    store.save("chat", STATE)
+    store.path("chat").write_text(text, encoding="utf-8")
+
+    store.save("chat", STATE)
+
+    assert store.load("chat", NOW_S) == STATE
+
+
+def test_a_file_that_was_deleted_meanwhile_is_written_anew(store: FileStateStore) -> None:
+    store.save("chat", STATE)
+    store.path("chat").unlink()
+
+    store.save("chat", STATE)
+
+    assert store.load("chat", NOW_S) == STATE
