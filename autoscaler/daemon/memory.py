@@ -30,6 +30,11 @@ def whole(state: State, now_s: float, interval_s: float) -> State:
     return replace(state, roles={role: replace(memory, since_s=now_s) for role, memory in state.roles.items()})
 
 
+def forgotten(state: State) -> State:
+    """A new memory that keeps nothing but what was there before the first change, for whoever wants that back."""
+    return State(originals=state.originals, original_switch=state.original_switch)
+
+
 def as_standby(state: State, now_s: float) -> State:
     """What a standby would have done now is not done: a change that another makes counts from when it is seen.
 

@@ -18,7 +18,7 @@ from autoscaler.core.snapshot import Snapshot
 from autoscaler.core.state import State
 from autoscaler.daemon.history import Past
 from autoscaler.daemon.logs import Log, deciding
-from autoscaler.daemon.memory import as_standby, later, whole, with_originals
+from autoscaler.daemon.memory import as_standby, forgotten, later, whole, with_originals
 from autoscaler.daemon.narrator import Narrator
 from autoscaler.daemon.notices import unread_text
 from autoscaler.daemon.state_store import StateStore, StateStoreError, StateTakenError, StateUnreachableError
@@ -134,7 +134,7 @@ class ServiceRunner:
         reading, snapshot, shown = self._observe(now_s)
         stood = self._stood or memory.switch.step
         with watch.phase("decide"):
-            decision, state = self._decide(snapshot, memory, shown)
+            decision, state = self._decide_or_forget(snapshot, memory, shown, troubles)
         if self._leads:
             state = with_originals(state, decision, shown)
         if self._state is not None:
@@ -180,6 +180,28 @@ class ServiceRunner:
         with self._watch.phase("read switch", Dependency.REPLICAS):
             shown = self._hand.read(reading)
         return reading, with_position(snapshot, shown), shown
+
+    def _decide_or_forget(
+        self, snapshot: Snapshot, memory: State, shown: SwitchReading | None, troubles: list[Trouble]
+    ) -> tuple[Decision, State]:
+        """Decide; where that fails on the memory alone, as if there were none.
+
+        Else the same memory would fail each tick to come, and be read again after each restart.
+        """
+        try:
+            return self._decide(snapshot, memory, shown)
+        except Exception as error:  # noqa: BLE001 - whatever a damaged memory may cause
+            try:
+                decided = self._decide(snapshot, forgotten(memory), shown)
+            except Exception:  # noqa: BLE001 - it was not the memory: what failed first is what counts
+                raise error from None
+            message = (
+                f"no decision can be made from the memory: {error!r}; what was there before the first change is kept, "
+                "the rest is forgotten: nothing shrinks for one window; this is a defect, please report it with the "
+                "traceback"
+            )
+            troubles.append(Trouble(Dependency.STATE, "service", message, error))
+            return decided
 
     def _decide(self, snapshot: Snapshot, memory: State, shown: SwitchReading | None) -> tuple[Decision, State]:
         policy = self._at(self.policy, snapshot.at_s)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from autoscaler.daemon.tick import Dependency, Tick
 from autoscaler.targets.base import Outcome
 from tests.daemon.builders import (
     Bench,
+    ScriptedSource,
     Write,
     blind_signals,
     crowded_decode_signals,
@@ -18,6 +20,7 @@ from tests.daemon.builders import (
     role_policy,
     steady_signals,
 )
+from tests.support.core import ROLE_POLICY, service_policy, signals
 
 
 def wanting(**lows: int) -> Bench:
@@ -235,6 +238,33 @@ def test_a_defect_ends_the_tick_and_not_the_daemon() -> None:
     assert done.decision is None
     assert [trouble.dependency for trouble in done.troubles] == [Dependency.INTERNAL]
     assert isinstance(bench.lines[0]["exc_info"], ZeroDivisionError)
+
+
+def failing_on_memory() -> Bench:
+    """A bench of two that wants 3 of prefill, whose kept memory lets every decision fail."""
+    wants = service_policy(prefill=replace(ROLE_POLICY, min_replicas=3))
+    bench = Bench(replace(wants, mode=Mode.RECOMMEND), source=ScriptedSource(signals({})))
+    bench.tick()
+    state = bench.store.load("chat", bench.now_s)
+    prefill = state.roles[Role.PREFILL]
+    damaged = replace(prefill, headroom=replace(prefill.headroom, spent_ratio=-1e300))
+    roles = {**state.roles, Role.PREFILL: damaged}
+    bench.store.save("chat", replace(state, roles=roles, originals={Role.DECODE: 5}))
+    bench.policy = wants
+    bench.restart()
+    return bench
+
+
+def test_a_memory_that_lets_decisions_fail_is_forgotten_and_not_the_end_of_the_service() -> None:
+    bench = failing_on_memory()
+
+    first, second = bench.tick(), bench.tick()
+
+    assert [trouble.dependency for trouble in first.troubles] == [Dependency.STATE]
+    assert "nothing shrinks for one window" in first.troubles[0].message
+    assert bench.target.writes == [Write(Role.PREFILL, 3, "v2", dry_run=False)]
+    assert second.troubles == ()
+    assert bench.store.load("chat", bench.now_s).originals[Role.DECODE] == 5
 
 
 def test_a_change_is_logged_once_with_number_reason_and_outcome() -> None:
