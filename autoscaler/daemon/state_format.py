@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from autoscaler.core.state import State, StateError, from_json, to_json
+from autoscaler.daemon.state_check import check_state
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -24,7 +25,8 @@ def parse(text: str, now_s: float, upgrades: Mapping[int, Upgrade] = UPGRADES) -
     """Read back what `dump` wrote, be it by an older version.
 
     Raises:
-        StateError: No state, a corrupt one, or one of a version that this build does not know.
+        StateError: No state, a corrupt one, one that says what cannot be, or one of a version that this build does not
+            know.
     """
     try:
         data = json.loads(text)
@@ -32,4 +34,9 @@ def parse(text: str, now_s: float, upgrades: Mapping[int, Upgrade] = UPGRADES) -
             data = upgrade(data)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StateError(f"stored state is corrupt: {error}") from error
-    return from_json(data, now_s)
+    try:
+        state = from_json(data, now_s)
+    except OverflowError as error:  # a whole number that no float can hold
+        raise StateError(f"stored state is corrupt: {error}") from error
+    check_state(state)
+    return state
