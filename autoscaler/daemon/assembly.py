@@ -12,7 +12,7 @@ from autoscaler.daemon.clock import Clock, WallClock
 from autoscaler.daemon.competition import Lookout, UncontestedTarget, competitors, switch_competitors
 from autoscaler.daemon.draining import DrainingTarget
 from autoscaler.daemon.history import HistoryReader, Past
-from autoscaler.daemon.holds import HoldError, with_holds
+from autoscaler.daemon.holds import HoldError, ending_by, with_holds
 from autoscaler.daemon.logs import Log
 from autoscaler.daemon.metrics_target import MetricsTarget
 from autoscaler.daemon.places import place_of_switch, places, switch_spec, target_aims, target_specs
@@ -150,8 +150,13 @@ def stack_switch(
 
 
 def on_schedule(policy: ScalingPolicy, clock: WallClock) -> Callable[[ServicePolicy, float], ServicePolicy]:
-    """Gives the policy as it holds at an instant of a clock: schedules go by the clock on the wall."""
-    return lambda core, now_s: policy.at(core, clock.wall_s(now_s))
+    """Gives the policy as it holds at an instant of a clock: schedules and holds go by the clock on the wall."""
+
+    def at(core: ServicePolicy, now_s: float) -> ServicePolicy:
+        wall_s = clock.wall_s(now_s)
+        return ending_by(policy.at(core, wall_s), round(wall_s - now_s))
+
+    return at
 
 
 def require_fit(policy: ScalingPolicy) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from autoscaler.config.problems import nearest
-from autoscaler.core.policy import Hold, HoldKind, Role, ServicePolicy
+from autoscaler.core.policy import Hold, HoldKind, Role, RolePolicy, ServicePolicy
 
 PREFIX = "pd-autoscaler.io/"
 _KINDS: Mapping[str, HoldKind] = MappingProxyType({kind.value: kind for kind in HoldKind})
@@ -49,6 +49,20 @@ def with_holds(policy: ServicePolicy, annotations: Mapping[str, str]) -> Service
             held[role] = name
             roles[role] = replace(roles[role], hold=hold)
     return replace(policy, roles=roles)
+
+
+def ending_by(policy: ServicePolicy, ahead_s: float) -> ServicePolicy:
+    """A policy whose holds end by a clock that is so far behind the one on the wall, which their operator wrote by."""
+    if not ahead_s:
+        return policy
+    return replace(policy, roles={role: _ending_by(one, ahead_s) for role, one in policy.roles.items()})
+
+
+def _ending_by(pool: RolePolicy, ahead_s: float) -> RolePolicy:
+    hold = pool.hold
+    if hold is None or hold.until_s is None:
+        return pool
+    return replace(pool, hold=replace(hold, until_s=hold.until_s - ahead_s))
 
 
 def _kind(name: str) -> HoldKind | None:

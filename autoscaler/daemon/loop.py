@@ -149,8 +149,9 @@ class Loop:
         self._log.warning(
             "wall clock was set",
             by_s=round(ahead_s - self._wall_ahead_s, 1),
-            message="queries and schedules follow it, windows and rates go on unmoved, records keep the old time until "
-            "a restart; if it is wrong now, set it right: signals go unused while it is behind that of Prometheus",
+            message="queries, schedules and ends of holds follow it, windows and rates go on unmoved, records keep the "
+            "old time until a restart; if it is wrong now, set it right: signals go unused while it is behind that of "
+            "Prometheus",
         )
         self._wall_ahead_s = ahead_s
         self._schedule.realign()

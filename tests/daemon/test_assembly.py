@@ -11,9 +11,11 @@ from autoscaler.config import ScalingPolicy, load_paths
 from autoscaler.core.policy import Role
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import PoolState
+from autoscaler.core.supply import held_bounds
 from autoscaler.daemon.assembly import connections, on_schedule
 from autoscaler.daemon.clock import SteadyClock
 from autoscaler.daemon.draining import DrainingTarget
+from autoscaler.daemon.holds import with_holds
 from autoscaler.daemon.metrics_target import MetricsTarget
 from autoscaler.daemon.places import target_specs
 from autoscaler.daemon.prometheus import prometheus_connection
@@ -106,6 +108,27 @@ def test_queries_and_schedules_follow_a_wall_clock_that_is_set(tmp_path: Path) -
 
     assert float(server.requests[0].form["time"]) == half_past_eight_s + 3600.0
     assert at(core, clock.now_s()).roles[Role.DECODE].min_replicas == 4
+
+
+@pytest.mark.parametrize("set_by_s", [3 * 3600.0, -3 * 3600.0, 0.0])
+def test_a_hold_ends_by_the_wall_clock_also_once_that_is_set(tmp_path: Path, set_by_s: float) -> None:
+    """Pinned until six in the afternoon, by a daemon that began on a clock which is then set by hours."""
+    six_s = datetime(2026, 3, 2, 18, 0, tzinfo=UTC).timestamp()
+    began_s = six_s - 600.0 - set_by_s
+    passed_s, set_s = [0.0], [0.0]
+    clock = SteadyClock(wall=lambda: began_s + passed_s[0] + set_s[0], monotonic=lambda: passed_s[0])
+    document = policy(tmp_path)
+    annotations = {"pd-autoscaler.io/pin": "decode=4 until 2026-03-02T18:00:00Z"}
+    core, at = with_holds(document.core(), annotations), on_schedule(document, clock)
+
+    set_s[0] = set_by_s
+    seen = []
+    for passed_s[0] in (599.0, 601.0):
+        now_s = clock.now_s()
+        decode = at(core, now_s).roles[Role.DECODE]
+        seen.append(held_bounds(decode, 2, now_s).min_replicas)
+
+    assert seen == [4, document.core().roles[Role.DECODE].min_replicas]
 
 
 def test_without_a_cluster_metrics_stand_in_for_reading_and_it_is_said(tmp_path: Path) -> None:
