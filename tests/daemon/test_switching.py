@@ -111,6 +111,34 @@ def test_a_switch_that_the_policy_turns_off_is_moved_read_back_and_prefill_then_
     assert len(switch.asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("stands", "begun_by", "growing", "edited_to", "rests"),
+    [
+        (Position.ON, Disaggregation.OFF, SwitchStep.GROWING_DECODE, Disaggregation.ON, SwitchStep.ON),
+        (Position.OFF, Disaggregation.ON, SwitchStep.GROWING_PREFILL, Disaggregation.OFF, SwitchStep.OFF),
+    ],
+)
+def test_a_change_that_the_policy_takes_back_while_replicas_grow_moves_nothing(
+    stands: Position,
+    begun_by: Disaggregation,
+    growing: SwitchStep,
+    edited_to: Disaggregation,
+    rests: SwitchStep,
+) -> None:
+    switch = ScriptedSwitch(stands)
+    made = bench(switch, off=replace(OFF, disaggregation=begun_by))
+    stepped(made, growing)
+
+    made.policy = replace(made.policy, switch=replace(OFF, disaggregation=edited_to))
+    made.runner.close()
+    made.restart()
+
+    stepped(made, rests, ticks=1)
+    for _ in range(10):
+        stepped(made, rests, ticks=1)
+    assert switch.asked == []
+
+
 def test_the_move_is_logged_once_with_what_the_stack_shows_and_what_came_of_it() -> None:
     made = bench(ScriptedSwitch(answer=Outcome.CONFLICT))
 
