@@ -43,7 +43,17 @@ class EventReporterApi(EventApi, Protocol):
 
 @dataclass(slots=True)
 class _Posted:
+    """An Event.
+
+    Attributes:
+        event: Which one.
+        uid: Of the object that it is about; empty where that was not found.
+        said_s: When it was last said.
+        count: How often.
+    """
+
     event: ObjectRef
+    uid: str
     said_s: float
     count: int = 1
 
@@ -114,12 +124,13 @@ class EventReporter:
         posted = told.posted.get(key)
         if posted is not None and at_s - posted.said_s < REPEAT_AFTER_S:
             return
-        if posted is not None and repeat(self._api, posted.event, message, at_s, posted.count + 1):
-            told.posted[key] = _Posted(posted.event, at_s, posted.count + 1)
-            return
         uid, warning = subject.uid or self._uid(subject.ref), notice.is_warning
+        lasts = posted is not None and uid in ("", posted.uid)  # an object that was made anew has none of its Events
+        if posted is not None and lasts and repeat(self._api, posted.event, message, at_s, posted.count + 1):
+            told.posted[key] = _Posted(posted.event, posted.uid, at_s, posted.count + 1)
+            return
         event = post(self._api, subject.ref, uid, notice.topic, message, at_s, warning=warning, instance=self._instance)
-        told.posted[key] = _Posted(event, at_s)
+        told.posted[key] = _Posted(event, uid, at_s)
 
     def _uid(self, ref: ObjectRef) -> str:
         try:

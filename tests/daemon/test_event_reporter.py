@@ -120,6 +120,24 @@ def test_an_event_that_the_server_has_forgotten_is_posted_anew() -> None:
     assert again["count"] == 1
 
 
+def test_what_lasts_is_told_anew_about_a_workload_that_was_made_anew() -> None:
+    """One of the same name is another object: `kubectl describe` of it shows nothing that is about the old one."""
+    stand = Stand(limited())
+    stand.tick()
+    decode = stand.world.address("apps/v1", "deployments", name="chat-decode")
+    stand.world.store.delete(decode, {})
+    stand.world.store.create(
+        stand.world.address("apps/v1", "deployments"), deployment("chat-decode"), manager="somebody"
+    )
+
+    stand.tick(after_s=900.0)
+    stand.tick(after_s=900.0)
+
+    uid = stand.world.store.get(decode)["metadata"]["uid"]
+    told = {event["involvedObject"]["uid"]: event["count"] for event in stand.events()}
+    assert (len(told), told[uid]) == (2, 2)
+
+
 @pytest.mark.parametrize("mode", [Mode.RECOMMEND, Mode.SERVER_DRY_RUN])
 def test_an_adviser_writes_nothing_about_workloads(mode: Mode) -> None:
     stand = Stand(Bench(policy(mode, prefill=role_policy(3))))
