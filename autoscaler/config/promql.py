@@ -10,6 +10,7 @@ import promql_parser
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from autoscaler.config.parsing import parse_promql
 from autoscaler.config.refusal import refuse
 
 _LONGEST = 4_000  # the parser's recursion overflows the stack, and ends the process, on some texts five times as long
@@ -32,7 +33,7 @@ class Query:
         if _PLACEHOLDER.search(text.replace("$$", "")):
             return text
         try:
-            tree = promql_parser.parse(text.replace("$$", "$"))
+            tree = parse_promql(text.replace("$$", "$"))
         except ValueError as error:
             raise refuse(f"is no PromQL: {error}") from None
         while isinstance(tree, promql_parser.ParenExpr | promql_parser.UnaryExpr):

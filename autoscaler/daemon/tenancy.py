@@ -18,6 +18,7 @@ import promql_parser
 
 from autoscaler.config import LoadedPolicy, Problem, ScalingPolicy
 from autoscaler.config.files import NO_FILES, PolicyFiles
+from autoscaler.config.parsing import parse_promql
 from autoscaler.daemon.queries import service_queries
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.queries import ServiceQueries
@@ -141,7 +142,7 @@ def _foreign(queries: ServiceQueries, own: str) -> Iterator[str]:
 
 def _is_limited(selector: str, own: str) -> bool:
     try:
-        tree = promql_parser.parse(selector)
+        tree = parse_promql(selector)
     except ValueError:
         return False
     if not isinstance(tree, promql_parser.VectorSelector):

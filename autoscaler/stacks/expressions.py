@@ -6,6 +6,7 @@ from typing import Any
 
 import promql_parser
 
+from autoscaler.config.parsing import parse_promql
 from autoscaler.stacks.errors import StackError
 from autoscaler.stacks.placeholders import quote
 from autoscaler.stacks.queries import Expression
@@ -27,7 +28,7 @@ def parse_expression(text: str) -> Expression:
         StackError: It is no PromQL, or gives a range vector or a string.
     """
     try:
-        tree = promql_parser.parse(text)
+        tree = parse_promql(text)
     except ValueError as error:
         raise StackError(f"no PromQL: {error} in {text!r}") from None
     kind = _value_type(tree)
@@ -49,7 +50,7 @@ def matcher_texts(selector: str) -> tuple[str, list[tuple[str, str]]]:
 
     A selector without a plain name is given back whole, and without matchers.
     """
-    node: Any = promql_parser.parse(selector)
+    node: Any = parse_promql(selector)
     if not isinstance(node, promql_parser.VectorSelector) or not node.name:
         return selector, []
     return node.name, [

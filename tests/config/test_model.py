@@ -200,6 +200,11 @@ def test_secrets_show_in_no_representation() -> None:
         ({"spec.prometheus.headers": {"X-A": "b\nc"}}, "spec.prometheus.headers.X-A", "line break"),
         ({"spec.prometheus.bearerToken": ""}, "spec.prometheus.bearerToken", "is empty"),
         ({"spec.signals": {"prefill": {"queue_depth": "sum(x"}}}, "spec.signals.prefill.queue_depth", "is no PromQL"),
+        (
+            {"spec.signals": {"prefill": {"queue_depth": "x offset 99999999999999999999999"}}},
+            "spec.signals.prefill.queue_depth",
+            "is no PromQL",
+        ),
         ({"spec.signals": {"prefill": {"queue_depth": "x[5m]"}}}, "spec.signals.prefill.queue_depth", "gives a range"),
         ({"spec.signals": {"prefill": {"queue_depth": "('x')"}}}, "spec.signals.prefill.queue_depth", "gives a text"),
         (

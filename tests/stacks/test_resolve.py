@@ -244,6 +244,10 @@ def test_two_dollar_signs_are_one() -> None:
         ({Scope.SERVICE: {"ttft": "x"}}, "signals.service.ttft is no signal; did you mean ttft_s?"),
         ({Scope.SERVICE: {"ttft_s": "x{$prefil}"}}, "$prefil is no placeholder; did you mean prefill?"),
         ({Scope.SERVICE: {"ttft_s": "sum(x"}}, "signals.service.ttft_s[0]: no PromQL"),
+        (
+            {Scope.SERVICE: {"ttft_s": "x{$prefill} offset 99999999999999999999999"}},
+            "signals.service.ttft_s[0]: no PromQL",
+        ),
         ({Scope.SERVICE: {"ttft_s": "x[2m]"}}, "signals.service.ttft_s[0]: gives a range vector"),
         ({Scope.SERVICE: {"ttft_s": "(x[2m:10s])"}}, "gives a range vector"),
         ({Scope.SERVICE: {"ttft_s": '"x"'}}, "gives a string"),

@@ -22,6 +22,7 @@ from promql_parser import (
     VectorSelector,
 )
 
+from autoscaler.config.parsing import parse_promql
 from autoscaler.sources.promql.aggregate import AGGREGATIONS, QUANTILE
 from autoscaler.sources.promql.binary import ARITHMETIC, COMPARISONS, SET_OPERATORS
 from autoscaler.sources.promql.errors import QuerySyntaxError, UnsupportedQueryError
@@ -45,7 +46,7 @@ def parse(query: str) -> Expr:
         QuerySyntaxError: With the parser's message.
     """
     try:
-        return promql_parser.parse(query)
+        return parse_promql(query)
     except ValueError as error:
         raise QuerySyntaxError(f"{query!r} is no valid PromQL: {error}") from None
 
