@@ -14,7 +14,8 @@ from autoscaler.daemon.schedule import Schedule
 from autoscaler.daemon.service import ServiceRunner
 from autoscaler.daemon.slot import Slot
 from autoscaler.daemon.surroundings import AssemblyError
-from autoscaler.daemon.tick import Tick
+from autoscaler.daemon.tick import Dependency, Tick, Trouble
+from autoscaler.daemon.troubles import TroubleLog
 
 _WATCH_S = 1.0
 # A correction by NTP is below this; what is above was done by someone, or by a virtual machine that moved.
@@ -93,11 +94,11 @@ class Loop:
 
     def run(self, stop: Event, reload: Callable[[], object], reload_s: float) -> None:
         """Watch until `stop` is set: reload the policies each `reload_s`, notice when the wall clock is set."""
-        due_s = self._clock.now_s() + reload_s
+        due_s, defects = self._clock.now_s() + reload_s, TroubleLog(self._log)
         while not stop.wait(min(_WATCH_S, max(due_s - self._clock.now_s(), 0.0))):
             self._follow_wall_clock()
             if self._clock.now_s() >= due_s:
-                reload()
+                defects.update(_tried(reload), self._clock.now_s())
                 due_s = self._clock.now_s() + reload_s
 
     def close(self, patience_s: float) -> list[str]:
@@ -155,3 +156,16 @@ class Loop:
         )
         self._wall_ahead_s = ahead_s
         self._schedule.realign()
+
+
+def _tried(reload: Callable[[], object]) -> list[Trouble]:
+    """Reload; what nobody foresaw leaves the policies as they are."""
+    try:
+        reload()
+    except Exception as error:  # noqa: BLE001 - a defect met by one policy must not end what runs by the others
+        message = (
+            f"the policies cannot be followed: {error!r}; those in force stay; this is a defect, please report it with "
+            "the traceback"
+        )
+        return [Trouble(Dependency.INTERNAL, "policies", message, error)]
+    return []

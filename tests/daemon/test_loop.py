@@ -207,6 +207,23 @@ def test_policies_are_reloaded_until_told_to_stop(stand: Stand) -> None:
     assert stop.is_set()
 
 
+def test_a_defect_in_following_the_policies_is_said_once_and_does_not_end_the_daemon(stand: Stand) -> None:
+    stop, failures = Event(), iter([ZeroDivisionError("division by zero")] * 2)
+
+    def reload() -> None:
+        error = next(failures, None)
+        if error is not None:
+            raise error
+        stop.set()
+
+    stand.loop.run(stop, reload, reload_s=0.0)
+
+    troubles = [line for line in stand.lines if line["event"] == "trouble"]
+    assert [(line["dependency"], line["subject"]) for line in troubles] == [("internal", "policies")]
+    assert isinstance(troubles[0]["exc_info"], ZeroDivisionError)
+    assert stand.events()[-1] == "recovered"
+
+
 @pytest.mark.parametrize("by_s", [3600.0, -3600.0])
 def test_a_wall_clock_that_is_set_is_said_once(stand: Stand, by_s: float) -> None:
     stop = Event()
