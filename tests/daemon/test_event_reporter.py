@@ -69,7 +69,9 @@ def test_a_change_is_an_event_on_its_workload() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "about"), [(Mode.ENFORCE, {"chat", "chat-decode"}), (Mode.RECOMMEND, {"chat"})], ids=str
+    ("mode", "about"),
+    [(Mode.ENFORCE, {"chat", "chat-decode"}), (Mode.RECOMMEND, {"chat"})],
+    ids=["enforce", "recommend"],
 )
 def test_under_a_policy_object_both_it_and_the_workload_are_told_each_once(mode: Mode, about: set[str]) -> None:
     stand = Stand(Bench(policy(mode, decode=role_policy(3))))

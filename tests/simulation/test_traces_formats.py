@@ -122,6 +122,21 @@ def test_a_trace_may_begin_late_and_last_a_year(tmp_path: Path) -> None:
     assert (trace.arrival_s[0], trace.duration_s) == (100_000.0, 31_622_400.0)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"arrival_s","input_tokens","output_tokens"\n0.5,30,4\n2,50,6\n',
+        '"arrival_s","input_tokens","output_tokens"\r\n"0.5","30","4"\r\n"2","50","6"\r\n',
+        'arrival_s, "input_tokens" ,output_tokens\n0.5, "30" ,4\n2,50,6\n',
+    ],
+)
+def test_quotes_around_cells_are_no_part_of_them(tmp_path: Path, text: str) -> None:
+    trace = read_trace(write(tmp_path / "t.csv", text))
+
+    assert trace.arrival_s.tolist() == [0.5, 2.0]
+    assert (trace.input_tokens.tolist(), trace.output_tokens.tolist()) == ([30, 50], [4, 6])
+
+
 def test_an_unknown_header_is_answered_with_what_was_found_and_what_is_supported(tmp_path: Path) -> None:
     path = write(tmp_path / "p.csv", "t_s,rps_mid\n433,22\n")
 
@@ -166,7 +181,15 @@ def test_an_unknown_header_is_answered_with_what_was_found_and_what_is_supported
         (mooncake('"input_length": 5, "hash_ids": 7'), "line 1.*hash_ids is 7; a list of numbers is wanted"),
         (mooncake(f'"input_length": 5, "hash_ids": {"[" * 100_000}'), "line 1: no Mooncake request"),
         (mooncake('"input_length": 5') + mooncake('"input_length": 5', 1.7e12), "line 2: the arrival 1700000000 s"),
-        ("", "no known trace format"),
+        ("", "the trace is empty"),
+        ("\n \n", "the trace is empty"),
+        (
+            "arrival_s,input_token,output_tokens\n1,1,1\n",
+            r"which lacks input_tokens \(written input_token\?\) to be plain\. Supported",
+        ),
+        ("Timestamp,Request tokens\n1,1\n", r"which lacks Response tokens to be BurstGPT\. Supported"),
+        (f'{PLAIN}\n"1","1,5","1"\n', "line 2: 4 values for 3 columns"),
+        (f'{PLAIN}\n"1","","1"\n', "line 2: input_tokens is '', which is no whole number"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_reason(tmp_path: Path, text: str, complaint: str) -> None:

@@ -6,13 +6,15 @@ prompt or an answer failed where the trace was taken (BurstGPT keeps them); they
 
 from __future__ import annotations
 
+import difflib
 import gzip
 import zlib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 from autoscaler.simulation.traces.mooncake import parse_mooncake
-from autoscaler.simulation.traces.tables import CSV_FORMATS, parse_csv
+from autoscaler.simulation.traces.tables import CSV_FORMATS, bare, parse_csv
 from autoscaler.simulation.traces.trace import Trace, TraceError
 
 
@@ -55,16 +57,32 @@ def _parse(data: bytes, name: str, *, where: str) -> Trace:
         raise TraceError(
             f"{where}: cannot unpack: {error}; a trace is UTF-8 text, with gzip only if named .gz"
         ) from error
+    if not text.strip():
+        raise TraceError(f"{where}: the trace is empty")
     first_line, _, _ = text.partition("\n")
     if first_line.lstrip().startswith("{"):
         return parse_mooncake(text, title, where=where)
-    header = [cell.strip() for cell in first_line.split(",")]
+    header = [bare(cell) for cell in first_line.split(",")]
     for csv_format in CSV_FORMATS:
         if csv_format.fits(header):
             return parse_csv(text, header, csv_format, title, where=where)
-    known = "; ".join(f"{f.title} ({f.arrival}, {f.input}, {f.output})" for f in CSV_FORMATS)
+    known = "; ".join(f"{one.title} ({', '.join(one.columns)})" for one in CSV_FORMATS)
     raise TraceError(
-        f"{where}: no known trace format: the first line is {first_line[:120]!r}. "
+        f"{where}: no known trace format: the first line is {first_line[:120]!r}{_lacks(header)}. "
         f"Supported are CSV with a header: {known}; "
         "and Mooncake JSON lines (timestamp, input_length, output_length, hash_ids)"
     )
+
+
+def _lacks(header: Sequence[str]) -> str:
+    """Which column is wrong in a header that is nearly one that is known; empty for one that is like none."""
+    nearest = min(CSV_FORMATS, key=lambda one: len(set(one.columns) - set(header)))
+    missing = [column for column in nearest.columns if column not in header]
+    if len(missing) == len(nearest.columns):
+        return ""
+    others = [cell for cell in header if cell not in nearest.columns]
+    hints = []
+    for column in missing:
+        near = difflib.get_close_matches(column, others, n=1)
+        hints.append(f"{column} (written {near[0]}?)" if near else column)
+    return f", which lacks {' and '.join(hints)} to be {nearest.title}"

@@ -21,6 +21,16 @@ _TIMESTAMP = re.compile(
 )
 
 
+_QUOTE = '"'
+
+
+def bare(cell: str) -> str:
+    """A cell without the quotes that spreadsheets, R and pandas may put around any."""
+    text = cell.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] == _QUOTE
+    return text[1:-1].strip() if quoted else text
+
+
 @dataclass(frozen=True, slots=True)
 class CsvFormat:
     """Which columns of a CSV hold what.
@@ -45,7 +55,12 @@ class CsvFormat:
 
     def fits(self, header: Sequence[str]) -> bool:
         """Whether a header has the columns that cannot be done without."""
-        return {self.arrival, self.input, self.output} <= set(header)
+        return set(self.columns) <= set(header)
+
+    @property
+    def columns(self) -> tuple[str, str, str]:
+        """The columns that cannot be done without."""
+        return self.arrival, self.input, self.output
 
 
 def _seconds(texts: Sequence[str]) -> Floats:
@@ -133,7 +148,7 @@ class _Rows:
         for number, line in enumerate(text.splitlines()[1:], start=2):
             if not line.strip():
                 continue
-            row = line.split(",")
+            row = [bare(cell) for cell in line.split(",")] if _QUOTE in line else line.split(",")
             if len(row) != len(header):
                 raise TraceError(f"{where}, line {number}: {len(row)} values for {len(header)} columns: {line[:120]!r}")
             lines.append(number)
