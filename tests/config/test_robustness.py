@@ -93,7 +93,7 @@ def checked(raw: bytes) -> FileReport:
     return report
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(mutated())
 def test_a_mutated_policy_is_used_or_refused_with_words_and_never_crashes(document: dict[str, Any]) -> None:
     report = checked(yaml.safe_dump(document, allow_unicode=True).encode("utf-8", "surrogatepass"))
@@ -101,7 +101,7 @@ def test_a_mutated_policy_is_used_or_refused_with_words_and_never_crashes(docume
     assert bool(report.errors) != bool(report.policies)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_no_policy_and_no_crash(raw: bytes) -> None:
     assert checked(raw).policies == ()
@@ -110,13 +110,13 @@ def test_arbitrary_bytes_are_no_policy_and_no_crash(raw: bytes) -> None:
 TEXT = yaml.safe_dump(FULL).encode()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, len(TEXT) - 1), st.integers(0, 20), st.binary(max_size=6))
 def test_a_damaged_file_never_crashes(start: int, length: int, inserted: bytes) -> None:
     checked(TEXT[:start] + inserted + TEXT[start + length :])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(mutated())
 def test_what_is_accepted_reads_back_the_same(document: dict[str, Any]) -> None:
     report = parse(yaml.safe_dump(document, allow_unicode=True).encode("utf-8", "surrogatepass"), Path("policy.yaml"))

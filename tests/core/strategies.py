@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 from autoscaler.core.decide import decide
@@ -25,13 +25,8 @@ from autoscaler.core.snapshot import PoolState, Snapshot
 from autoscaler.core.state import State
 from tests.support.core import ENGINE, ROLE_POLICY, START_S, STEADY, Missing, Reading, service_policy, signals
 
-#: A history costs milliseconds a look: a slow machine must not fail a property, nor a failure take minutes to shrink.
-PROPERTY = settings(
-    deadline=None,
-    max_examples=15,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    suppress_health_check=[HealthCheck.too_slow],
-)
+#: A history costs milliseconds a look.
+PROPERTY = settings(max_examples=15, phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink])
 DAY_S = 86_400.0
 
 RULES = st.builds(RateRule, st.sampled_from(RuleKind), st.integers(1, 200), st.sampled_from([15.0, 60.0, 300.0]))

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.core import codec
@@ -254,7 +254,6 @@ LOOKS = st.tuples(
 )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(Disaggregation),
     st.lists(LOOKS, max_size=30),

@@ -309,7 +309,7 @@ class Fleet:
             self.world.delete(name)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 2**32))
 def test_whatever_happens_there_are_never_two_writers(seed: int) -> None:
     fleet = Fleet(seed)

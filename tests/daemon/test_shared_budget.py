@@ -310,7 +310,7 @@ def test_services_that_share_a_budget_have_one_leader(priorities: Mapping[str, i
     assert SharedBudgets((SharedBudget("h100", 8.0, priorities),)).lease("chat") == lease
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), gpus=st.integers(6, 24))
 def test_whatever_they_want_together_they_never_hold_more(seed: int, gpus: int) -> None:
     luck = Random(seed)  # noqa: S311 (luck is no secret)

@@ -174,7 +174,7 @@ def services(draw: st.DrawFn) -> ServiceConfig:
             return replace(config, pools={**config.pools, Role.AGGREGATED: own})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(services(), REQUESTS, CHANGES, st.lists(st.floats(1, 60), max_size=3))
 def test_no_request_is_lost_and_no_block_used_twice(
     config: ServiceConfig,

@@ -129,7 +129,7 @@ def test_a_transfer_speeds_up_when_another_one_ends() -> None:
     assert parts_s["transfer"] == pytest.approx([0.2, 0.4])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.floats(0, 1.5), st.integers(1, 400), st.integers(1, 60)), min_size=1, max_size=25),
     st.floats(1.0, 20.0),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.simulation.traces.history import LengthHistory, LoadHistory, reconstruct
@@ -22,7 +22,6 @@ def history(
     )
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=20))
 def test_each_step_has_the_requests_that_were_counted_and_none_is_lost(rates: list[float]) -> None:
     known = history(rates)

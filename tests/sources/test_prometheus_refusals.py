@@ -118,7 +118,7 @@ def test_no_answer_whatever_makes_a_read_raise() -> None:
                 ).map(lambda document: json.dumps(document).encode()),
             ),
         )
-        @settings(max_examples=60, deadline=None)
+        @settings(max_examples=60)
         def read_anything(status: int, body: bytes) -> None:
             server.answer = always(Reply(status, body if status != 204 else b""))
             with reading(server) as source:

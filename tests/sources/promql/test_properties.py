@@ -36,7 +36,7 @@ def counters(draw: st.DrawFn) -> list[tuple[int, float | None]]:
     return samples
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=SHARED_SERVER)
+@settings(max_examples=40, derandomize=True, suppress_health_check=SHARED_SERVER)
 @given(samples=counters() | gauges, window=st.sampled_from(("10s", "15s", "62s")), at_ms=st.integers(0, 90_000))
 def test_a_function_of_any_samples_is_that_of_prometheus(
     prometheus: Prometheus, samples: list[tuple[int, float | None]], window: str, at_ms: int
@@ -57,7 +57,7 @@ def test_a_function_of_any_samples_is_that_of_prometheus(
         assert is_same(ours, theirs, tolerance=1e-9), f"{query}: ours {ours}, Prometheus {theirs}"
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=SHARED_SERVER)
+@settings(max_examples=150, derandomize=True, suppress_health_check=SHARED_SERVER)
 @given(query=vectors, at_s=st.integers(int(START_S), int(END_S)))
 def test_any_expression_is_that_of_prometheus(
     prometheus: Prometheus, cluster_store: SampleStore, query: str, at_s: int

@@ -216,7 +216,7 @@ RETENTION_S = 30
 pages = st.dictionaries(st.sampled_from([metric("s", x=str(x)) for x in range(4)]), st.integers(0, 9), max_size=4)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     steps=st.lists(
         st.tuples(st.integers(0, 8), st.sampled_from("ab"), st.one_of(pages, st.none(), st.just("gone"))), max_size=80
