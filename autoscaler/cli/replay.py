@@ -214,7 +214,10 @@ def _load(
     trace: str, policies: Mapping[str, ScalingPolicy], prometheus: str | None, since: str, seed: int, *, named: bool
 ) -> Load:
     if trace != PROMETHEUS:
-        read = read_trace(trace)
+        try:
+            read = read_trace(trace)
+        except TraceError as error:
+            raise CliError(f"{error}{meant(trace, [PROMETHEUS])}") from error
         return Load(read, read.remarks)
     if not named:
         raise CliError(

@@ -34,7 +34,9 @@ class HttpUrl:
         except ValueError:
             raise refuse("is no address", allowed=allowed) from None
         if parts.scheme not in ("http", "https"):
-            nearest = f"http://{text}" if "://" not in text and "@" not in text else None
+            colon_lost = re.sub("^(https?)//", r"\1://", text)
+            meant = f"http://{text}" if colon_lost == text else colon_lost
+            nearest = meant if "://" not in text and "@" not in text else None
             raise refuse("is no http address", allowed=allowed, nearest=nearest)
         if parts.username is not None or parts.password is not None:
             raise refuse("holds credentials: put them into basicAuth or a bearerTokenFile", allowed=allowed)

@@ -175,6 +175,11 @@ def test_policies_of_one_service_in_files_of_one_name_are_all_played(trace_file:
     ]
 
 
+def test_a_word_for_a_prometheus_that_is_misspelt_is_no_mere_missing_file() -> None:
+    with pytest.raises(CliError, match=r"cannot read trace promtheus: No such file.*; did you mean prometheus\?"):
+        said("--trace", "promtheus", "--model", "llama-3.1-70b", "--tp", "4")
+
+
 def test_a_policy_that_is_named_twice_is_refused(trace_file: Path, tmp_path: Path) -> None:
     file = tmp_path / "chat.yaml"
     file.write_text((resources.files("autoscaler.simulation") / "data" / "demo.yaml").read_text())

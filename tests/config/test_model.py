@@ -226,6 +226,13 @@ def test_what_cannot_work_is_refused_where_it_stands(changes: dict[str, Any], pa
     assert words in found.message
 
 
+@pytest.mark.parametrize(
+    ("url", "meant"), [("prometheus:9090", "http://prometheus:9090"), ("https//p:9090", "https://p:9090")]
+)
+def test_an_address_without_a_whole_scheme_is_told_with_one(url: str, meant: str) -> None:
+    assert error({"spec.prometheus.url": url}).nearest == meant
+
+
 def test_the_two_pools_may_share_an_object_that_counts_them_apart() -> None:
     target = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeployment", "name": "graph"}
 
