@@ -47,7 +47,7 @@ def test_all_of_a_stack_is_told(name: str) -> None:
 def test_ways_to_measure_a_signal_are_told_with_versions_and_notes() -> None:
     text = run_stacks("show", "aibrix")
 
-    assert "1. quantile\n" in text
+    assert "1. with gateway_tpot_bucket_total; quantile; streaming requests that report their usage" in text
     assert "2. sequential dispatch; prefill's end-to-end quantile plus decode's first-token quantile;" in text
     assert "sum by (bucket)" not in text
 
@@ -59,7 +59,7 @@ def test_a_signal_that_a_stack_does_not_have_is_told_with_the_reason() -> None:
 def test_queries_are_told_when_they_are_asked_for() -> None:
     text = run_stacks("show", "moreh", "--queries")
 
-    assert "sum(inference_service_waiting_requests{$service_any} * $on_prefill)" in text
+    assert "sum(max by (namespace, endpoint) (inference_service_waiting_requests{$service_any}) * $on_prefill)" in text
     assert "in percent" in text
     assert "$on_prefill stands for on (namespace, endpoint)" in " ".join(text.split())
 
