@@ -8,7 +8,9 @@ switch that does not confirm is taken back with a reason.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from autoscaler.core.arrangement import Comparison
 from autoscaler.core.decision import Reason, Stage, StageName, SwitchDecision, SwitchStep
@@ -20,6 +22,13 @@ from autoscaler.core.state import SwitchState
 from autoscaler.core.supply import held_bounds
 
 _COMMANDS = {SwitchStep.OPENING: True, SwitchStep.CLOSING: False}
+# Where a change rests that the policy takes back.
+_TAKEN_BACK: Mapping[tuple[Disaggregation, SwitchStep | None], SwitchStep] = MappingProxyType(
+    {
+        (Disaggregation.ON, SwitchStep.GROWING_DECODE): SwitchStep.ON,
+        (Disaggregation.OFF, SwitchStep.GROWING_PREFILL): SwitchStep.OFF,
+    }
+)
 
 
 def advance(
@@ -70,6 +79,16 @@ def begun(policy: SwitchPolicy, snapshot: Snapshot, now: float) -> SwitchState:
     if shown is None:
         shown = policy.disaggregation is Disaggregation.ON or prefill is None or prefill.current > 0
     return SwitchState(SwitchStep.ON if shown else SwitchStep.OFF, now)
+
+
+def taken_back(policy: SwitchPolicy, memory: SwitchState, now: float) -> SwitchState:
+    """The memory without a change to where the policy does not want the switch any more, as long as replicas only grow.
+
+    Nothing has been moved by then. A change that was begun under an earlier policy would else go all the way, and only
+    then back.
+    """
+    rests = _TAKEN_BACK.get((policy.disaggregation, memory.step))
+    return memory if rests is None else SwitchState(rests, now, memory.changed_at_s)
 
 
 def prefill_stands(step: SwitchStep | None) -> bool:

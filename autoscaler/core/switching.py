@@ -45,6 +45,8 @@ class Switched:
 def remembered(policy: ServicePolicy, snapshot: Snapshot, state: State, now: float) -> State:
     """The state with the memory of the switch that the policy has, begun where the stack shows it, and of no other.
 
+    A change that the policy does not want any more is dropped, where that is still possible.
+
     What a switch or a threshold remembers would go on governing the pools of a policy that has none.
     """
     own = policy.switch
@@ -56,6 +58,8 @@ def remembered(policy: ServicePolicy, snapshot: Snapshot, state: State, now: flo
     begins = kind is not Disaggregation.THRESHOLD and state.switch.step is None
     if own is not None and begins and snapshot.disaggregated is not None:
         state = replace(state, switch=switch.begun(own, snapshot, now))
+    if own is not None:
+        state = replace(state, switch=switch.taken_back(own, state.switch, now))
     return state
 
 

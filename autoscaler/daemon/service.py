@@ -30,7 +30,6 @@ from autoscaler.daemon.switching import (
     setting_of,
     setting_text,
     with_position,
-    without_unwanted_change,
 )
 from autoscaler.daemon.tick import Dependency, Tick, Trouble
 from autoscaler.daemon.troubles import TroubleLog
@@ -208,9 +207,7 @@ class ServiceRunner:
         policy = self._at(self.policy, snapshot.at_s)
         if self._hand is None or shown is None:
             return self._within_grant(policy, snapshot, memory)
-        policy = self._hand.give_way(policy, shown)
-        memory = without_unwanted_change(policy, memory, snapshot.at_s)
-        decision, state = self._within_grant(policy, snapshot, memory)
+        decision, state = self._within_grant(self._hand.give_way(policy, shown), snapshot, memory)
         return self._hand.worded(decision), state
 
     def _within_grant(self, policy: ServicePolicy, snapshot: Snapshot, memory: State) -> tuple[Decision, State]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from autoscaler.core.decision import Decision, SwitchDecision, SwitchStep
 from autoscaler.core.policy import Disaggregation, Mode, Role, ServicePolicy
 from autoscaler.core.signals import Scope
 from autoscaler.core.snapshot import Snapshot
-from autoscaler.core.state import State, SwitchState
 from autoscaler.daemon.leadership import LED_BY_ANOTHER
 from autoscaler.targets.base import Outcome, PoolReading, Target, WriteResult
 from autoscaler.targets.fights import WINDOW_S, WriteMemory, explain, lost_track, observe, wrote
@@ -18,12 +16,6 @@ from autoscaler.targets.switch import InstructedSwitch, Position, Setting, Switc
 
 _TOLD = {Position.ON: Disaggregation.ON, Position.OFF: Disaggregation.OFF}
 _DISAGGREGATED = {Position.ON: True, Position.OFF: False, Position.UNKNOWN: None}
-_BACK: Mapping[tuple[Disaggregation | None, SwitchStep | None], SwitchStep] = MappingProxyType(
-    {
-        (Disaggregation.ON, SwitchStep.GROWING_DECODE): SwitchStep.ON,
-        (Disaggregation.OFF, SwitchStep.GROWING_PREFILL): SwitchStep.OFF,
-    }
-)
 _SLACK = 1.5  # growing before a move, and watching after it, take their time beside the dwell
 
 
@@ -185,19 +177,6 @@ def fight_window_s(policy: ServicePolicy) -> float:
     """How long a foreign move of the switch is remembered: a change comes after a dwell at the soonest, so for two."""
     dwell_s = policy.switch.dwell_s if policy.switch is not None else 0.0
     return max(WINDOW_S, 2 * _SLACK * dwell_s)
-
-
-def without_unwanted_change(policy: ServicePolicy, state: State, now_s: float) -> State:
-    """The memory without a change to where the policy does not want the switch any more, as long as replicas only grow.
-
-    Nothing has been moved by then. A change that was begun under an earlier policy would else go all the way, and only
-    then back.
-    """
-    told, step = policy.switch.disaggregation if policy.switch is not None else None, state.switch.step
-    rests = _BACK.get((told, step))
-    if rests is None:
-        return state
-    return replace(state, switch=SwitchState(rests, now_s, state.switch.changed_at_s))
 
 
 def setting_of(decided: SwitchDecision) -> Setting | None:

@@ -207,6 +207,26 @@ def changing(step: SwitchStep, decode: int) -> Story:
     return tale
 
 
+@pytest.mark.parametrize(
+    ("step", "told", "rests"),
+    [
+        (SwitchStep.GROWING_DECODE, Disaggregation.ON, SwitchStep.ON),
+        (SwitchStep.GROWING_PREFILL, Disaggregation.OFF, SwitchStep.OFF),
+        (SwitchStep.GROWING_DECODE, Disaggregation.OFF, SwitchStep.GROWING_DECODE),
+        (SwitchStep.GROWING_PREFILL, Disaggregation.ON, SwitchStep.GROWING_PREFILL),
+        (SwitchStep.CLOSING, Disaggregation.ON, SwitchStep.CLOSING),
+        (SwitchStep.OPENING, Disaggregation.OFF, SwitchStep.OPENING),
+    ],
+)
+def test_a_change_that_the_policy_takes_back_is_dropped_as_long_as_only_replicas_grow(
+    step: SwitchStep, told: Disaggregation, rests: SwitchStep
+) -> None:
+    tale = changing(step, decode=2)
+    tale.policy = fixed(told)
+
+    assert switch_of(tale).step is rests
+
+
 def test_decode_grows_to_what_closing_takes() -> None:
     changing(SwitchStep.GROWING_DECODE, decode=2).expect(decode=9, because=Reason.SWITCHING)
 
