@@ -233,14 +233,13 @@ def scale(unit: str) -> tuple[float, str]:
 
 def legend(axes: Axes) -> None:
     """Names below the panel, as many a line as fit."""
-    names = axes.get_legend_handles_labels()[1]
+    handles, names = axes.get_legend_handles_labels()
     if names:
         width_in = axes.get_position().width * axes.figure.get_figwidth()
         fit = int(width_in / (LEGEND_KEY_IN + LEGEND_LETTER_IN * max(map(len, names))))
         most = max(fit, 1) * LEGEND_LINES
-        handles = axes.get_legend_handles_labels()[0][:most]
         axes.legend(
-            handles,
+            handles[:most],
             names[:most],
             loc="upper left",
             bbox_to_anchor=(-0.02, -0.12),

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from random import Random
+from random import Random, SystemRandom
 
 import pytest
 
@@ -38,9 +38,9 @@ ROLES = (Role.PREFILL, Role.DECODE)
 WAITED_IN_VAIN = (Reason.UNSCHEDULABLE, Reason.REPLICAS_FAILING, Reason.BACKING_OFF)
 WILD = (math.nan, math.inf, -math.inf, -1.0, 0.0, 1e-300, 1e300)
 KNOWN_SEEDS = (2, 3)
-# Another one each run, and the same for all processes of one that is played by several.
-NEW_SEED = Random(os.environ.get("PYTEST_XDIST_TESTRUNUID")).randrange(10**6)  # noqa: S311 - no secret
-SEEDS = [int(os.environ["CHAOS_SEED"])] if "CHAOS_SEED" in os.environ else [*KNOWN_SEEDS, NEW_SEED]
+SEEDS = (
+    [int(os.environ["CHAOS_SEED"])] if "CHAOS_SEED" in os.environ else [*KNOWN_SEEDS, SystemRandom().randrange(10**6)]
+)
 
 
 @dataclass
