@@ -49,6 +49,7 @@ class Pod:
         cost: The mark that it carries; empty for none.
         labels: All of them.
         withdrawn: What its label was before it was taken out of routing; empty where it is in there.
+        uid: Tells it from another of its name, as a StatefulSet makes one in place of a pod that was lost.
     """
 
     ref: ObjectRef
@@ -59,6 +60,7 @@ class Pod:
     cost: str
     labels: Mapping[str, str] = field(default_factory=dict)
     withdrawn: str = ""
+    uid: str = ""
 
     @property
     def in_replica_set(self) -> bool:
@@ -86,6 +88,7 @@ class Pod:
             cost=annotations.get(COST, ""),
             labels=dict(metadata.get("labels", {})),
             withdrawn=annotations.get(WITHDRAWN, ""),
+            uid=str(metadata.get("uid", "")),
         )
 
 

@@ -83,7 +83,8 @@ class Withdrawal:
         names = {pod.ref.name for pod in leaving}
         self._routing.readmit([pod for name, pod in out.pods.items() if name not in names])
         out.pods = {name: pod for name, pod in out.pods.items() if name in names}
-        entering = [pod for pod in leaving if pod.ref.name not in out.pods]
+        known = {name: pod.uid for name, pod in out.pods.items()}
+        entering = [pod for pod in leaving if known.get(pod.ref.name) != pod.uid]
         if entering:
             self._routing.withdraw(entering)
             out.pods |= {pod.ref.name: pod for pod in entering}

@@ -147,6 +147,17 @@ def test_a_smaller_step_puts_those_back_that_stay_and_a_larger_one_takes_more_ou
     assert stand.router.out == {"b", "d", "a"}
 
 
+def test_a_pod_that_is_made_anew_under_its_name_while_it_is_out_goes_out_again() -> None:
+    stand = Stand()
+    stand.tick()
+    stand.router.out.clear()
+    stand.requests["b"] = 0.0
+    stand.marks.found = [replace(one, uid="another") if one.ref.name == "b" else one for one in stand.marks.found]
+
+    assert stand.ticks_until_it_shrinks() * TICK_S == 30.0
+    assert stand.router.out == {"b"}
+
+
 @pytest.mark.parametrize("then", ["nothing is asked", "growth", "a refusal", "the end"])
 def test_where_the_shrink_is_not_carried_out_they_go_back(then: str) -> None:
     stand = Stand()
