@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+# One process of tests per core, four at most: many of them start servers of their own.
+WORKERS ?= logical --maxprocesses 4
 
 .PHONY: help benchmark demo test lint types layers unit format lock clean
 
@@ -28,7 +30,7 @@ layers: $(VENV)/.dev ## Imports point downwards only
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev ## Tests alone; TESTS=path narrows them
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
 
 .PHONY: cpu-stack
 cpu-stack: $(VENV)/.dev system ## Scale a real serving stack: Dynamo with mock workers, Prometheus, load from a trace; 3 min

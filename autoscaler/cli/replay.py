@@ -202,7 +202,8 @@ def _swept(
             bar.finished(f"{len(found)} of {len(cases)} combinations")
     rows = [row for place in range(len(cases)) for row in found[place]]
     trace = load.trace if "rate" in sweeps else at_rate(load.trace, rate, seed)
-    record = {"trace": trace.name, "requests": len(trace), "rows": rows, **_remarked(load)}
+    about = {"trace": trace.name, "requests": len(trace), "duration_s": trace.duration_s}
+    record = {**about, "rows": rows, **_remarked(load)}
     return sweep_page(record, [column_of(key) for key in sweeps], load.remarks) if output is Output.HTML else record
 
 

@@ -22,6 +22,9 @@ _KNOWN = frozenset(
         *("reversals_per_hour", "violation_s", "worst_5min", "simulated_requests_per_s"),
     }
 )
+# A longer unit reads better from so many of it on.
+_MANY = 1.5
+_LONG = (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0))
 
 
 def replay_json(record: Record) -> str:
@@ -42,11 +45,20 @@ def replay_csv(record: Record) -> str:
 def print_replay(record: Record, file: TextIO) -> None:
     """Print a line for each row; on a terminal too narrow for that a column, in as many tables as it takes."""
     console = console_on(file)
-    console.print(f"{record['requests']} requests of {record['trace']}")
+    console.print(
+        f"{record['requests']} requests of {record['trace']} {_pace(record['requests'], record['duration_s'])}"
+    )
     cells = [_cells(row) for row in record["rows"]]
     print_grid(tuple(cells[0]), [tuple(row.values()) for row in cells], console)
     for remark in record.get("remarks", ()):
         console.print(remark, style="dim")
+
+
+def _pace(requests: int, duration_s: float) -> str:
+    """How long they take and how many that is at a time: what gives away a time column in another unit."""
+    unit, size_s = next((found for found in _LONG if duration_s >= _MANY * found[1]), ("s", 1.0))
+    said = f"in {duration_s / size_s:.3g} {unit}"
+    return f"{said}, {requests / duration_s:.3g} a second" if duration_s > 0.0 else said
 
 
 def _cells(row: Record) -> dict[str, str]:

@@ -88,8 +88,13 @@ class Replay:
     need: Mapping[Role, Floats] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """The stable plain form: trace, requests and rows."""
-        return {"trace": self.trace, "requests": self.requests, "rows": [asdict(row) for row in self.rows]}
+        """The stable plain form: trace, requests, how long they take to arrive, and rows."""
+        return {
+            "trace": self.trace,
+            "requests": self.requests,
+            "duration_s": self.duration_s,
+            "rows": [asdict(row) for row in self.rows],
+        }
 
 
 class Watcher(Protocol):
@@ -164,7 +169,7 @@ def replay(
     startup_s = max(pool.startup_time_s for pool in config.pools.values())
     attainment_ratio = first.objectives.attainment_ratio
     cost = clairvoyant_cost(config, trace, (startup_s,), attainment_ratio=attainment_ratio)
-    bound = cost.optimum_gpu_hours[startup_s]
+    bound = cost.ready_optimum_gpu_hours[startup_s]
     gpus = {role: pool.gpus_per_replica for role, pool in config.pools.items()}
     rows, timelines = [], []
     duration_s = max(trace.duration_s, 1.0)

@@ -100,7 +100,7 @@ def _bound(job: Job) -> Row:
     return {
         "requests": len(trace),
         "feasible": _brief(_feasible(config, trace), 7),
-        "optimum_gpu_hours": _brief(cost.optimum_gpu_hours[job.case.startup_s]),
+        "optimum_gpu_hours": _brief(cost.ready_optimum_gpu_hours[job.case.startup_s]),
         "lower_gpu_hours": _brief(cost.bound_gpu_hours),
         "fluid_gpu_hours": _brief(cost.fluid_gpu_hours),
         "static_peak": [cost.static_peak[role] for role in _ROLES],

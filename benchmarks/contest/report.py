@@ -98,8 +98,9 @@ Python {platform.python_version()}, {packages}; seed {cases.SEED} for everything
   alone, and up to a replica short of sustained load at loose objectives. **static-best** is the cheapest constant fleet
   that attains 99 % (of what **ample**, twice static-peak, attains, if that is less than 99 %). **verified** is a
   schedule made with the load known and proven by replay.
-- **x bound** divides by the estimated cost of the best schedule that knows the load and may miss 1 %. It is an
-  estimate, and replays of real queues can undercut it; *lower* in the tables is one that nothing undercuts.
+- **x bound** divides by the estimated cost of the best schedule that knows the load and may miss 1 %; its first
+  replicas are ready, as everybody's are. It is an estimate, and replays of real queues can undercut it; *lower* in the
+  tables is one that nothing undercuts.
 - A reversal is a change of a pool against its last one within ten minutes. *Missing its share* sums the minutes whose
   arrivals attained less than 99 %.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ def live(make_live: MakeLive) -> LiveService:
     return make_live()
 
 
+@pytest.fixture
+def with_a_terminal() -> Iterator[None]:
+    """As the tests are where nohup did not start them, which what they start would inherit."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("with_a_terminal")
 @pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_acts_answers_and_leaves_with_code_0_when_told_to(
     live: LiveService, gate: Gate, start: Start, tmp_path: Path, with_signal: signal.Signals

@@ -23,13 +23,36 @@ ROW = {
 
 
 def test_names_of_files_and_remarks_are_printed_as_they_are() -> None:
-    record = {"requests": 5, "trace": "day[prod]", "rows": [ROW], "remarks": ["[/red] said the server :bug:"]}
+    record = {
+        "requests": 5,
+        "trace": "day[prod]",
+        "duration_s": 10.0,
+        "rows": [ROW],
+        "remarks": ["[/red] said the server :bug:"],
+    }
     out = io.StringIO()
     print_replay(record, out)
 
     assert "5 requests of day[prod]" in out.getvalue()
     assert "chat[tight]" in out.getvalue()
     assert "[/red] said the server :bug:" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("requests", "duration_s", "said"),
+    [
+        (270_000, 86_400.0, "270000 requests of day in 24 h, 3.12 a second"),
+        (3_000, 1_876_650.0, "3000 requests of day in 21.7 days, 0.0016 a second"),
+        (3_000, 1_876.65, "3000 requests of day in 31.3 min, 1.6 a second"),
+        (5, 10.0, "5 requests of day in 10 s, 0.5 a second"),
+        (1, 0.0, "1 requests of day in 0 s"),
+    ],
+)
+def test_how_long_a_load_is_gives_away_times_in_milliseconds(requests: int, duration_s: float, said: str) -> None:
+    out = io.StringIO()
+    print_replay({"requests": requests, "trace": "day", "duration_s": duration_s, "rows": [ROW]}, out)
+
+    assert out.getvalue().splitlines()[0] == said
 
 
 class Terminal(io.StringIO):
@@ -41,7 +64,7 @@ def shown(columns: int, monkeypatch: pytest.MonkeyPatch, *rows: dict[str, Any]) 
     """Lines of the table on a terminal of so many columns, without colour."""
     monkeypatch.setenv("COLUMNS", str(columns))
     out = Terminal()
-    print_replay({"requests": 5, "trace": "day", "rows": rows}, out)
+    print_replay({"requests": 5, "trace": "day", "duration_s": 10.0, "rows": rows}, out)
     return re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()[1:]
 
 

@@ -58,6 +58,17 @@ def test_requests_that_may_miss_make_it_cheaper(cost: ClairvoyantCost) -> None:
         assert loose.optimum_gpu_hours[startup_s] < cost.optimum_gpu_hours[startup_s]
 
 
+def test_replicas_that_are_needed_before_any_can_have_started_are_ready_in_what_a_run_is_compared_with() -> None:
+    steady = poisson(20.0, 600.0, Trace.of(0, 2000, 150), seed=1)
+
+    cost = clairvoyant_cost(service(), steady, (0.0, 60.0, 240.0))
+    ready = cost.ready_optimum_gpu_hours
+
+    assert ready[0.0] == cost.optimum_gpu_hours[0.0]
+    assert ready[240.0] < cost.optimum_gpu_hours[240.0]
+    assert ready[60.0] == pytest.approx(ready[0.0], rel=0.05)
+
+
 def test_narrow_links_need_replicas_too() -> None:
     narrow = clairvoyant_cost(service(2e9), bundled_trace(), (0.0,), weight=8.0)
     wide = clairvoyant_cost(service(), bundled_trace(), (0.0,), weight=8.0)

@@ -33,8 +33,9 @@ class ClairvoyantCost:
             always.
         deadline_gpu_hours: What no schedule undercuts that serves every request in time and changes at the edges of
             slots only; starts are free.
-        optimum_gpu_hours: Estimated optimum by startup time in seconds. The first replicas' starts are counted; a
-            simulated run that begins with ready replicas does not pay them.
+        optimum_gpu_hours: Estimated optimum by startup time in seconds, the first replicas' starts included.
+        ready_optimum_gpu_hours: The same without the starts of replicas that are needed before any can have started, to
+            compare runs with that find their first replicas ready.
         static_peak: Peak of the estimate that the optimum follows, per role: enough for any slot alone. Sustained load
             may exceed it, for each slot counts on the slack of the next; `sustained_peak` is a fleet that keeps up.
         static_peak_gpu_hours: Cost of that fleet.
@@ -46,6 +47,7 @@ class ClairvoyantCost:
     bound_gpu_hours: float
     deadline_gpu_hours: float
     optimum_gpu_hours: Mapping[float, float]
+    ready_optimum_gpu_hours: Mapping[float, float]
     static_peak: Mapping[Role, int]
     static_peak_gpu_hours: float
     static_p99_gpu_hours: float
@@ -77,11 +79,12 @@ def clairvoyant_cost(
     profiles = {role: load.replicas() for role, load in loads.items()}
     lost = weight * len(trace) * (1.0 - attainment_ratio)
 
-    def optimum(startup_s: float) -> float:
+    def optimum(startup_s: float) -> tuple[float, float]:
         stays = {role: optimal_stays(profile, SLOT_S, startup_s) for role, profile in profiles.items()}
         kept = shed(stays, loads, gpus, requests=lost, startup_s=startup_s)
         costs_s = {role: sum(stay.replica_s(SLOT_S, startup_s) for stay in kept[role]) for role in ROLES}
-        return _gpu_hours(costs_s, gpus)
+        first_s = {role: startup_s * sum(stay.start * SLOT_S < startup_s for stay in kept[role]) for role in ROLES}
+        return _gpu_hours(costs_s, gpus), _gpu_hours(first_s, gpus)
 
     def static(percentile: float) -> float:
         held_s = {
@@ -93,6 +96,7 @@ def clairvoyant_cost(
     served_s = [_least_s(by_limit, weight, attainment_ratio) for by_limit in least]
     in_time = [deadline_demand(by_limit, weight=weight) for by_limit in least]
     busy_s = {role: weight * float(seconds.sum()) for role, seconds in _by_role(work).items()}
+    optima = {startup_s: optimum(startup_s) for startup_s in startups_s}
     return ClairvoyantCost(
         work_replicas={
             role: seconds / work.duration_s if work.duration_s else math.inf for role, seconds in busy_s.items()
@@ -102,7 +106,8 @@ def clairvoyant_cost(
         deadline_gpu_hours=_gpu_hours(
             {role: max(float(replicas[role].sum()) for replicas in in_time) * SLOT_S for role in ROLES}, gpus
         ),
-        optimum_gpu_hours={startup_s: optimum(startup_s) for startup_s in startups_s},
+        optimum_gpu_hours={startup_s: whole for startup_s, (whole, _) in optima.items()},
+        ready_optimum_gpu_hours={startup_s: whole - first for startup_s, (whole, first) in optima.items()},
         static_peak={role: int(profile.max()) for role, profile in profiles.items()},
         static_peak_gpu_hours=static(_PEAK),
         static_p99_gpu_hours=static(_P99),
