@@ -1,4 +1,7 @@
-"""What is played: loads at fixed rates, engines, startup times, objectives. One seed for everything random."""
+"""What is played: loads at fixed rates, engines, startup times, objectives.
+
+One seed for everything random; the days are played with others too, for a single burst may weigh half a point.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ from autoscaler.simulation.traces import (
 
 _HOUR_S = 3600.0
 SEED = 1
+OTHER_SEEDS = (2, 3, 4, 5)
 
 
 class MissingTracesError(SystemExit):

@@ -6,12 +6,12 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.contest import jobs
-from benchmarks.contest.cases import CALIBRATIONS, DAY_LOADS, OBJECTIVES, Case
+from benchmarks.contest.cases import CALIBRATIONS, DAY_LOADS, OBJECTIVES, OTHER_SEEDS, Case
 from benchmarks.contest.search import reaches
 from benchmarks.contest.table import CaseTable, Line, Rows, cheapest, tables
 
@@ -47,7 +47,7 @@ def verdicts(rows: Rows, away: Path = AWAY) -> list[Verdict]:
     saving = "At the attainment we reach, at least 20 % fewer GPU-hours than {}: median of days"
     kept = "The same against the cheapest run of {} that attains 99 %, on days where ours does"
     return [
-        _attainment(played),
+        _attainment(played, by_case),
         _beaten("No baseline, even tuned in hindsight, is both cheaper and better: days", played),
         _beaten("The same on every case played", everywhere),
         _saving(saving.format("the best tuned HPA or KEDA"), played, jobs.HPA_OR_KEDA),
@@ -67,13 +67,20 @@ def _each(cases: Sequence[CaseTable], number: Callable[[Line], str]) -> str:
     return "; ".join(f"{table.case.load} {number(table.ours)}" for table in cases if table.ours is not None)
 
 
-def _attainment(days: Sequence[CaseTable]) -> Verdict:
-    shares = [table.ours.row["attainment"] for table in days if table.ours is not None]
+def _attainment(days: Sequence[CaseTable], by_case: Mapping[Case, CaseTable]) -> Verdict:
+    shares = {table: [table.ours.row["attainment"]] for table in days if table.ours is not None}
+    for table, seen in shares.items():
+        again = (by_case.get(replace(table.case, seed=seed)) for seed in OTHER_SEEDS)
+        seen += [other.ours.row["attainment"] for other in again if other is not None and other.ours is not None]
     return Verdict(
-        "Attainment at least 99 % on every day-long trace at normal objectives and 240 s",
-        _all(shares, lambda share: share >= OBJECTIVES["normal"].attainment_ratio, len(DAY_LOADS)),
-        "; ".join(f"{table.case.load} {_attained(table)}" for table in days),
+        "Attainment at least 99 % on every day-long trace at normal objectives and 240 s, whatever the seed",
+        _all(list(shares.values()), lambda seen: min(seen) >= OBJECTIVES["normal"].attainment_ratio, len(DAY_LOADS)),
+        "; ".join(f"{table.case.load} {_attained(table)}{_by_seed(seen)}" for table, seen in shares.items()),
     )
+
+
+def _by_seed(shares: Sequence[float]) -> str:
+    return f", {min(shares):.2%} to {max(shares):.2%} over {len(shares)} seeds" if len(shares) > 1 else ""
 
 
 def _attained(table: CaseTable) -> str:

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from autoscaler.simulation.baselines.registry import BASELINES
-from benchmarks.contest.cases import CALIBRATIONS, DAY_LOADS, OBJECTIVES, SHARED_LOADS, STARTUPS_S, Case
+from benchmarks.contest.cases import CALIBRATIONS, DAY_LOADS, OBJECTIVES, OTHER_SEEDS, SHARED_LOADS, STARTUPS_S, Case
 
 OURS, BOUND, VERIFIED = "ours", "bound", "verified"
 STATIC_PEAK, STATIC_BEST, AMPLE = "static-peak", "static-best", "ample"
@@ -98,6 +98,8 @@ def _ordered() -> Iterator[Job | Search]:
     for case in central:
         yield from (Search(case, name) for name in BASELINES)
     yield from (Job(Case(load), VERIFIED) for load in _VERIFIED_LOADS)
+    for load, seed in product(DAY_LOADS, OTHER_SEEDS):
+        yield from (Job(Case(load, seed=seed), contender) for contender in (BOUND, OURS))
     for case in _cases():
         yield from (Job(case, contender) for contender in (BOUND, OURS, STATIC_PEAK))
     for case in _cases():

@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from pathlib import Path
 
 from benchmarks.contest import jobs, report, search, store
+from benchmarks.contest.cases import SEED
 from benchmarks.contest.jobs import Job, Search
 from benchmarks.contest.play import Row, play
 from benchmarks.contest.store import Kept
@@ -54,7 +55,8 @@ def _options() -> argparse.ArgumentParser:
 def _title(job: Job) -> str:
     case = job.case
     words = (case.load, case.calibration, f"{case.startup_s:g}s", case.objectives, job.contender, job.bounds)
-    return " ".join((*words, job.settings)).strip()
+    seed = f"seed={case.seed}" if case.seed != SEED else ""
+    return " ".join(word for word in (*words, job.settings, seed) if word)
 
 
 def _chosen(job: Job, options: argparse.Namespace) -> bool:
