@@ -32,6 +32,12 @@ READ = [
 ]
 
 
+def with_pools(cluster: Cluster) -> None:
+    """Both pools of the service, as deployments of two."""
+    for role in ("prefill", "decode"):
+        cluster.create("deployments", deployment(f"chat-{role}", replicas=2))
+
+
 def test_a_target_that_does_not_exist_makes_its_role_inert(
     server: Prometheus, tmp_path: Path, kube_api: Cluster
 ) -> None:
@@ -49,8 +55,7 @@ def test_a_right_that_is_missing_is_named_with_the_rule_that_grants_it(
     server: Prometheus, tmp_path: Path, kube_api: Cluster
 ) -> None:
     fill(server, "rights", *ENGINES)
-    for role in ("prefill", "decode"):
-        kube_api.create("deployments", deployment(f"chat-{role}", replicas=2))
+    with_pools(kube_api)
     token = kube_api.service_account("reader", READ)
 
     found = examine(server, tmp_path, "rights", cluster=kube_api, token=token)
@@ -69,8 +74,7 @@ def test_a_right_on_one_pool_alone_is_told_from_that_on_the_other(
     server: Prometheus, tmp_path: Path, kube_api: Cluster
 ) -> None:
     fill(server, "one-pool", *ENGINES)
-    for role in ("prefill", "decode"):
-        kube_api.create("deployments", deployment(f"chat-{role}", replicas=2))
+    with_pools(kube_api)
     one = {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["patch"]}
     token = kube_api.service_account("half", [*READ, {**one, "resourceNames": ["chat-prefill"]}])
 
@@ -94,8 +98,7 @@ def test_rights_that_the_server_does_not_tell_are_unknown(
 
 def test_somebody_else_who_scales_is_named(server: Prometheus, tmp_path: Path, kube_api: Cluster) -> None:
     fill(server, "rival", *ENGINES)
-    for role in ("prefill", "decode"):
-        kube_api.create("deployments", deployment(f"chat-{role}", replicas=2))
+    with_pools(kube_api)
     reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat-prefill"}
     kube_api.create(
         "horizontalpodautoscalers",
