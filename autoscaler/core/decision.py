@@ -46,7 +46,6 @@ class Reason(StrEnum):
     FIRST_REPLICA = "first_replica"
     KV_FULL = "kv_full"
     SHRINK_RESERVE = "shrink_reserve"
-    DEMAND_RISES = "demand_rises"
     IDLE = "idle"
     STEADY = "steady"
     # signals

@@ -128,7 +128,6 @@ class Outlook:
         forecaster: Which forecaster spoke.
         horizon_s: How far ahead.
         lifted_by: Which one lifted the bound above the speaker's; None for nobody.
-        trend: Demand if the steeper of the trends went on.
     """
 
     demand: float
@@ -137,7 +136,6 @@ class Outlook:
     horizon_s: float
     levels: tuple[float, ...] = ()
     lifted_by: str | None = None
-    trend: float = 0.0
 
 
 _SILENT = -1.0
@@ -191,7 +189,7 @@ def observe(
         upper, lifted_by, inside = max(uppers[chosen], 0.0), None, share / _LEVELS
         known, value = told_by[chosen], predictions[chosen]
         levels = [errors.at_share(known, value, (index + 0.5) * inside) for index in range(_LEVELS)]
-    outlook = Outlook(predictions[chosen], upper, FORECASTERS[chosen], horizon_s, tuple(levels), lifted_by, trend)
+    outlook = Outlook(predictions[chosen], upper, FORECASTERS[chosen], horizon_s, tuple(levels), lifted_by)
     beyond = trend if trend > uppers[chosen] else None
     return _remember(memory, predictions, now + horizon_s, horizon_s, beyond), outlook
 

@@ -46,13 +46,6 @@ def test_on_a_steady_ramp_levels_lag_trends_are_right_and_the_damped_one_goes_ha
     assert (said_by(memory)[forecaster] - demand) * 100 * TICK_S == pytest.approx(ahead_s, abs=10.0)
 
 
-def test_the_trend_that_is_told_is_the_steeper_one() -> None:
-    memory, said = outlooks([5.0] * 240 + [5.0 + step / 4 for step in range(20)])
-
-    found = said_by(memory)
-    assert said[-1].trend == found["steep_trend"] > found["trend"] > found["damped_trend"] > 0.0
-
-
 def test_no_trend_goes_on_below_nothing() -> None:
     memory, _ = outlooks([10.0] * 300 + [0.0] * 10, horizon_s=1800.0)
 

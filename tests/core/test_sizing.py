@@ -183,34 +183,6 @@ def test_whoever_reads_of_a_forecast_is_told_who_lifted_its_bound() -> None:
     assert when(replace(calm, lifted_by="steep_trend")) == "at most in 315 s (slow level, lifted by steep trend)"
 
 
-def asked(role: Role, trend: float, replicas: int) -> Proposal:
-    """What a calm pool asks for whose demand, two replicas' work, will be so much if its trend goes on."""
-    seen: list[RoleContext] = []
-    pools = {"prefill": replicas, "decode": replicas}
-    decide(looking(role, seen), snapshot(CALM, **pools), State(), START_S)
-    outlook = Outlook(2.0, 2.1, "level", 315.0, (1.9, 2.0, 2.1), trend=trend)
-    return PROPOSE[role](replace(seen[0], insight=replace(seen[0].insight, outlook=outlook)))
-
-
-@pytest.mark.parametrize("role", PROPOSE)
-def test_a_pool_is_kept_while_demand_rises_towards_it(role: Role) -> None:
-    proposal = asked(role, 5.5, 6)
-
-    binding = proposal.binding
-    assert binding is not None
-    assert (proposal.replicas, binding.reason) == (6, Reason.DEMAND_RISES)
-    assert "would do, but if demand goes on rising: work for 5.50 replicas in 315 s" in binding.detail
-
-
-@pytest.mark.parametrize("role", PROPOSE)
-def test_a_trend_at_its_word_keeps_a_pool_and_never_grows_it(role: Role) -> None:
-    alone = asked(role, 0.0, 6).replicas
-
-    assert alone < 6
-    assert [asked(role, trend, 6).replicas for trend in (1.0, 9.0, 100.0)] == [alone, 6, 6]
-    assert asked(role, 100.0, 1).replicas == asked(role, 0.0, 1).replicas > 1
-
-
 def transferred(time_s: float, alone_s: float, rate: float) -> DecodeDemand:
     seen = snapshot({"service.kv_transfer_time_s": time_s, "prefill.request_rate": rate}, decode=1)
     demand = decode_demand(seen, ENGINE, OBJECTIVES, 1, alone_s / 2000.0)

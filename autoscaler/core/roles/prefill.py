@@ -42,13 +42,12 @@ def propose(ctx: RoleContext) -> Proposal:
     calm = idle(ctx, "queue_depth", "in_flight")
     if calm is not None:
         return Proposal((calm,))
-    outlook, trend = ctx.insight.outlook, None
+    outlook = ctx.insight.outlook
     terms = [_staff(ctx, demand, (demand.work,), Reason.PREFILL_DEMAND, "now")]
     if outlook is not None:
         terms.append(_staff(ctx, demand, outlook.levels, Reason.PREFILL_FORECAST, staffing.when(outlook)))
-        trend = _staff(ctx, demand, (outlook.trend,), Reason.DEMAND_RISES, staffing.in_lead_time(outlook))
     terms += filter(None, (_backlog(ctx, demand), stuck(ctx)))
-    return Proposal(staffing.guarded(ctx, terms, trend), ctx.missing(*_NEEDED_TO_SHRINK))
+    return Proposal(staffing.with_reserve(ctx, terms), ctx.missing(*_NEEDED_TO_SHRINK))
 
 
 def missed_ratio(ctx: RoleContext) -> float:

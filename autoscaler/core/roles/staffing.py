@@ -32,37 +32,6 @@ def when(outlook: Outlook) -> str:
     return f"at most in {outlook.horizon_s:.0f} s ({who.replace('_', ' ')})"
 
 
-def in_lead_time(outlook: Outlook) -> str:
-    """When the work of a trend is there, in words."""
-    return f"in {outlook.horizon_s:.0f} s"
-
-
-def guarded(ctx: RoleContext, asked: Sequence[Term], trend: Term | None) -> tuple[Term, ...]:
-    """The same terms, and those that stop a shrink which would soon be regretted.
-
-    Args:
-        ctx: What the pool's policy may look at.
-        asked: What is needed.
-        trend: What will be if demand's trend goes on; None without a forecast.
-    """
-    reserved = with_reserve(ctx, asked)
-    return reserved if trend is None else with_hold(ctx, reserved, trend)
-
-
-def with_hold(ctx: RoleContext, asked: Sequence[Term], trend: Term) -> tuple[Term, ...]:
-    """The same terms, and where a shrink would take what demand needs if its trend goes on, one that holds it.
-
-    A trend at its word is too loose to grow by, for noise and the crest of a wave look like a ramp. A moment of one
-    keeps a pool for a window.
-    """
-    binding = max(asked, key=lambda term: term.need)
-    held = min(trend.need, float(ctx.pool.current))
-    if whole(held) <= whole(binding.need):
-        return tuple(asked)
-    detail = f"{whole(binding.need)} would do, but if demand goes on rising: {trend.detail}"
-    return (*asked, Term(held, Reason.DEMAND_RISES, detail, {**trend.numbers, "current": float(ctx.pool.current)}))
-
-
 def with_reserve(ctx: RoleContext, asked: Sequence[Term]) -> tuple[Term, ...]:
     """The same terms, and where a shrink would leave hardly more than is needed, one that stops it short of that.
 
@@ -96,8 +65,4 @@ def decoding(
     if out_of_blocks is not None:
         # Work is known in sum; that one engine drowns while others idle shows in latency alone.
         asked += [out_of_blocks, *filter(None, [slow_steps(ctx)])]
-    outlook = ctx.insight.outlook
-    trend = None
-    if outlook is not None:
-        trend = staff(outlook.trend, ctx.insight.margin, Reason.DEMAND_RISES, in_lead_time(outlook))
-    return Proposal(guarded(ctx, asked, trend), ctx.missing(*needed_to_shrink))
+    return Proposal(with_reserve(ctx, asked), ctx.missing(*needed_to_shrink))
