@@ -133,8 +133,7 @@ def _own_steps(
     need = binding.need if binding is not None else float(steps[-1].after)
     since_s = memory.since_s if memory.since_s is not None else now
     lead_s = ctx.insight.startup_time_s
-    firm = binding is not None and binding.reason in {Reason.TTFT_OVER_TARGET, Reason.TPOT_OVER_TARGET}
-    steps.append(stages.tolerance(ctx.policy, current, need, steps[-1].after, firm=firm))
+    steps.append(stages.tolerance(ctx.policy, current, need, steps[-1].after, firm=proposal.firm))
     steps.append(stages.stabilize(ctx.policy, ctx.role, memory, since_s, current, steps[-1].after, now, lead_s))
     steps.append(stages.limit_rate(ctx.policy, memory, current, steps[-1].after, now))
     if policy.switch is not None:

@@ -19,12 +19,21 @@ _NOISE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One line of reasoning: what it asks for, and the numbers behind it."""
+    """One line of reasoning: what it asks for, and the numbers behind it.
+
+    Attributes:
+        need: Replicas, in fractions.
+        reason: Why.
+        detail: The same in words, with numbers.
+        numbers: Those numbers.
+        firm: Whether a growth beside it, however small, is held by no tolerance.
+    """
 
     need: float
     reason: Reason
     detail: str
     numbers: Mapping[str, float] = field(default_factory=dict)
+    firm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,11 @@ class Proposal:
     def binding(self) -> Term | None:
         """The term that asks for the most; the first of equals."""
         return max(self.terms, key=lambda term: term.need, default=None)
+
+    @property
+    def firm(self) -> bool:
+        """Whether no tolerance holds a growth."""
+        return any(term.firm for term in self.terms)
 
     @property
     def replicas(self) -> int:

@@ -24,14 +24,16 @@ _NOISE = 1e-9
 
 
 def tolerance(policy: RolePolicy, current: int, need: float, before: int, *, firm: bool = False) -> Stage:
-    """Keep the current number when the need is within tolerance of it, unless it is a firm step and no proportion."""
+    """Keep the current number when the need is within tolerance of it, unless it is a growth that is firm."""
     grows = before > current
     band = policy.behavior.up.tolerance_ratio if grows else policy.behavior.down.tolerance_ratio
-    band = 0.0 if firm else band
     numbers = {"need": need, "current": float(current), "tolerance_ratio": band}
     if current in (before, 0) or whole(need) != before or abs(need / current - 1.0) > band + _NOISE:
         return Stage(StageName.TOLERANCE, before, before, Reason.OUTSIDE_TOLERANCE, "", numbers)
     detail = f"a need of {need:.2f} is within {band:.0%} of {current}"
+    if grows and firm:
+        detail += ", but cannot wait"
+        return Stage(StageName.TOLERANCE, before, before, Reason.OUTSIDE_TOLERANCE, detail, numbers)
     return Stage(StageName.TOLERANCE, before, current, Reason.WITHIN_TOLERANCE, detail, numbers)
 
 

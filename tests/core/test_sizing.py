@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from autoscaler.core.decide import decide
-from autoscaler.core.decision import Reason, Stage, SwitchStep
+from autoscaler.core.decision import Reason, RoleDecision, Stage, SwitchStep
 from autoscaler.core.demand import DecodeDemand, decode_demand
 from autoscaler.core.forecast import Outlook
 from autoscaler.core.passes import full_pass
@@ -52,16 +52,26 @@ PROPOSE = {Role.PREFILL: prefill.propose, Role.DECODE: decode.propose}
 UNTOLD: dict[str, Reading] = {"service.ttft_attainment_ratio": Missing.ABSENT}
 
 
+def decided(
+    unspent_ratio: float,
+    changes: dict[str, Reading] | None = None,
+    policy: ServicePolicy | None = None,
+    replicas: int = 12,
+) -> RoleDecision:
+    """What is decided for prefill a tick after so much of the budget was found unspent."""
+    policy = policy or service_policy()
+    seen = snapshot({**BUSY, **(changes or {})}, prefill=replicas)
+    _, state = decide(policy, seen, State(), START_S)
+    state = with_unspent(state, unspent_ratio)
+    decision, _ = decide(policy, replace(seen, at_s=START_S + 15.0), state, START_S + 15.0)
+    return decision.roles[Role.PREFILL]
+
+
 def proposed(
     unspent_ratio: float, changes: dict[str, Reading] | None = None, policy: ServicePolicy | None = None
 ) -> Stage:
     """What is proposed for prefill a tick after so much of the budget was found unspent."""
-    policy = policy or service_policy()
-    seen = snapshot({**BUSY, **(changes or {})}, prefill=12)
-    _, state = decide(policy, seen, State(), START_S)
-    state = with_unspent(state, unspent_ratio)
-    decision, _ = decide(policy, replace(seen, at_s=START_S + 15.0), state, START_S + 15.0)
-    return decision.roles[Role.PREFILL].stages[0]
+    return decided(unspent_ratio, changes, policy).stages[0]
 
 
 def looking(role: Role, seen: list[RoleContext]) -> ServicePolicy:
@@ -110,6 +120,21 @@ def test_a_pool_whose_objectives_allow_long_waits_is_still_not_filled_to_the_bri
     assert stage.numbers["utilization_ratio"] <= 0.95
     assert stage.after == whole(stage.numbers["least_replicas"])
     assert "and 5% of full passes is spare" in stage.detail
+
+
+def tolerated(unspent_ratio: float, rate: float) -> Stage:
+    """What tolerance makes of a growth of eight prefill replicas, so many requests a second being there."""
+    changes: dict[str, Reading] = {"prefill.offered_tokens_per_s": 2000.0 * rate, "prefill.request_rate": rate}
+    return decided(unspent_ratio, changes, replicas=8).stages[2]
+
+
+def test_a_growth_is_held_as_within_tolerance_only_while_replicas_are_not_too_full() -> None:
+    slack, full = tolerated(0.0, 59.0), tolerated(1.0, 63.0)
+
+    assert 8.0 < full.numbers["need"] < slack.numbers["need"] < 8.8
+    assert (slack.after, slack.reason) == (8, Reason.WITHIN_TOLERANCE)
+    assert (full.after, full.reason) == (9, Reason.OUTSIDE_TOLERANCE)
+    assert "is within 10% of 8, but cannot wait" in full.detail
 
 
 def test_a_small_pool_gets_more_replicas_the_longer_the_tail_of_prompt_lengths() -> None:

@@ -65,13 +65,19 @@ def test_tolerance_leaves_alone_what_another_stage_has_changed() -> None:
     assert stages.tolerance(policy, 10, need=9.5, before=14).after == 14
 
 
-def test_a_firm_step_passes_and_its_record_says_why() -> None:
+def test_a_firm_growth_passes_and_its_record_says_why() -> None:
     policy = with_behavior(direction(tolerance_ratio=0.3), direction())
 
     stage = stages.tolerance(policy, 4, need=5.0, before=5, firm=True)
 
-    assert stage.after == 5
-    assert abs(stage.numbers["need"] / 4 - 1.0) > stage.numbers["tolerance_ratio"]
+    assert (stage.after, stage.reason) == (5, Reason.OUTSIDE_TOLERANCE)
+    assert stage.detail == "a need of 5.00 is within 30% of 4, but cannot wait"
+
+
+def test_no_shrink_is_firm() -> None:
+    policy = with_behavior(direction(), direction(tolerance_ratio=0.2))
+
+    assert stages.tolerance(policy, 10, need=9.0, before=9, firm=True).after == 10
 
 
 # Window

@@ -31,6 +31,7 @@ def latency_step(ctx: RoleContext, observed_s: float, target_s: float, reason: R
         reason,
         f"{observed_s:.3g} s against a target of {target_s:.3g} s: {step:.0%} more, at least one",
         {"observed_s": observed_s, "target_s": target_s, "step_ratio": step},
+        firm=True,
     )
 
 

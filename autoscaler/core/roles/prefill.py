@@ -28,6 +28,9 @@ _SLACK_POWER = 4
 # Most of what full passes do that is ever planned with. Loose objectives would allow more, and a pool that is full to
 # the brim has nothing for an hour that is busier than the ones before.
 _BUSIEST_RATIO = 0.95
+# Share of what full passes do from which on no growth is held as within tolerance: fuller replicas have no slack that
+# could stand for one, and each per cent of load that is not met counts in waits many times over.
+_FULL_RATIO = 0.9
 # Unspent share from which on a reader wants to know that it is why.
 _WORTH_SAYING = 0.05
 
@@ -67,7 +70,8 @@ def _staff(ctx: RoleContext, demand: PrefillDemand, levels: Sequence[float], rea
     service_scv = max(demand.service_scv, _LEAST_SERVICE_SCV)
     variability = (_ARRIVAL_SCV + service_scv) / 2.0
     need, missed = servers_for(wanted, service_s, budget_s, share, variability, service_scv)
-    least = mean * (1.0 - demand.slack_ratio) * margin / _BUSIEST_RATIO
+    full = mean * (1.0 - demand.slack_ratio) * margin
+    least = full / _BUSIEST_RATIO
     spare = f" and {1 - _BUSIEST_RATIO:.0%} of full passes is spare" if least > need else ""
     need = max(need, least)
     busy = expected * margin / max(whole(need), 1)
@@ -89,6 +93,7 @@ def _staff(ctx: RoleContext, demand: PrefillDemand, levels: Sequence[float], rea
             "expected_missed_ratio": missed,
             "least_replicas": least,
         },
+        firm=full > _FULL_RATIO * ctx.pool.current,
     )
 
 
