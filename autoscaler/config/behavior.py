@@ -21,7 +21,8 @@ _SELECT = (
 _TOLERANCE = "Relative change of the need that is not worth an action, a share such as 10% or 0.1. "
 _TOLERANCE_UP = (
     f"{_TOLERANCE}Default 5%, half of an HPA's: steady traffic wobbles less, and a need that is missed by more costs "
-    "a whole startup. Holds no growth while a latency is over its target, nor of prefill that will be 90% full."
+    "a whole startup. Holds no growth while a latency is over its target, nor of prefill that unspent budget lets run "
+    "90% full."
 )
 _TOLERANCE_DOWN = f"{_TOLERANCE}Default 10%, as an HPA: measured load wobbles by that much between two ticks."
 

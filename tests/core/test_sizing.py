@@ -128,8 +128,8 @@ def tolerated(unspent_ratio: float, rate: float) -> Stage:
     return decided(unspent_ratio, changes, replicas=8).stages[2]
 
 
-def test_a_growth_is_held_as_within_tolerance_only_while_replicas_are_not_too_full() -> None:
-    slack, full = tolerated(0.0, 59.0), tolerated(1.0, 63.0)
+def test_no_growth_is_held_as_within_tolerance_once_the_slack_it_stands_on_is_given_up() -> None:
+    slack, full = tolerated(0.0, 62.0), tolerated(1.0, 63.0)
 
     assert 8.0 < full.numbers["need"] < slack.numbers["need"] < 8.8
     assert (slack.after, slack.reason) == (8, Reason.WITHIN_TOLERANCE)

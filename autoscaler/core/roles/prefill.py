@@ -28,9 +28,10 @@ _SLACK_POWER = 4
 # Most of what full passes do that is ever planned with. Loose objectives would allow more, and a pool that is full to
 # the brim has nothing for an hour that is busier than the ones before.
 _BUSIEST_RATIO = 0.95
-# Share of what full passes do from which on no growth is held as within tolerance: fuller replicas have no slack that
-# could stand for one, and each per cent of load that is not met counts in waits many times over.
-_FULL_RATIO = 0.9
+# Where so much of the budget is unspent that prefill is planned nearly full, no growth is held as within tolerance from
+# this share of what full passes do: nothing is left that could stand for a replica, and waits grow many times faster
+# than load.
+_MOSTLY_UNSPENT_RATIO, _FULL_RATIO = 0.5, 0.9
 # Unspent share from which on a reader wants to know that it is why.
 _WORTH_SAYING = 0.05
 
@@ -93,7 +94,7 @@ def _staff(ctx: RoleContext, demand: PrefillDemand, levels: Sequence[float], rea
             "expected_missed_ratio": missed,
             "least_replicas": least,
         },
-        firm=full > _FULL_RATIO * ctx.pool.current,
+        firm=ctx.insight.unspent_ratio > _MOSTLY_UNSPENT_RATIO and full > _FULL_RATIO * ctx.pool.current,
     )
 
 
