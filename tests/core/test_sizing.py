@@ -15,7 +15,7 @@ from autoscaler.core.passes import full_pass
 from autoscaler.core.policy import Role, ServicePolicy
 from autoscaler.core.prompts import prompts_now
 from autoscaler.core.proposal import Proposal, RoleContext, whole
-from autoscaler.core.roles import decode, prefill
+from autoscaler.core.roles import prefill
 from autoscaler.core.roles.staffing import when
 from autoscaler.core.state import State
 from tests.support.core import (
@@ -35,20 +35,12 @@ BUSY: dict[str, Reading] = {
     "prefill.request_rate": 120.0,
     "prefill.queue_depth": 0.0,
 }
-CALM: dict[str, Reading] = {
-    "prefill.offered_tokens_per_s": 40_000.0,
-    "prefill.request_rate": 20.0,
-    "prefill.queue_depth": 0.0,
-    "decode.running": 60.0,
-    "decode.waiting": 0.0,
-}
 FEW: dict[str, Reading] = {
     "prefill.offered_tokens_per_s": 26_000.0,
     "prefill.request_rate": 20.8,
     "prefill.queue_depth": 0.0,
     "service.input_tokens_mean": 1250.0,
 }
-PROPOSE = {Role.PREFILL: prefill.propose, Role.DECODE: decode.propose}
 UNTOLD: dict[str, Reading] = {"service.ttft_attainment_ratio": Missing.ABSENT}
 
 
@@ -74,21 +66,21 @@ def proposed(
     return decided(unspent_ratio, changes, policy).stages[0]
 
 
-def looking(role: Role, seen: list[RoleContext]) -> ServicePolicy:
-    """A service policy that keeps what the role's own policy gets to see."""
+def looking(seen: list[RoleContext]) -> ServicePolicy:
+    """A service policy that keeps what prefill's own policy gets to see."""
 
     def look(ctx: RoleContext) -> Proposal:
         seen.append(ctx)
-        return PROPOSE[role](ctx)
+        return prefill.propose(ctx)
 
     policy = service_policy()
-    return replace(policy, roles={**policy.roles, role: replace(policy.roles[role], propose=look)})
+    return replace(policy, roles={**policy.roles, Role.PREFILL: replace(policy.roles[Role.PREFILL], propose=look)})
 
 
 def demanded(unspent_ratio: float) -> Mapping[str, float]:
     """The numbers behind what present demand asks of prefill, whatever else asks for more."""
     seen: list[RoleContext] = []
-    proposed(unspent_ratio, policy=looking(Role.PREFILL, seen))
+    proposed(unspent_ratio, policy=looking(seen))
     (term,) = (term for term in prefill.propose(seen[-1]).terms if term.reason is Reason.PREFILL_DEMAND)
     return term.numbers
 
